@@ -1,0 +1,76 @@
+"""Every bound and beat of the product, with its unit in its name, so that no number hides in the code."""
+
+from typing import Final
+
+# --- protocol ---
+PROTOCOL_VERSIONS: Final = range(1, 2)
+"""What this program speaks."""
+SUBPROTOCOL: Final = "orchestra.v1"
+HEARTBEAT_SECONDS: Final = 5.0
+SILENCE_SECONDS_MAX: Final = 13.0
+"""A peer that says nothing for so long is gone: noticed within 15 s whatever the beat's phase."""
+HELLO_SECONDS_MAX: Final = 10.0
+OFFER_SECONDS_MAX: Final = 4.0
+"""An offer that is not accepted by then is withdrawn: back to pending within 5 s."""
+FRAME_BYTES_MAX: Final = 1 << 20
+FRAME_MESSAGES_MAX: Final = 256
+CHUNK_BYTES_MAX: Final = 256 << 10
+RUN_WINDOW_BYTES: Final = 4 << 20
+WORKER_WINDOW_BYTES: Final = 32 << 20
+HANDSHAKES_PER_SECOND_MAX: Final = 100
+RECONNECT_SECONDS_MIN: Final = 0.5
+RECONNECT_SECONDS_MAX: Final = 10.0
+REFUSED_RECONNECT_SECONDS: Final = 60.0
+"""After a refused token: it is said in the log once and tried again slowly."""
+
+# --- logs ---
+SEGMENT_BYTES: Final = 1 << 20
+"""The unit of the log digest."""
+
+# --- worker ---
+STEP_DRAIN_SECONDS: Final = 1.0
+"""How long a step's output is awaited after its main process has ended, if a descendant keeps the pipe."""
+LEFTOVER_GRACE_SECONDS: Final = 0.3
+"""Between SIGTERM and SIGKILL for what is left of a step that has ended."""
+TEARDOWN_SECONDS_MAX: Final = 300.0
+WORKER_DISK_RESERVE_BYTES: Final = 256 << 20
+"""Below this much free disk a worker refuses offers."""
+RESULTS_BYTES_MAX: Final = 512 << 10
+SECRET_BYTES_MIN: Final = 6
+"""A shorter secret would mask innocent text."""
+ARGUMENT_BYTES_MAX: Final = 128 << 10
+FORMAT_WIDTH_MAX: Final = 128
+
+# --- storage ---
+BATCH_CHANGES_MAX: Final = 256
+"""Changes that share one commit."""
+PAGE_ROWS_DEFAULT: Final = 50
+PAGE_ROWS_MAX: Final = 200
+COUNT_ROWS_MAX: Final = 1000
+"""Counts stop here and say so."""
+
+# --- master ---
+POLL_SECONDS: Final = 5.0
+"""The safety net below every signal: losing all of them costs so much latency and nothing else."""
+OFFERS_PER_PASS_MAX: Final = 64
+RESCUE_SECONDS: Final = 5.0
+RESCUE_PATIENCE_SECONDS: Final = 300.0
+"""After a master's start no worker is declared lost for so long: the master's own downtime does not count."""
+TICKER_SECONDS_MAX: Final = 1.0
+"""The ticker looks at the wall clock at least so often, so that a clock that jumps is noticed."""
+TICKS_PER_PASS_MAX: Final = 1000
+
+# --- service ---
+BODY_BYTES_MAX: Final = 1 << 20
+PASSWORD_ROUNDS: Final = 1_000_000
+PASSWORD_SALT_BYTES: Final = 32
+PASSWORD_CHARACTERS_MIN: Final = 15
+PASSWORD_CHARACTERS_MAX: Final = 128
+SIGN_IN_QUEUE_MAX: Final = 20
+TOKEN_BYTES: Final = 32
+TOKEN_DAYS_MAX: Final = 366
+SESSION_DAYS: Final = 7
+SESSION_DAYS_MAX: Final = 30
+SIGN_IN_LINK_MINUTES: Final = 60
+IDEMPOTENCY_HOURS: Final = 24
+DEFAULT_PORT: Final = 7780

@@ -1,0 +1,1 @@
+"""Logs as bytes: their digest, and the folder that keeps them."""

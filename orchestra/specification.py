@@ -1,0 +1,161 @@
+"""What a job is, as plain data: the form that definitions are read into, that versions are stored in, and that offers carry."""
+
+from enum import StrEnum
+
+import msgspec
+
+PropertyValue = str | int | float | bool
+"""A property of a worker, or a typed parameter's value, as JSON has it."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One command of a job: exactly one of `run` (text for /bin/sh -e) and `command` (arguments, templates in them)."""
+
+    name: str
+    run: str | None = None
+    command: tuple[str, ...] | None = None
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker executes, and within which bounds."""
+
+    steps: tuple[Step, ...]
+    setup: tuple[Step, ...] = ()
+    """Before the steps; a failure here is an exception, not a failed run."""
+    teardown: tuple[Step, ...] = ()
+    """After success, failure and abort alike."""
+    environment: dict[str, str] = {}
+    directory: str | None = None
+    """Absolute, or relative to the workspace that is kept per project and worker."""
+    timeout_seconds: float | None = None
+    """Of set-up and steps together; none by default."""
+    grace_seconds: float = 10.0
+    """Between SIGTERM and SIGKILL."""
+    disconnect_stop_seconds: float | None = None
+    """`disconnect: stop 5m`: the worker ends the run after so long without an acknowledged heartbeat. None is `keep`."""
+
+
+class Operator(StrEnum):
+    """How a requirement compares a property."""
+
+    IN = "in"
+    NOT_IN = "not in"
+    AT_LEAST = ">="
+    AT_MOST = "<="
+    ABOVE = ">"
+    BELOW = "<"
+
+
+class Requirement(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a job asks of a worker's property. The ordering operators take exactly one number (or a size such as "32GB")."""
+
+    name: str
+    operator: Operator
+    values: tuple[PropertyValue, ...]
+
+
+class Matching(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything a job asks of a worker; its canonical JSON makes the requirement signature."""
+
+    requirements: tuple[Requirement, ...] = ()
+    prefer: tuple[Requirement, ...] = ()
+    """Wishes: of the workers that match, the one that fulfils most is taken."""
+    slots: int = 1
+
+
+class ParameterType(StrEnum):
+    """The kinds of parameters."""
+
+    STRING = "string"
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    CHOICE = "choice"
+    DURATION = "duration"
+    SECRET = "secret"
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One typed parameter of a job. A duration's value is text such as "10m"; minimum and maximum of a duration are seconds."""
+
+    name: str
+    type: ParameterType = ParameterType.STRING
+    pattern: str | None = None
+    """A regular expression that the whole text must match."""
+    options: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = False
+    default: PropertyValue | None = None
+    example: str | None = None
+    help: str = ""
+
+
+class RetryCause(StrEnum):
+    """Why an attempt may be followed by another; `exit:75` names one exit code and is kept as text."""
+
+    EXIT = "exit"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    EXCEPTION = "exception"
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When and how often a run gets another attempt by itself."""
+
+    max_attempts: int = 1
+    wait_seconds: float = 60.0
+    factor: float = 1.0
+    """Each wait is so many times the one before."""
+    on: tuple[str, ...] = (RetryCause.EXIT, RetryCause.TIMEOUT, RetryCause.LOST)
+
+
+class JobSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job as defined; stored as one version, to which its runs point."""
+
+    execution: Execution
+    description: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    matching: Matching = Matching()
+    retry: RetryPolicy = RetryPolicy()
+    priority: int = 0
+    """From -100 to 100; higher goes first."""
+    lost_after_seconds: float = 7 * 86_400.0
+    expire_after_seconds: float = 86_400.0
+    """A run that has waited so long for a worker is cancelled."""
+
+
+class Overlap(StrEnum):
+    """What a due tick does while a run of the same job is not over."""
+
+    SKIP = "skip"
+    ALLOW = "allow"
+
+
+class ScheduleSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a job runs by itself: exactly one of `cron` (5 fields, or 6 with seconds first, or @daily and its kin) and `every_seconds`."""
+
+    cron: str | None = None
+    every_seconds: float | None = None
+    """Counted from 1970-01-01 00:00 UTC, so that a restart does not shift it."""
+    zone: str = "UTC"
+    overlap: Overlap = Overlap.SKIP
+    parameters: dict[str, PropertyValue] = {}
+
+
+class JobDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A named job with its schedule."""
+
+    name: str
+    specification: JobSpecification
+    schedule: ScheduleSpecification | None = None
+    enabled: bool = True
+
+
+class ProjectDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A project with its jobs: what one definition file says."""
+
+    name: str
+    description: str = ""
+    jobs: tuple[JobDefinition, ...] = ()

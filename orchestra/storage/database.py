@@ -1,0 +1,64 @@
+"""The port to the truth: two verbs, and hints that something changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+T = TypeVar("T")
+
+
+class Topic(StrEnum):
+    """What a signal can be about."""
+
+    PENDING = "pending"
+    """A run became pending; the payload is its requirement signature."""
+    STOPS = "stops"
+    """A stop was asked for; the payload is the run's number."""
+    DUE = "due"
+    """A run waits for a time, or a schedule changed."""
+    WORKERS = "workers"
+    """A worker was enabled, disabled, registered; the payload is its name."""
+    RUN = "run"
+    """Something of a run changed: state, steps, log, results; the payload is its number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A hint, given after the commit: `topic` changed, `payload` says where. Losing it costs latency and nothing else."""
+
+    topic: Topic
+    payload: str = ""
+
+
+class Subscription(Protocol):
+    """What has been signalled on some topics since the last look. Closed by its owner."""
+
+    async def wait(self, timeout_seconds: float) -> frozenset[Signal]:
+        """The signals since the last call, at once if there are some; else waits, and is empty after the timeout."""
+
+    def close(self) -> None:
+        """No more signals, please."""
+
+
+class Database(Protocol):
+    """Both verbs take a function of an open connection: ordinary synchronous SQLAlchemy Core, which must be replayable
+    (no effect outside the database, time and keys come in as values) and must not keep the connection."""
+
+    async def write(self, change: Callable[[Connection], T], *, signals: Sequence[Signal] = ()) -> T:
+        """Runs the change in a transaction shared with others that wait, and returns after the commit.
+
+        What the change raises rolls back this change only. Raises DatabaseAway, or OutcomeUnknown if the connection was lost
+        during COMMIT.
+        """
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """Runs the query on a connection that cannot write; raises DatabaseAway."""
+
+    def subscribe(self, *topics: Topic) -> Subscription:
+        """Listens to these topics from now on."""
+
+    async def close(self) -> None:
+        """Waits for what was asked, then lets everything go."""

@@ -1,0 +1,336 @@
+"""Every table, for both databases. Instants are microseconds since 1970 UTC; documents are canonical JSON text."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts rows by itself only for a column of type INTEGER.
+Key = BigInteger().with_variant(Integer(), "sqlite")
+Moment = BigInteger()
+
+# --- definitions -------------------------------------------------------------------------------------------------------
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("description", Text, nullable=False, default=""),
+    # The definition file that owns the project; null if it belongs to the API.
+    Column("owner_file", Text),
+    Column("created_at", Moment, nullable=False),
+)
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", Key, ForeignKey("projects.id"), nullable=False, index=True),
+    # The ProjectDefinition as JSON, and its SHA-256 in hexadecimal: the version that `If-Match` names.
+    Column("document", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("applied_at", Moment, nullable=False),
+    Column("applied_by", Text, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", Key, ForeignKey("projects.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    # The newest job_versions row; every run keeps the one it was created from.
+    Column("version_id", Key, nullable=False),
+    # Enabled needs both: the definition and the people.
+    Column("enabled", Boolean, nullable=False, default=True),
+    Column("disabled_by", Text),
+    Column("retired_at", Moment),
+    UniqueConstraint("project_id", "name"),
+)
+
+job_versions = Table(
+    "job_versions",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("job_id", Key, ForeignKey("jobs.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    # A JobSpecification as JSON.
+    Column("specification", Text, nullable=False),
+    Column("signature", Text, nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
+    UniqueConstraint("job_id", "number"),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("job_id", Key, ForeignKey("jobs.id"), nullable=False, unique=True),
+    # A ScheduleSpecification as JSON.
+    Column("specification", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False, default=True),
+    # Null: never again. The cursor: only ever moved by a compare-and-set that names the old value.
+    Column("next_fire_at", Moment),
+    Column("retired_at", Moment),
+    Index("ix_schedules_next_fire_at", "next_fire_at"),
+)
+
+schedule_ticks = Table(
+    "schedule_ticks",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("schedule_id", Key, ForeignKey("schedules.id"), nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("decided_at", Moment, nullable=False),
+    # "fired", "skipped: overlap with #481", "skipped: missed" and so on.
+    Column("decision", Text, nullable=False),
+    Column("run_id", Key, ForeignKey("runs.id")),
+    UniqueConstraint("schedule_id", "due_at"),
+)
+
+# --- runs --------------------------------------------------------------------------------------------------------------
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Key, primary_key=True),
+    # Made by the creator, so that a repeat after an unknown outcome is recognised.
+    Column("creation_key", Text, nullable=False, unique=True),
+    Column("project_id", Key, ForeignKey("projects.id"), nullable=False),
+    Column("job_id", Key, ForeignKey("jobs.id"), nullable=False),
+    Column("job_version_id", Key, ForeignKey("job_versions.id"), nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("slots", Integer, nullable=False, default=1),
+    Column("priority", Integer, nullable=False, default=0),
+    # Without secrets; JSON object name -> value.
+    Column("parameters", Text, nullable=False, default="{}"),
+    # The secret parameters, encrypted; null as soon as the run is over.
+    Column("sealed_secrets", Text),
+    # Where it comes from: "user ana", "schedule", "retry of #480".
+    Column("source", Text, nullable=False),
+    Column("retry_of", Key, ForeignKey("runs.id")),
+    Column("state", Text, nullable=False),
+    # Why it is in this state, in words; empty if the state says it all.
+    Column("reason", Text, nullable=False, default=""),
+    # The newest attempt's number (an offer that was withdrawn uses one up), 0 before the first.
+    Column("attempt", Integer, nullable=False, default=0),
+    # Attempts that really ran: what max-attempts counts.
+    Column("attempts_counted", Integer, nullable=False, default=0),
+    Column("worker_id", Key, ForeignKey("workers.id")),
+    Column("created_at", Moment, nullable=False),
+    # When a scheduled run becomes pending.
+    Column("due_at", Moment),
+    # When it last became pending, and when it is cancelled if no worker took it.
+    Column("pending_at", Moment),
+    Column("expires_at", Moment),
+    # Of the first attempt.
+    Column("started_at", Moment),
+    Column("ended_at", Moment),
+    # What a person asked for, kept apart from the state.
+    Column("stop_requested_at", Moment),
+    Column("stop_requested_by", Text),
+    Column("stop_reason", Text),
+    Column("exit_code", Integer),
+    Column("log_length", BigInteger, nullable=False, default=0),
+    Column("log_digest", Text),
+    Column("progress", Float),
+    Column("progress_text", Text),
+    CheckConstraint("(ended_at is null) = (state in ('scheduled','waiting','pending','assigned','running'))", name="ended"),
+)
+# Each serves one question; a partial index over `ended_at is null` stays small however long the history grows.
+Index("ix_runs_open", runs.c.state, runs.c.signature, runs.c.priority.desc(), runs.c.id, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
+Index("ix_runs_due", runs.c.due_at, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
+Index("ix_runs_open_worker", runs.c.worker_id, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
+Index("ix_runs_open_job", runs.c.job_id, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
+Index("ix_runs_job", runs.c.job_id, runs.c.id)
+Index("ix_runs_project", runs.c.project_id, runs.c.id)
+Index("ix_runs_state", runs.c.state, runs.c.id)
+Index("ix_runs_stop", runs.c.stop_requested_at, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run_id", Key, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("worker_id", Key, ForeignKey("workers.id"), nullable=False),
+    # The worker's session under which it was offered; later messages come under the worker's current one.
+    Column("epoch", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("offered_at", Moment, nullable=False),
+    Column("accepted_at", Moment),
+    Column("started_at", Moment),
+    Column("ended_at", Moment),
+    # The last event that was applied; a repeat is acknowledged and ignored.
+    Column("sequence", Integer, nullable=False, default=0),
+    # Bytes of log that are synced: readers serve a log only up to here.
+    Column("log_length", BigInteger, nullable=False, default=0),
+    Column("log_digest", Text),
+    Column("lost_bytes", BigInteger, nullable=False, default=0),
+    Column("exit_code", Integer),
+)
+Index("ix_attempts_open", attempts.c.worker_id, sqlite_where=attempts.c.ended_at.is_(None), postgresql_where=attempts.c.ended_at.is_(None))
+
+run_steps = Table(
+    "run_steps",
+    metadata,
+    Column("run_id", Key, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("started_at", Moment),
+    Column("ended_at", Moment),
+    Column("exit_code", Integer),
+    Column("reason", Text, nullable=False, default=""),
+    # The step's part of the attempt's log.
+    Column("log_start", BigInteger, nullable=False, default=0),
+    Column("log_end", BigInteger),
+)
+
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("run_id", Key, ForeignKey("runs.id"), nullable=False),
+    Column("attempt", Integer),
+    Column("at", Moment, nullable=False),
+    # A RunEvent, or evidence that changed nothing: "late", "stale", "refused".
+    Column("kind", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+    Index("ix_run_events_run_id_id", "run_id", "id"),
+)
+
+run_results = Table(
+    "run_results",
+    metadata,
+    Column("run_id", Key, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    # The value as JSON, and as the text that a filter compares: a string without its quotes.
+    Column("value", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("ix_run_results_name_text", "name", "text", "run_id"),
+)
+
+# --- workers -----------------------------------------------------------------------------------------------------------
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    # The user whose token registered the name: nobody else may use it.
+    Column("user_id", Key, ForeignKey("users.id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("session_epoch", BigInteger, nullable=False, default=0),
+    # The master that holds the connection, null if none does.
+    Column("master", Text),
+    Column("instance", Text, nullable=False, default=""),
+    Column("boot_id", Text, nullable=False, default=""),
+    Column("version", Text, nullable=False, default=""),
+    Column("properties", Text, nullable=False, default="{}"),
+    Column("slots", Integer, nullable=False, default=0),
+    Column("load", Float, nullable=False, default=0.0),
+    Column("free_disk_bytes", BigInteger, nullable=False, default=0),
+    Column("registered_at", Moment, nullable=False),
+    Column("connected_at", Moment),
+    Column("last_contact_at", Moment),
+)
+
+# --- people ------------------------------------------------------------------------------------------------------------
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    # PBKDF2-SHA256 with its parameters, as passlib writes it; null: this user has no password.
+    Column("password_hash", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("disabled_at", Moment),
+)
+
+role_assignments = Table(
+    "role_assignments",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("user_id", Key, ForeignKey("users.id"), nullable=False, index=True),
+    Column("role", Text, nullable=False),
+    # Null: in every project.
+    Column("project_id", Key, ForeignKey("projects.id")),
+    UniqueConstraint("user_id", "role", "project_id"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("user_id", Key, ForeignKey("users.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    # "user", "worker", or "sign-in" for a link that works once.
+    Column("kind", Text, nullable=False),
+    # The first characters, for people; and the SHA-256 of the whole in hexadecimal.
+    Column("prefix", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("last_used_at", Moment),
+    Column("revoked_at", Moment),
+)
+
+web_sessions = Table(
+    "web_sessions",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("user_id", Key, ForeignKey("users.id"), nullable=False, index=True),
+    Column("digest", Text, nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("extended_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+)
+
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("user_id", Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),
+    # SHA-256 of method, path and body: the same key with another request is refused.
+    Column("request_digest", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Moment, nullable=False, index=True),
+)
