@@ -7,7 +7,7 @@ class OrchestraError(Exception):
     """The root: something that a person can be told in one sentence."""
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
+# --- words ---
 
 
 class BadName(OrchestraError):
@@ -35,7 +35,7 @@ class ImpossibleTransition(OrchestraError):
         return f"what is {self.state} cannot become anything by {self.event!r}"
 
 
-# --- asking for what is not there, or is not allowed --------------------------------------------------------------------
+# --- asking for what is not there, or is not allowed ---
 
 
 class NotFound(OrchestraError):
@@ -103,7 +103,7 @@ class InvalidFields(OrchestraError):
         return "; ".join(f"{pointer}: {sentence}" for pointer, sentence in self.problems)
 
 
-# --- storage -----------------------------------------------------------------------------------------------------------
+# --- storage ---
 
 
 class StorageError(OrchestraError):
@@ -178,7 +178,7 @@ class PortInUse(OrchestraError):
         return f"cannot listen on {self.address} ({self.cause}): stop what listens there, or give another --port"
 
 
-# --- protocol ----------------------------------------------------------------------------------------------------------
+# --- protocol ---
 
 
 class ProtocolError(OrchestraError):

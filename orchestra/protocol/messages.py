@@ -19,7 +19,7 @@ class AttemptMessage(Message, frozen=True, kw_only=True, tag_field="type"):
     attempt: AttemptNumber
 
 
-# --- what happened to an attempt: the bodies of `event` ---------------------------------------------------------------
+# --- what happened to an attempt: the bodies of `event` ---
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
@@ -87,7 +87,7 @@ class Final(Happening, frozen=True, kw_only=True, tag="final"):
     lost: tuple[LostRange, ...] = ()
 
 
-# --- worker to master --------------------------------------------------------------------------------------------------
+# --- worker to master ---
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +145,7 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     free_disk_bytes: int
 
 
-# --- master to worker --------------------------------------------------------------------------------------------------
+# --- master to worker ---
 
 
 class Resume(AttemptMessage, frozen=True, kw_only=True, tag="resume"):
@@ -228,9 +228,7 @@ class Bye(Message, frozen=True, kw_only=True, tag="bye"):
 
 
 WorkerMessage = Hello | Accept | Refuse | Event | Heartbeat
-MasterMessage = (
-    Welcome | Resume | Stop | Forget | Offer | Go | Acknowledge | HeartbeatAnswer | Drain | Undrain | Bye
-)
+MasterMessage = Welcome | Resume | Stop | Forget | Offer | Go | Acknowledge | HeartbeatAnswer | Drain | Undrain | Bye
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):

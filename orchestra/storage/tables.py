@@ -29,7 +29,7 @@ metadata = MetaData(
 Key = BigInteger().with_variant(Integer(), "sqlite")
 Moment = BigInteger()
 
-# --- definitions -------------------------------------------------------------------------------------------------------
+# --- definitions ---
 
 projects = Table(
     "projects",
@@ -110,7 +110,7 @@ schedule_ticks = Table(
     UniqueConstraint("schedule_id", "due_at"),
 )
 
-# --- runs --------------------------------------------------------------------------------------------------------------
+# --- runs ---
 
 runs = Table(
     "runs",
@@ -157,17 +157,42 @@ runs = Table(
     Column("log_digest", Text),
     Column("progress", Float),
     Column("progress_text", Text),
-    CheckConstraint("(ended_at is null) = (state in ('scheduled','waiting','pending','assigned','running'))", name="ended"),
+    CheckConstraint(
+        "(ended_at is null) = (state in ('scheduled','waiting','pending','assigned','running'))", name="ended"
+    ),
 )
 # Each serves one question; a partial index over `ended_at is null` stays small however long the history grows.
-Index("ix_runs_open", runs.c.state, runs.c.signature, runs.c.priority.desc(), runs.c.id, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
+Index(
+    "ix_runs_open",
+    runs.c.state,
+    runs.c.signature,
+    runs.c.priority.desc(),
+    runs.c.id,
+    sqlite_where=runs.c.ended_at.is_(None),
+    postgresql_where=runs.c.ended_at.is_(None),
+)
 Index("ix_runs_due", runs.c.due_at, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
-Index("ix_runs_open_worker", runs.c.worker_id, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
-Index("ix_runs_open_job", runs.c.job_id, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
+Index(
+    "ix_runs_open_worker",
+    runs.c.worker_id,
+    sqlite_where=runs.c.ended_at.is_(None),
+    postgresql_where=runs.c.ended_at.is_(None),
+)
+Index(
+    "ix_runs_open_job",
+    runs.c.job_id,
+    sqlite_where=runs.c.ended_at.is_(None),
+    postgresql_where=runs.c.ended_at.is_(None),
+)
 Index("ix_runs_job", runs.c.job_id, runs.c.id)
 Index("ix_runs_project", runs.c.project_id, runs.c.id)
 Index("ix_runs_state", runs.c.state, runs.c.id)
-Index("ix_runs_stop", runs.c.stop_requested_at, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
+Index(
+    "ix_runs_stop",
+    runs.c.stop_requested_at,
+    sqlite_where=runs.c.ended_at.is_(None),
+    postgresql_where=runs.c.ended_at.is_(None),
+)
 
 attempts = Table(
     "attempts",
@@ -191,7 +216,12 @@ attempts = Table(
     Column("lost_bytes", BigInteger, nullable=False, default=0),
     Column("exit_code", Integer),
 )
-Index("ix_attempts_open", attempts.c.worker_id, sqlite_where=attempts.c.ended_at.is_(None), postgresql_where=attempts.c.ended_at.is_(None))
+Index(
+    "ix_attempts_open",
+    attempts.c.worker_id,
+    sqlite_where=attempts.c.ended_at.is_(None),
+    postgresql_where=attempts.c.ended_at.is_(None),
+)
 
 run_steps = Table(
     "run_steps",
@@ -234,7 +264,7 @@ run_results = Table(
     Index("ix_run_results_name_text", "name", "text", "run_id"),
 )
 
-# --- workers -----------------------------------------------------------------------------------------------------------
+# --- workers ---
 
 workers = Table(
     "workers",
@@ -260,7 +290,7 @@ workers = Table(
     Column("last_contact_at", Moment),
 )
 
-# --- people ------------------------------------------------------------------------------------------------------------
+# --- people ---
 
 users = Table(
     "users",
