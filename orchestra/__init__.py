@@ -1,1 +1,1 @@
-"""The words and the shared machinery of Job Orchestra: records, states, errors, storage, protocol, definitions, command line."""
+"""The words and shared machinery of Job Orchestra: records, states, errors, storage, protocol, definitions, commands."""

@@ -1,4 +1,4 @@
-"""Every error of the product, as one tree: a class carries data, its text is one lower-case sentence with the remedy."""
+"""Every error of the product, as one tree: a class carries data, its text is a lower-case sentence with the remedy."""
 
 from collections.abc import Sequence
 
@@ -205,6 +205,6 @@ class WorkerVersionRefused(OrchestraError):
     def __str__(self) -> str:
         older = "worker" if self.spoken.stop <= self.accepted.start else "master"
         return (
-            f"worker {self.worker!r} speaks protocol {self.spoken.start} to {self.spoken.stop - 1}, this master accepts "
-            f"{self.accepted.start} to {self.accepted.stop - 1}: upgrade the {older}"
+            f"worker {self.worker!r} speaks protocol {self.spoken.start} to {self.spoken.stop - 1}, "
+            f"this master accepts {self.accepted.start} to {self.accepted.stop - 1}: upgrade the {older}"
         )

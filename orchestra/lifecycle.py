@@ -1,4 +1,4 @@
-"""The lives of runs, attempts and workers, each as an enumeration and a table: a pair that is not there cannot happen."""
+"""The lives of runs, attempts and workers, each an enumeration and a table: a pair that is not there cannot happen."""
 
 from collections.abc import Mapping
 from enum import StrEnum

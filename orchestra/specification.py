@@ -1,4 +1,4 @@
-"""What a job is, as plain data: the form that definitions are read into, that versions are stored in, and that offers carry."""
+"""What a job is, as plain data: what definitions are read into, what versions are stored as, and what offers carry."""
 
 from enum import StrEnum
 
@@ -32,7 +32,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     grace_seconds: float = 10.0
     """Between SIGTERM and SIGKILL."""
     disconnect_stop_seconds: float | None = None
-    """`disconnect: stop 5m`: the worker ends the run after so long without an acknowledged heartbeat. None is `keep`."""
+    """`disconnect: stop 5m`: the worker ends the run after so long without an answered heartbeat. None is `keep`."""
 
 
 class Operator(StrEnum):
@@ -47,7 +47,10 @@ class Operator(StrEnum):
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that a job asks of a worker's property. The ordering operators take exactly one number (or a size such as "32GB")."""
+    """One thing that a job asks of a worker's property.
+
+    The ordering operators take exactly one number (or a size such as "32GB").
+    """
 
     name: str
     operator: Operator
@@ -73,11 +76,14 @@ class ParameterType(StrEnum):
     BOOLEAN = "boolean"
     CHOICE = "choice"
     DURATION = "duration"
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105 - a kind of parameter, not a password
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One typed parameter of a job. A duration's value is text such as "10m"; minimum and maximum of a duration are seconds."""
+    """One typed parameter of a job.
+
+    A duration's value is text such as "10m"; the minimum and maximum of a duration are seconds.
+    """
 
     name: str
     type: ParameterType = ParameterType.STRING
@@ -134,7 +140,10 @@ class Overlap(StrEnum):
 
 
 class ScheduleSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """When a job runs by itself: exactly one of `cron` (5 fields, or 6 with seconds first, or @daily and its kin) and `every_seconds`."""
+    """When a job runs by itself: exactly one of `cron` and `every_seconds`.
+
+    `cron` has 5 fields, or 6 with seconds first, or is @daily and its kin.
+    """
 
     cron: str | None = None
     every_seconds: float | None = None

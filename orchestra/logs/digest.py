@@ -1,6 +1,7 @@
 """The digest of a log: SHA-256 over the SHA-256s of its 1 MiB segments, so that it can go on after any restart.
 
-The state of a hash cannot be saved, but the digests of whole segments can; only the last, unfinished segment has to be read again.
+The state of a hash cannot be saved, but the digests of whole segments can; only the last, unfinished segment has to be
+read again.
 """
 
 import hashlib
@@ -13,8 +14,8 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 class SegmentedDigest:
     """Takes a log's bytes in order and knows its digest at any time.
 
-    To go on after a restart, give the digests of the whole segments (32 bytes each, one after the other) and then `update` with
-    the bytes behind them.
+    To go on after a restart, give the digests of the whole segments (32 bytes each, one after the other) and then
+    `update` with the bytes behind them.
     """
 
     def __init__(self, whole_segments: bytes = b"") -> None:

@@ -1,4 +1,7 @@
-"""Every message between master and worker, as frozen types: text frames carry a JSON list of them, binary frames one log chunk each."""
+"""Every message between master and worker, as frozen types.
+
+Text frames carry a JSON list of them, binary frames one log chunk each.
+"""
 
 import msgspec
 
@@ -168,7 +171,10 @@ class Forget(AttemptMessage, frozen=True, kw_only=True, tag="forget"):
 
 
 class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
-    """The master's answer to `hello`; one `resume`, `go`, `stop` or `forget` for each held attempt follows in the same frame."""
+    """The master's answer to `hello`.
+
+    One `resume`, `go`, `stop` or `forget` for each held attempt follows in the same frame.
+    """
 
     protocol: int
     epoch: Epoch

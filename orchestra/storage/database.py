@@ -27,7 +27,7 @@ class Topic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A hint, given after the commit: `topic` changed, `payload` says where. Losing it costs latency and nothing else."""
+    """A hint, given after the commit: `topic` changed, `payload` says where. Losing it costs latency only."""
 
     topic: Topic
     payload: str = ""
@@ -50,8 +50,8 @@ class Database(Protocol):
     async def write(self, change: Callable[[Connection], T], *, signals: Sequence[Signal] = ()) -> T:
         """Runs the change in a transaction shared with others that wait, and returns after the commit.
 
-        What the change raises rolls back this change only. Raises DatabaseAway, or OutcomeUnknown if the connection was lost
-        during COMMIT.
+        What the change raises rolls back this change only. Raises DatabaseAway, or OutcomeUnknown if the connection
+        was lost during COMMIT.
         """
 
     async def read(self, query: Callable[[Connection], T]) -> T:
