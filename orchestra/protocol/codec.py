@@ -1,0 +1,98 @@
+"""Frames: a text frame (str) is a JSON list of messages, a binary frame (bytes) is one log chunk in MessagePack."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import TypeVar
+
+import msgspec
+
+from orchestra.errors import ProtocolError
+from orchestra.limits import CHUNK_BYTES_MAX, FRAME_BYTES_MAX, FRAME_MESSAGES_MAX
+from orchestra.protocol.messages import Chunk, MasterMessage, Message, WorkerMessage
+
+Frame = str | bytes
+M = TypeVar("M")
+
+
+class CloseCode(IntEnum):
+    """Why a connection was closed; RFC 6455 leaves 4000-4999 to applications."""
+
+    MALFORMED = 4000
+    """A frame that cannot be read."""
+    OUT_OF_TURN = 4001
+    """A message that has no place at this point of the conversation."""
+    VERSION = 4002
+    """No protocol version in common."""
+    SILENT = 4003
+    """Nothing was heard for too long."""
+    REPLACED = 4004
+    """The worker has opened a newer connection."""
+    REFUSED = 4005
+    """The name belongs to somebody else, or is quarantined."""
+
+
+_encoder = msgspec.json.Encoder()
+_worker_decoder = msgspec.json.Decoder(list[WorkerMessage])
+_master_decoder = msgspec.json.Decoder(list[MasterMessage])
+_chunk_encoder = msgspec.msgpack.Encoder()
+_chunk_decoder = msgspec.msgpack.Decoder(Chunk)
+
+
+def encode(messages: Sequence[Message]) -> list[Frame]:
+    """The messages in order, in as few text frames as the bounds allow."""
+    frames: list[Frame] = []
+    batch: list[bytes] = []
+    size = 0
+    for message in messages:
+        text = _encoder.encode(message)
+        if batch and (size + len(text) > FRAME_BYTES_MAX // 2 or len(batch) >= FRAME_MESSAGES_MAX):
+            frames.append(_joined(batch))
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text) + 1
+    if batch:
+        frames.append(_joined(batch))
+    return frames
+
+
+def _joined(batch: list[bytes]) -> str:
+    return "[" + b",".join(batch).decode() + "]"
+
+
+def decode_from_worker(frame: Frame) -> Sequence[WorkerMessage | Chunk]:
+    """What a worker's frame says; raises ProtocolError (MALFORMED)."""
+    return [_decode_chunk(frame)] if isinstance(frame, bytes) else _decode(_worker_decoder, frame)
+
+
+def decode_from_master(frame: Frame) -> Sequence[MasterMessage]:
+    """What a master's frame says; raises ProtocolError (MALFORMED): a master sends no binary frames."""
+    if isinstance(frame, bytes):
+        raise ProtocolError(CloseCode.MALFORMED, "a master sends no binary frames")
+    return _decode(_master_decoder, frame)
+
+
+def encode_chunk(chunk: Chunk) -> Frame:
+    """The chunk as a binary frame."""
+    return _chunk_encoder.encode(chunk)
+
+
+def _decode_chunk(frame: bytes) -> Chunk:
+    try:
+        chunk = _chunk_decoder.decode(frame)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(CloseCode.MALFORMED, f"a binary frame is no log chunk: {error}") from None
+    if chunk.offset < 0 or chunk.run < 1 or chunk.attempt < 1 or not 0 < len(chunk.content) <= CHUNK_BYTES_MAX:
+        raise ProtocolError(CloseCode.MALFORMED, "a log chunk is out of bounds")
+    return chunk
+
+
+def _decode(decoder: msgspec.json.Decoder[list[M]], frame: str) -> list[M]:
+    try:
+        messages = decoder.decode(frame)
+    except msgspec.MsgspecError as error:
+        raise ProtocolError(CloseCode.MALFORMED, f"a text frame is no list of messages: {error}") from None
+    if len(messages) > FRAME_MESSAGES_MAX:
+        raise ProtocolError(
+            CloseCode.MALFORMED, f"a frame carries {len(messages)} messages, {FRAME_MESSAGES_MAX} at most"
+        )
+    return messages
