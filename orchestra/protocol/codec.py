@@ -61,7 +61,9 @@ def _joined(batch: list[bytes]) -> str:
 
 def decode_from_worker(frame: Frame) -> Sequence[WorkerMessage | Chunk]:
     """What a worker's frame says; raises ProtocolError (MALFORMED)."""
-    return [_decode_chunk(frame)] if isinstance(frame, bytes) else _decode(_worker_decoder, frame)
+    if isinstance(frame, bytes):
+        return [_decode_chunk(frame)]
+    return _decode(_worker_decoder, frame)
 
 
 def decode_from_master(frame: Frame) -> Sequence[MasterMessage]:

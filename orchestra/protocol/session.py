@@ -1,7 +1,9 @@
-"""Both ends of one connection as state machines without input or output: frames and time go in, messages and frames come out.
+"""Both ends of one connection as state machines without input or output: frames and time go in, messages and frames
+come out.
 
-The owner of a socket does three things, whichever end it is: give every frame to `receive`, call `tick` when `next_tick` has come, and
-send what `take_frames` gives after either. A ProtocolError from `receive` or `tick` means: close with its code, nothing was changed.
+The owner of a socket does three things, whichever end it is: give every frame to `receive`, call `tick` when
+`next_tick` has come, and send what `take_frames` gives after either. A ProtocolError from `receive` or `tick` means:
+close with its code, nothing was changed.
 Time is `Clock.monotonic()`, in seconds.
 """
 
@@ -47,8 +49,9 @@ class _Outgoing:
 class WorkerSession:
     """The worker's end, from `hello` until the connection is gone.
 
-    `send` queues control messages; log chunks are the owner's own frames, sent when no control frame waits. Until `welcome` has
-    come nothing but `hello` leaves. `welcome` is given to the owner like every other message; heartbeat answers are kept here.
+    `send` queues control messages; log chunks are the owner's own frames, sent when no control frame waits. Until
+    `welcome` has come nothing but `hello` leaves. `welcome` is given to the owner like every other message;
+    heartbeat answers are kept here.
     """
 
     def __init__(self, *, hello: Hello, now: float) -> None:
@@ -134,8 +137,8 @@ class WorkerSession:
 class MasterSession:
     """The master's end, from the accepted socket until the connection is gone.
 
-    The first message is `hello`, once; the owner answers it with `send(Welcome(...))`. Heartbeats are answered here and also given to
-    the owner, for their load and free disk.
+    The first message is `hello`, once; the owner answers it with `send(Welcome(...))`. Heartbeats are answered here
+    and also given to the owner, for their load and free disk.
     """
 
     def __init__(self, *, now: float) -> None:

@@ -1,4 +1,5 @@
-"""Flow control of logs: how many bytes may be under way, per run and per worker, before the master has acknowledged some."""
+"""Flow control of logs: how many bytes may be under way, per run and per worker, before the master has acknowledged
+some."""
 
 from orchestra.identifiers import AttemptNumber, RunId
 
@@ -6,7 +7,8 @@ AttemptKey = tuple[RunId, AttemptNumber]
 
 
 class LogWindow:
-    """Counts unacknowledged log bytes, so that a fast job can neither fill the master's memory nor starve another run."""
+    """Counts unacknowledged log bytes, so that a fast job can neither fill the master's memory nor starve another
+    run."""
 
     def __init__(self, *, run_bytes: int, worker_bytes: int) -> None:
         self._run_bytes = run_bytes
