@@ -1,1 +1,1 @@
-"""The words and shared machinery of Job Orchestra: records, states, errors, storage, protocol, definitions, commands."""
+"""The words and shared machinery of Job Orchestra: records, states, errors, storage, protocol, definitions, CLI."""
