@@ -1,0 +1,193 @@
+"""Attempts: how runs are given to workers, taken back, and what the workers hold according to the database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from orchestra.clock import Instant
+from orchestra.identifiers import AttemptNumber, Epoch, JobVersionId, ProjectId, RunId, WorkerId
+from orchestra.lifecycle import AttemptState, RunEvent, RunState, WorkerState
+from orchestra.storage.run_events import RunEventRow, add_run_events
+from orchestra.storage.runs import move_run
+from orchestra.storage.tables import attempts, runs, workers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """The wish to give a pending run to a worker."""
+
+    run: RunId
+    worker: WorkerId
+    epoch: Epoch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimedRun:
+    """A run that was given to a worker, with what the offer needs."""
+
+    run: RunId
+    attempt: AttemptNumber
+    worker: WorkerId
+    project_id: ProjectId
+    job_version_id: JobVersionId
+    slots: int
+    parameters: str
+    sealed_secrets: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenAttempt:
+    """An attempt that is not over, with what its run says."""
+
+    run: RunId
+    attempt: AttemptNumber
+    state: AttemptState
+    sequence: int
+    log_length: int
+    slots: int
+    stop_reason: str | None
+    """Set if a person asked to stop the run."""
+
+
+def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, now: Instant) -> list[ClaimedRun]:
+    """Gives the runs to the workers, each if it is still pending and the worker's session is still the same.
+
+    A master may only claim for workers that are connected to it; of two masters that want one run, one gets it.
+    """
+    usable = _usable_sessions(connection, claims)
+    claimed = []
+    for claim in claims:
+        if (claim.worker, claim.epoch) not in usable:
+            continue
+        row = connection.execute(_CLAIM, {"run": claim.run, "worker": claim.worker}).one_or_none()
+        if row is not None:
+            claimed.append(
+                ClaimedRun(
+                    run=claim.run,
+                    attempt=AttemptNumber(row.attempt),
+                    worker=claim.worker,
+                    project_id=ProjectId(row.project_id),
+                    job_version_id=JobVersionId(row.job_version_id),
+                    slots=row.slots,
+                    parameters=row.parameters,
+                    sealed_secrets=row.sealed_secrets,
+                )
+            )
+    epochs = {claim.worker: claim.epoch for claim in claims}
+    if claimed:
+        connection.execute(
+            insert(attempts),
+            [
+                {
+                    "run_id": each.run,
+                    "number": each.attempt,
+                    "worker_id": each.worker,
+                    "epoch": epochs[each.worker],
+                    "state": AttemptState.OFFERED,
+                    "offered_at": now,
+                }
+                for each in claimed
+            ],
+        )
+    add_run_events(
+        connection,
+        [
+            RunEventRow(run=each.run, at=now, kind=RunEvent.OFFERED, actor=actor, attempt=each.attempt)
+            for each in claimed
+        ],
+    )
+    return claimed
+
+
+def _usable_sessions(connection: Connection, claims: Sequence[Claim]) -> set[tuple[int, int]]:
+    wanted = {claim.worker for claim in claims}
+    # Locked on PostgreSQL until the commit, so that a new session cannot begin between this look and the claim.
+    rows = connection.execute(
+        select(workers.c.id, workers.c.session_epoch)
+        .where(workers.c.id.in_(wanted), workers.c.state == WorkerState.ONLINE)
+        .with_for_update(read=True)
+    )
+    return {(row.id, row.session_epoch) for row in rows}
+
+
+_CLAIM = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"), runs.c.state == RunState.PENDING, runs.c.stop_requested_at.is_(None))
+    .values(state=RunState.ASSIGNED, attempt=runs.c.attempt + 1, worker_id=bindparam("worker"), reason="")
+    .returning(
+        runs.c.attempt,
+        runs.c.project_id,
+        runs.c.job_version_id,
+        runs.c.slots,
+        runs.c.parameters,
+        runs.c.sealed_secrets,
+    )
+)
+
+
+def withdraw_offer(
+    connection: Connection,
+    run: RunId,
+    attempt: AttemptNumber,
+    *,
+    actor: str,
+    reason: str,
+    now: Instant,
+    from_states: Sequence[AttemptState] = (AttemptState.OFFERED,),
+) -> bool:
+    """Takes back an offer that never ran: the run is pending again, or cancelled if somebody asked to stop it.
+
+    False if the attempt is not in one of the states any more, and nothing was changed.
+    """
+    withdrawn = connection.execute(
+        update(attempts)
+        .where(attempts.c.run_id == run, attempts.c.number == attempt, attempts.c.state.in_(from_states))
+        .values(state=AttemptState.WITHDRAWN, reason=reason, ended_at=now)
+    )
+    if not withdrawn.rowcount:
+        return False
+    asked = connection.execute(select(runs.c.stop_requested_by, runs.c.stop_reason).where(runs.c.id == run)).one()
+    if asked.stop_requested_by is None:
+        event, words = RunEvent.WITHDRAWN, reason
+    else:
+        event, words = RunEvent.CANCELLED, stopped_by(asked.stop_requested_by, asked.stop_reason)
+    changes = {"worker_id": None}
+    move_run(connection, run, event, actor=actor, now=now, attempt=attempt, reason=words, changes=changes)
+    return True
+
+
+def stopped_by(by: str, reason: str | None) -> str:
+    """The words for a stop that somebody asked for."""
+    return f"stopped by {by}" + (f": {reason}" if reason else "")
+
+
+def open_attempts(connection: Connection, worker: WorkerId) -> list[OpenAttempt]:
+    """What the worker holds as far as the database knows: the truth that its slots are counted from."""
+    rows = connection.execute(
+        select(
+            attempts.c.run_id,
+            attempts.c.number,
+            attempts.c.state,
+            attempts.c.sequence,
+            attempts.c.log_length,
+            runs.c.slots,
+            runs.c.stop_requested_by,
+            runs.c.stop_reason,
+        )
+        .join(runs, runs.c.id == attempts.c.run_id)
+        .where(attempts.c.worker_id == worker, attempts.c.ended_at.is_(None))
+        .order_by(attempts.c.run_id)
+    )
+    return [
+        OpenAttempt(
+            run=RunId(row.run_id),
+            attempt=AttemptNumber(row.number),
+            state=AttemptState(row.state),
+            sequence=row.sequence,
+            log_length=row.log_length,
+            slots=row.slots,
+            stop_reason=stopped_by(row.stop_requested_by, row.stop_reason) if row.stop_requested_by else None,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,141 @@
+"""Runs: how they are made, moved along the table of their life, and asked to stop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestra.clock import Instant, after
+from orchestra.errors import Conflict, NotFound
+from orchestra.identifiers import AttemptNumber, JobId, JobVersionId, ProjectId, RunId, Signature
+from orchestra.lifecycle import NEXT_RUN_STATE, TERMINAL_STATES, RunEvent, RunState, next_state
+from orchestra.specification import PropertyValue
+from orchestra.storage.run_events import RunEventRow, add_run_events
+from orchestra.storage.tables import runs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewRun:
+    """Everything that is known of a run when it is made."""
+
+    creation_key: str
+    """Made by the creator: the same key never makes a second run."""
+    project_id: ProjectId
+    job_id: JobId
+    job_version_id: JobVersionId
+    signature: Signature
+    slots: int
+    priority: int
+    parameters: Mapping[str, PropertyValue]
+    """Without the secret ones."""
+    sealed_secrets: str | None
+    source: str
+    """Who wanted it: "user ana", "schedule", "retry of #480"."""
+    retry_of: RunId | None
+    delay_seconds: float
+    """How long it is `scheduled` before it becomes `pending`."""
+    expire_after_seconds: float
+    now: Instant
+
+
+def create_run(connection: Connection, new: NewRun) -> RunId:
+    """Makes the run, or finds the one that was made with the same key."""
+    pending_at = after(new.now, new.delay_seconds)
+    state = RunState.SCHEDULED if new.delay_seconds > 0 else RunState.PENDING
+    insert_run = _INSERT_RUN[connection.dialect.name]
+    found = connection.execute(
+        insert_run,
+        {
+            "creation_key": new.creation_key,
+            "project_id": new.project_id,
+            "job_id": new.job_id,
+            "job_version_id": new.job_version_id,
+            "signature": new.signature,
+            "slots": new.slots,
+            "priority": new.priority,
+            "parameters": msgspec.json.encode(new.parameters).decode(),
+            "sealed_secrets": new.sealed_secrets,
+            "source": new.source,
+            "retry_of": new.retry_of,
+            "state": state,
+            "created_at": new.now,
+            "due_at": pending_at,
+            "pending_at": None if state is RunState.SCHEDULED else new.now,
+            "expires_at": after(pending_at, new.expire_after_seconds),
+        },
+    ).scalar_one_or_none()
+    if found is None:
+        repeated = select(runs.c.id).where(runs.c.creation_key == new.creation_key)
+        return RunId(connection.execute(repeated).scalar_one())
+    run = RunId(found)
+    add_run_events(connection, [RunEventRow(run=run, at=new.now, kind="created", actor=new.source)])
+    return run
+
+
+_INSERT_RUN = {
+    # Both dialects know the same clause, but SQLAlchemy has it under two names.
+    "sqlite": sqlite.insert(runs).on_conflict_do_nothing(index_elements=["creation_key"]).returning(runs.c.id),
+    "postgresql": postgresql.insert(runs).on_conflict_do_nothing(index_elements=["creation_key"]).returning(runs.c.id),
+}
+
+
+def state_of_run(connection: Connection, run: RunId, *, lock: bool = False) -> RunState:
+    """The run's state; with `lock` no other transaction changes the run before this one ends. Raises NotFound."""
+    query = select(runs.c.state).where(runs.c.id == run)
+    state = connection.execute(query.with_for_update() if lock else query).scalar_one_or_none()
+    if state is None:
+        raise NotFound("run", run)
+    return RunState(state)
+
+
+def move_run(
+    connection: Connection,
+    run: RunId,
+    event: RunEvent,
+    *,
+    actor: str,
+    now: Instant,
+    reason: str = "",
+    attempt: AttemptNumber | None = None,
+    changes: Mapping[str, object] | None = None,
+) -> RunState:
+    """Takes one step of the run's life and writes it into the history; raises NotFound and ImpossibleTransition.
+
+    `changes` are further columns of the run that belong to this step.
+    """
+    old = state_of_run(connection, run, lock=True)
+    new = next_state(NEXT_RUN_STATE, old, event)
+    values: dict[str, object] = {**(changes or {}), "state": new, "reason": reason}
+    if new in TERMINAL_STATES:
+        values |= {"ended_at": now, "sealed_secrets": None}
+    if new is RunState.PENDING:
+        values["pending_at"] = now
+    connection.execute(update(runs).where(runs.c.id == run, runs.c.state == old).values(values))
+    add_run_events(connection, [RunEventRow(run=run, at=now, kind=event, actor=actor, attempt=attempt, detail=reason)])
+    return new
+
+
+def request_stop(connection: Connection, run: RunId, *, by: str, reason: str, now: Instant) -> RunState:
+    """What a person asks for: a run that nobody has yet ends at once, one that a worker may have is asked to stop.
+
+    Returns the state afterwards; a second request changes nothing. Raises NotFound, and Conflict for a run that is over.
+    """
+    state = state_of_run(connection, run, lock=True)
+    if state in TERMINAL_STATES:
+        raise Conflict(f"run #{run} is over ({state}): nothing can stop it any more")
+    words = f"cancelled by {by}" + (f": {reason}" if reason else "")
+    if state not in (RunState.ASSIGNED, RunState.RUNNING):
+        return move_run(connection, run, RunEvent.CANCELLED, actor=by, now=now, reason=words)
+    asked = connection.execute(_REQUEST_STOP, {"run": run, "at": now, "by": by, "why": reason})
+    if asked.rowcount:
+        add_run_events(connection, [RunEventRow(run=run, at=now, kind="stop asked", actor=by, detail=reason)])
+    return state
+
+
+_REQUEST_STOP = (
+    update(runs)
+    .where(runs.c.id == bindparam("run"), runs.c.stop_requested_at.is_(None), runs.c.ended_at.is_(None))
+    .values(stop_requested_at=bindparam("at"), stop_requested_by=bindparam("by"), stop_reason=bindparam("why"))
+)
