@@ -1,0 +1,60 @@
+# Everything here sets itself up: the first call makes .venv, later ones find it done.
+#   make demo                  a whole instance with two workers and runs to look at (ARGS=--exit: show it, then stop)
+#   make test                  every test, PostgreSQL included
+#   make unit                  the same without the journeys and faults on real processes (ARGS='-k schedule' narrows)
+#   make check                 lint, format, types, floors
+#   make bench                 throughput and latency beside their floors
+#   make docs                  the pages that are generated
+#   make clean                 forget .venv and all caches
+#   make ... PYTHON=python3.13 another interpreter (3.11 or later)
+
+PYTHON ?= python3
+ARGS ?=
+
+SERVER := .venv/.installed-server
+DEVELOPMENT := .venv/.installed-development
+SLOW_TESTS := $(wildcard tests/journeys tests/faults)
+
+# --no-print-directory keeps "Entering directory" out of what people read.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := demo
+.PHONY: demo test unit journeys check bench docs clean
+
+demo: $(SERVER)
+	@.venv/bin/orchestra up --demo $(ARGS)
+
+# Both halves run even if the first one fails, so that one call tells everything.
+test: $(DEVELOPMENT)
+	@status=0; $(MAKE) unit || status=1; $(MAKE) journeys || status=1; exit $$status
+
+unit: $(DEVELOPMENT)
+	@.venv/bin/pytest -n 2 $(SLOW_TESTS:%=--ignore=%) tests $(ARGS)
+
+# Journeys mostly wait for real processes, so that more of them than processors run at a time.
+journeys: $(DEVELOPMENT)
+ifneq ($(SLOW_TESTS),)
+	@.venv/bin/pytest -n 4 --dist loadfile $(SLOW_TESTS) $(ARGS)
+endif
+
+check: $(DEVELOPMENT)
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
+
+bench: $(DEVELOPMENT)
+	@.venv/bin/python benchmarks/throughput.py $(ARGS)
+	@.venv/bin/python benchmarks/latency.py $(ARGS)
+
+docs: $(DEVELOPMENT)
+	@.venv/bin/python docs/generate_lifecycle.py
+
+clean:
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(SERVER): pyproject.toml .ci/set-up
+	@.ci/set-up "$(PYTHON)" server $@
+
+$(DEVELOPMENT): pyproject.toml .ci/set-up
+	@.ci/set-up "$(PYTHON)" server,postgres,development $(SERVER) $@
