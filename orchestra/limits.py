@@ -36,6 +36,16 @@ TEARDOWN_SECONDS_MAX: Final = 300.0
 WORKER_DISK_RESERVE_BYTES: Final = 256 << 20
 """Below this much free disk a worker refuses offers."""
 RESULTS_BYTES_MAX: Final = 512 << 10
+CHECK_IN_CHARACTERS_MAX: Final = 500
+CHECK_IN_BYTES_MAX: Final = 64 << 10
+"""Of the check-in file read at once; what is older than the last so many unread bytes is skipped."""
+CHECK_IN_SECONDS_MIN: Final = 0.5
+"""Check-ins of one attempt become at most one event in so long: the newest counts."""
+JOURNAL_RETRY_SECONDS: Final = 1.0
+"""A journal that cannot be written (a full disk) is tried again so often; the attempt waits meanwhile."""
+CONNECT_SECONDS_MAX: Final = 10.0
+BYE_SECONDS_MAX: Final = 600.0
+"""A master cannot send a worker away for longer."""
 SECRET_BYTES_MIN: Final = 6
 """A shorter secret would mask innocent text."""
 ARGUMENT_BYTES_MAX: Final = 128 << 10
@@ -48,6 +58,9 @@ PAGE_ROWS_DEFAULT: Final = 50
 PAGE_ROWS_MAX: Final = 200
 COUNT_ROWS_MAX: Final = 1000
 """Counts stop here and say so."""
+
+JOB_VERSIONS_KEPT_MAX: Final = 4096
+"""In memory, per reader."""
 
 # --- master ---
 POLL_SECONDS: Final = 5.0
