@@ -120,7 +120,7 @@ def move_run(
 def request_stop(connection: Connection, run: RunId, *, by: str, reason: str, now: Instant) -> RunState:
     """What a person asks for: a run that nobody has yet ends at once, one that a worker may have is asked to stop.
 
-    Returns the state afterwards; a second request changes nothing. Raises NotFound, and Conflict for a run that is over.
+    Returns the state afterwards; a second request changes nothing. Raises NotFound, and Conflict if the run is over.
     """
     state = state_of_run(connection, run, lock=True)
     if state in TERMINAL_STATES:

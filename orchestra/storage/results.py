@@ -1,0 +1,34 @@
+"""Results of runs: what they found out, kept so that a filter such as `result.version=1.2` finds them."""
+
+from collections.abc import Mapping
+
+import msgspec
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestra.identifiers import RunId
+from orchestra.storage.tables import run_results
+
+
+def set_results(connection: Connection, run: RunId, values: Mapping[str, msgspec.Raw]) -> None:
+    """Gives the names these values (JSON each); a name that was there gets the new one."""
+    if not values:
+        return
+    rows = [
+        {"run_id": run, "name": name, "value": bytes(value).decode(), "text": comparable_text(bytes(value))}
+        for name, value in values.items()
+    ]
+    if connection.dialect.name == "sqlite":
+        lite = sqlite.insert(run_results)
+        changed = {"value": lite.excluded.value, "text": lite.excluded.text}
+        connection.execute(lite.on_conflict_do_update(index_elements=["run_id", "name"], set_=changed), rows)
+    else:
+        postgres = postgresql.insert(run_results)
+        changed = {"value": postgres.excluded.value, "text": postgres.excluded.text}
+        connection.execute(postgres.on_conflict_do_update(index_elements=["run_id", "name"], set_=changed), rows)
+
+
+def comparable_text(value: bytes) -> str:
+    """What a filter compares: a string without its quotes, everything else as its JSON."""
+    decoded = msgspec.json.decode(value)
+    return decoded if isinstance(decoded, str) else value.decode()
