@@ -1,0 +1,75 @@
+"""How the end of an attempt becomes the end of its run, or the plan for another attempt."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from orchestra.clock import Instant, after
+from orchestra.identifiers import AttemptNumber, RunId
+from orchestra.lifecycle import AttemptState, RunEvent
+from orchestra.specification import JobSpecification
+from orchestra.storage.database import Signal, Topic
+from orchestra.storage.runs import move_run
+from orchestra_master.retrying import seconds_until_retry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """The end of a run's newest attempt."""
+
+    run: RunId
+    attempt: AttemptNumber
+    outcome: AttemptState
+    reason: str
+    cause: str | None
+    """What the retry policy looks at; None if no policy may make another attempt."""
+    exit_code: int | None
+    log_length: int
+    log_digest: str | None
+    attempts_counted: int
+    specification: JobSpecification
+
+
+def end_run(connection: Connection, ending: Ending, *, actor: str, now: Instant) -> set[Signal]:
+    """Ends the run, or schedules its next attempt if the job's policy wants one; returns the signals for after the
+    commit.
+
+    A failed attempt that will be retried does not make the run failed: the run is scheduled again.
+    """
+    policy = ending.specification.retry
+    wait = seconds_until_retry(policy, attempts_counted=ending.attempts_counted, cause=ending.cause)
+    changes: dict[str, object] = {"worker_id": None, "progress": None, "progress_text": None}
+    if wait is not None:
+        words = f"attempt {ending.attempts_counted} of {policy.max_attempts} {ending.outcome}: {ending.reason}"
+        event = RunEvent.RETRY_PLANNED
+        due_at = after(now, wait)
+        changes |= {"due_at": due_at, "expires_at": after(due_at, ending.specification.expire_after_seconds)}
+        signals = {Signal(Topic.DUE)}
+    else:
+        words = ending.reason
+        event = _EVENT_OF_OUTCOME[ending.outcome]
+        changes = {
+            "exit_code": ending.exit_code,
+            "log_length": ending.log_length,
+            "log_digest": ending.log_digest,
+        }
+        signals = set()
+    move_run(
+        connection,
+        ending.run,
+        event,
+        actor=actor,
+        now=now,
+        attempt=ending.attempt,
+        reason=words,
+        changes=changes,
+    )
+    return signals | {Signal(Topic.RUN, str(ending.run))}
+
+
+_EVENT_OF_OUTCOME = {
+    AttemptState.SUCCEEDED: RunEvent.SUCCEEDED,
+    AttemptState.FAILED: RunEvent.FAILED,
+    AttemptState.ABORTED: RunEvent.ABORTED,
+    AttemptState.EXCEPTION: RunEvent.BROKE,
+}

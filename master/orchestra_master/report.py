@@ -1,0 +1,113 @@
+"""What a worker tells of its attempts, applied in one transaction.
+
+A repeat changes nothing, a late word is kept as evidence. Everything here is replayable: time, log lengths and digests
+come in as values.
+"""
+
+from sqlalchemy import Connection, select
+
+from orchestra.clock import Instant
+from orchestra.errors import ProtocolError
+from orchestra.identifiers import AttemptNumber, Epoch, JobVersionId, RunId, WorkerId
+from orchestra.lifecycle import AttemptState
+from orchestra.protocol.codec import CloseCode
+from orchestra.protocol.messages import Final, Forget
+from orchestra.protocol.window import AttemptKey
+from orchestra.storage.attempts import stopped_by
+from orchestra.storage.database import Signal, Topic
+from orchestra.storage.job_versions import JobVersions
+from orchestra.storage.run_events import RunEventRow, add_run_events
+from orchestra.storage.tables import attempts, runs
+from orchestra.storage.workers import session_is_current
+from orchestra_master.attempt_fold import Applied, AttemptFold, AttemptReport, OpenRow, Report
+
+
+class ReportApplier:
+    """Applies reports of one worker's session; the owner commits, then sends the answers."""
+
+    def __init__(self, *, versions: JobVersions) -> None:
+        self._versions = versions
+
+    def apply(
+        self, connection: Connection, report: Report, *, worker: WorkerId, epoch: Epoch, name: str, now: Instant
+    ) -> Applied:
+        """Raises ProtocolError if the session is not the worker's newest, or if an event or a piece of log is
+        missing."""
+        if not session_is_current(connection, worker, epoch):
+            raise ProtocolError(CloseCode.REPLACED, "the worker has opened a newer connection")
+        applied = Applied()
+        rows = self._open_rows(connection, worker, report)
+        for key, told in report.items():
+            row = rows.get(key)
+            if row is None:
+                self._refuse_foreign(connection, key, told, worker=worker, name=name, now=now, applied=applied)
+            else:
+                AttemptFold(connection, self._versions, key, row, f"worker {name}", now, applied).apply(told)
+            applied.signals.add(Signal(Topic.RUN, str(key[0])))
+        return applied
+
+    @staticmethod
+    def _open_rows(connection: Connection, worker: WorkerId, report: Report) -> dict[AttemptKey, "OpenRow"]:
+        """The attempts that the worker may speak about: its own, not over, and the newest of their runs."""
+        rows = connection.execute(
+            _OPEN_ROWS.where(attempts.c.worker_id == worker, attempts.c.run_id.in_({run for run, _ in report}))
+        )
+        return {
+            (RunId(row.run_id), AttemptNumber(row.number)): OpenRow(
+                state=AttemptState(row.state),
+                sequence=row.sequence,
+                log_length=row.log_length,
+                attempts_counted=row.attempts_counted,
+                first_started_at=row.first_started_at,
+                stop_words=stopped_by(row.stop_requested_by, row.stop_reason) if row.stop_requested_by else None,
+                job_version=JobVersionId(row.job_version_id),
+                signature=row.signature,
+            )
+            for row in rows
+        }
+
+    def _refuse_foreign(
+        self,
+        connection: Connection,
+        key: AttemptKey,
+        told: AttemptReport,
+        *,
+        worker: WorkerId,
+        name: str,
+        now: Instant,
+        applied: Applied,
+    ) -> None:
+        """An attempt that is over, replaced, or somebody else's: nothing changes, the worker may forget it."""
+        run, number = key
+        applied.answers.append(Forget(run=run, attempt=number))
+        own = connection.execute(
+            select(attempts.c.state).where(
+                attempts.c.run_id == run, attempts.c.number == number, attempts.c.worker_id == worker
+            )
+        ).one_or_none()
+        final = next((event.happening for event in told.events if isinstance(event.happening, Final)), None)
+        if own is not None and final is not None:
+            words = f"came too late: {final.outcome} {final.reason}".rstrip()
+            add_run_events(
+                connection,
+                [RunEventRow(run=run, at=now, kind="late", actor=f"worker {name}", attempt=number, detail=words)],
+            )
+
+
+_OPEN_ROWS = (
+    select(
+        attempts.c.run_id,
+        attempts.c.number,
+        attempts.c.state,
+        attempts.c.sequence,
+        attempts.c.log_length,
+        runs.c.attempts_counted,
+        runs.c.started_at.label("first_started_at"),
+        runs.c.stop_requested_by,
+        runs.c.stop_reason,
+        runs.c.job_version_id,
+        runs.c.signature,
+    )
+    .join(runs, (runs.c.id == attempts.c.run_id) & (runs.c.attempt == attempts.c.number))
+    .where(attempts.c.ended_at.is_(None))
+)
