@@ -1,0 +1,170 @@
+"""Jobs and their versions: a run points for ever to the version that it was created from."""
+
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+
+from orchestra.clock import Instant
+from orchestra.errors import NotFound
+from orchestra.identifiers import JobId, JobVersionId, ProjectId, Signature
+from orchestra.matching import signature_of
+from orchestra.specification import JobSpecification, Matching
+from orchestra.storage.tables import job_versions, jobs, projects
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRecord:
+    """A job with its newest version."""
+
+    id: JobId
+    project_id: ProjectId
+    project: str
+    name: str
+    version_id: JobVersionId
+    version: int
+    specification: JobSpecification
+    signature: Signature
+    enabled: bool
+    """What the definition says."""
+    disabled_by: str | None
+    """Who paused the job, and why; None if nobody did."""
+    retired_at: Instant | None
+    """Since when no definition has the job any more."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a due schedule may make runs of it: both the definition and the people must want that."""
+        return self.enabled and self.disabled_by is None and self.retired_at is None
+
+
+def find_job(connection: Connection, project: str, name: str) -> JobRecord:
+    """The job of this name, a retired one too; raises NotFound."""
+    row = connection.execute(_jobs().where(projects.c.name == project, jobs.c.name == name)).one_or_none()
+    if row is None:
+        raise NotFound("job", f"{project}/{name}")
+    return _record(row)
+
+
+def job_of(connection: Connection, job: JobId) -> JobRecord:
+    """The job of this id; raises NotFound."""
+    row = connection.execute(_jobs().where(jobs.c.id == job)).one_or_none()
+    if row is None:
+        raise NotFound("job", job)
+    return _record(row)
+
+
+def jobs_of_project(connection: Connection, project: ProjectId, *, retired: bool = False) -> list[JobRecord]:
+    """The jobs of a project by name; with `retired` those that no definition has any more as well."""
+    query = _jobs().where(jobs.c.project_id == project).order_by(jobs.c.name)
+    if not retired:
+        query = query.where(jobs.c.retired_at.is_(None))
+    return [_record(row) for row in connection.execute(query)]
+
+
+def specification_of(connection: Connection, version: JobVersionId) -> JobSpecification:
+    """What a version of a job says; raises NotFound."""
+    text = connection.execute(
+        select(job_versions.c.specification).where(job_versions.c.id == version)
+    ).scalar_one_or_none()
+    if text is None:
+        raise NotFound("job version", version)
+    return msgspec.json.decode(text, type=JobSpecification)
+
+
+def matching_of(connection: Connection, signature: Signature) -> Matching | None:
+    """What the jobs with this signature ask of a worker, or None if no job ever had it."""
+    text = connection.execute(
+        select(job_versions.c.specification).where(job_versions.c.signature == signature).limit(1)
+    ).scalar_one_or_none()
+    return None if text is None else msgspec.json.decode(text, type=JobSpecification).matching
+
+
+def add_job(
+    connection: Connection,
+    project: ProjectId,
+    name: str,
+    specification: JobSpecification,
+    *,
+    enabled: bool,
+    now: Instant,
+) -> JobId:
+    """Makes a job with its first version."""
+    # The version needs the job and the job its version: the job is made first, with no version for a moment.
+    job = JobId(
+        connection.execute(
+            insert(jobs).values(project_id=project, name=name, version_id=0, enabled=enabled).returning(jobs.c.id)
+        ).scalar_one()
+    )
+    add_version(connection, job, specification, now=now)
+    return job
+
+
+def add_version(connection: Connection, job: JobId, specification: JobSpecification, *, now: Instant) -> JobVersionId:
+    """Appends a version to the job; new runs are created from it, older runs keep theirs."""
+    newest = select(func.coalesce(func.max(job_versions.c.number), 0) + 1).where(job_versions.c.job_id == job)
+    version = JobVersionId(
+        connection.execute(
+            insert(job_versions)
+            .values(
+                job_id=job,
+                number=newest.scalar_subquery(),
+                specification=encode_specification(specification),
+                signature=signature_of(specification.matching),
+                created_at=now,
+            )
+            .returning(job_versions.c.id)
+        ).scalar_one()
+    )
+    connection.execute(update(jobs).where(jobs.c.id == job).values(version_id=version))
+    return version
+
+
+def keep_job(connection: Connection, job: JobId, *, enabled: bool) -> None:
+    """The definition has the job (again): it is not retired, and enabled or not as the definition says."""
+    connection.execute(update(jobs).where(jobs.c.id == job).values(enabled=enabled, retired_at=None))
+
+
+def retire_job(connection: Connection, job: JobId, *, now: Instant) -> None:
+    """No definition has the job any more: it makes no new runs, its history stays."""
+    connection.execute(update(jobs).where(jobs.c.id == job, jobs.c.retired_at.is_(None)).values(retired_at=now))
+
+
+def pause_job(connection: Connection, job: JobId, *, disabled_by: str | None) -> None:
+    """A person pauses the job ("ana: disk is full"), or lets it go on (None). A definition never changes this."""
+    connection.execute(update(jobs).where(jobs.c.id == job).values(disabled_by=disabled_by))
+
+
+def encode_specification(specification: msgspec.Struct) -> str:
+    """Canonical JSON text: equal specifications are equal texts."""
+    return msgspec.json.encode(specification, order="sorted").decode()
+
+
+def _jobs() -> Select[tuple[object, ...]]:
+    return (
+        select(
+            jobs,
+            projects.c.name.label("project"),
+            job_versions.c.number,
+            job_versions.c.specification,
+            job_versions.c.signature,
+        )
+        .join(projects, projects.c.id == jobs.c.project_id)
+        .join(job_versions, job_versions.c.id == jobs.c.version_id)
+    )
+
+
+def _record(row: Row[tuple[object, ...]]) -> JobRecord:
+    return JobRecord(
+        id=JobId(row.id),
+        project_id=ProjectId(row.project_id),
+        project=row.project,
+        name=row.name,
+        version_id=JobVersionId(row.version_id),
+        version=row.number,
+        specification=msgspec.json.decode(row.specification, type=JobSpecification),
+        signature=Signature(row.signature),
+        enabled=row.enabled,
+        disabled_by=row.disabled_by,
+        retired_at=row.retired_at,
+    )
