@@ -26,6 +26,10 @@ REFUSED_RECONNECT_SECONDS: Final = 60.0
 # --- logs ---
 SEGMENT_BYTES: Final = 1 << 20
 """The unit of the log digest."""
+LOGS_OPEN_MAX: Final = 256
+"""Descriptors that the master holds for logs being written."""
+FILES_PER_SYNCFS_MIN: Final = 3
+"""So many log files are synced by one `syncfs` (0.45 ms for ten files, where `fdatasync` took 0.29 ms for each)."""
 
 # --- worker ---
 STEP_DRAIN_SECONDS: Final = 1.0
@@ -54,6 +58,22 @@ FORMAT_WIDTH_MAX: Final = 128
 # --- storage ---
 BATCH_CHANGES_MAX: Final = 256
 """Changes that share one commit."""
+SIGNALS_HELD_MAX: Final = 1000
+"""Of one subscription; beyond it, signals are folded into one per topic."""
+DATABASE_CONNECT_SECONDS_MAX: Final = 10.0
+DATABASE_ANSWER_SECONDS_MAX: Final = 30.0
+"""A statement that takes longer is given up, and its connection with it."""
+DATABASE_LOCK_SECONDS_MAX: Final = 10.0
+"""How long a statement waits for a row that another program has locked."""
+DATABASE_TRIES_MAX: Final = 5
+"""Of a change that met a conflict, or whose connection was lost before the commit."""
+DATABASE_RETRY_SECONDS: Final = 0.2
+"""Before the second try; doubled before each later one."""
+POSTGRES_READERS: Final = 4
+SQLITE_READERS: Final = 3
+SQLITE_BUSY_SECONDS_MAX: Final = 5.0
+SQLITE_WAL_BYTES: Final = 16 << 20
+"""A write-ahead log that has grown beyond this is emptied when the writer has nothing else to do."""
 PAGE_ROWS_DEFAULT: Final = 50
 PAGE_ROWS_MAX: Final = 200
 COUNT_ROWS_MAX: Final = 1000
