@@ -27,7 +27,10 @@ class Topic(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A hint, given after the commit: `topic` changed, `payload` says where. Losing it costs latency only."""
+    """A hint, given after the commit: `topic` changed, `payload` says where. Losing it costs latency only.
+
+    An empty payload says that anything of the topic may have changed: after a reconnect, or when there was too much to tell.
+    """
 
     topic: Topic
     payload: str = ""

@@ -1,0 +1,1 @@
+"""The tests: on real processes, sockets and databases."""

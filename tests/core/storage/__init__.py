@@ -1,0 +1,1 @@
+"""Tests of the databases, the tables and the statements."""
