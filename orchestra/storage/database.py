@@ -1,6 +1,6 @@
 """The port to the truth: two verbs, and hints that something changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -36,6 +36,10 @@ class Signal:
     payload: str = ""
 
 
+Signals = Collection[Signal] | Callable[[T], Collection[Signal]]
+"""What to tell after the commit; a function works it out from what the change returned."""
+
+
 class Subscription(Protocol):
     """What has been signalled on some topics since the last look. Closed by its owner."""
 
@@ -50,7 +54,7 @@ class Database(Protocol):
     """Both verbs take a function of an open connection: ordinary synchronous SQLAlchemy Core, which must be replayable
     (no effect outside the database, time and keys come in as values) and must not keep the connection."""
 
-    async def write(self, change: Callable[[Connection], T], *, signals: Sequence[Signal] = ()) -> T:
+    async def write(self, change: Callable[[Connection], T], *, signals: Signals[T] = ()) -> T:
         """Runs the change in a transaction shared with others that wait, and returns after the commit.
 
         What the change raises rolls back this change only. Raises DatabaseAway, or OutcomeUnknown if the connection

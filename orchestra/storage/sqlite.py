@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from orchestra.errors import DatabaseAway
 from orchestra.limits import BATCH_CHANGES_MAX, SQLITE_READERS
-from orchestra.storage.database import Signal, Subscription, Topic
+from orchestra.storage.database import Signals, Subscription, Topic
 from orchestra.storage.signals import SignalBus
 from orchestra.storage.sqlite_file import SqliteFile
 from orchestra.storage.transaction import Change, Waiting
@@ -39,7 +39,7 @@ class Sqlite:
         self._writer = threading.Thread(target=self._write_batches, name="sqlite-writer", daemon=True)
         self._writer.start()
 
-    async def write(self, change: Callable[[Connection], T], *, signals: Sequence[Signal] = ()) -> T:
+    async def write(self, change: Callable[[Connection], T], *, signals: Signals[T] = ()) -> T:
         """Runs the change in the next batch and returns after its commit."""
         self._refuse_if_closed()
         waiting = Change(function=change, future=self._loop.create_future(), signals=signals)

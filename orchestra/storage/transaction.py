@@ -5,13 +5,13 @@ No I/O of its own: both databases drive the same plan, one from a thread, one fr
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from orchestra.storage.database import Signal
+from orchestra.storage.database import Signal, Signals
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ class Waiting(Protocol):
     """A change of any type that waits for its commit."""
 
     @property
-    def signals(self) -> Sequence[Signal]:
+    def signals(self) -> Collection[Signal]:
         """What to tell once it is committed."""
 
     @property
@@ -41,13 +41,18 @@ class Change(Generic[T]):
     """A change with the future that its caller awaits."""
 
     def __init__(
-        self, *, function: Callable[[Connection], T], future: asyncio.Future[T], signals: Sequence[Signal]
+        self, *, function: Callable[[Connection], T], future: asyncio.Future[T], signals: Signals[T]
     ) -> None:
-        self.signals = signals
+        self._signals = signals
         self._function = function
         self.future = future
         self._values: list[T] = []
         self._error: BaseException | None = None
+
+    @property
+    def signals(self) -> Collection[Signal]:
+        """What to tell, once the change has a value."""
+        return self._signals(self._values[0]) if callable(self._signals) else self._signals
 
     @property
     def has_failed(self) -> bool:
