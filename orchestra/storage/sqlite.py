@@ -42,7 +42,7 @@ class Sqlite:
     async def write(self, change: Callable[[Connection], T], *, signals: Signals[T] = ()) -> T:
         """Runs the change in the next batch and returns after its commit."""
         self._refuse_if_closed()
-        waiting = Change(function=change, future=self._loop.create_future(), signals=signals)
+        waiting: Change[T] = Change(function=change, future=self._loop.create_future(), signals=signals)
         self._queue.put(waiting)
         return await waiting.future
 
