@@ -23,6 +23,14 @@ RECONNECT_SECONDS_MAX: Final = 10.0
 REFUSED_RECONNECT_SECONDS: Final = 60.0
 """After a refused token: it is said in the log once and tried again slowly."""
 
+CLOSE_SECONDS_MAX: Final = 2.0
+"""For the closing handshake of a connection: a half-open one never answers."""
+TAKEOVER_SECONDS: Final = 60.0
+TAKEOVERS_MAX: Final = 3
+"""So many takeovers between live instances of one name within that time: both are quarantined."""
+REFUSED_OFFER_SECONDS: Final = 5.0
+"""A worker that refused an offer gets no other for so long."""
+
 # --- logs ---
 SEGMENT_BYTES: Final = 1 << 20
 """The unit of the log digest."""
@@ -70,6 +78,8 @@ DATABASE_TRIES_MAX: Final = 5
 DATABASE_RETRY_SECONDS: Final = 0.2
 """Before the second try; doubled before each later one."""
 POSTGRES_READERS: Final = 4
+LISTEN_PROBE_SECONDS: Final = 15.0
+"""How often a silent connection for signals is asked whether it is still there."""
 SQLITE_READERS: Final = 3
 SQLITE_BUSY_SECONDS_MAX: Final = 5.0
 SQLITE_WAL_BYTES: Final = 16 << 20
@@ -106,4 +116,16 @@ SESSION_DAYS: Final = 7
 SESSION_DAYS_MAX: Final = 30
 SIGN_IN_LINK_MINUTES: Final = 60
 IDEMPOTENCY_HOURS: Final = 24
+CONTACT_SECONDS_MAX: Final = 30.0
+"""A worker whose last contact in the database is older is shown as out of contact, whatever its master said last."""
+BEFORE_COUNT_MAX: Final = 100
+"""How many runs before a waiting one are counted."""
+BEARER_SECONDS_MAX: Final = 1.0
+"""How long a token's or session's look-up is believed: so long a revoked one may still be let in elsewhere."""
+STREAM_BYTES_MAX: Final = 64 << 10
+"""The log that one event of a stream carries."""
+STREAM_PING_SECONDS: Final = 15.0
+LOG_PIECE_BYTES: Final = 256 << 10
+TAIL_LINES_MAX: Final = 10_000
+TAIL_BYTES_MAX: Final = 4 << 20
 DEFAULT_PORT: Final = 7780

@@ -91,8 +91,8 @@ class FileLogStore:
     def resume(self, run: RunId, attempt: AttemptNumber, committed: int) -> None:
         """Goes on with a log after a restart or reconnect: what is behind the committed length is void."""
         self.release(run, attempt)
-        if committed:
-            self._opened((run, attempt), committed)
+        if committed or self.path(run, attempt).exists():
+            self._opened((run, attempt), committed).cut()
 
     def write(self, pieces: Sequence[LogPiece]) -> Mapping[AttemptKey, int]:
         """Writes and syncs the pieces, and says how long each log is now; what is there already is not written
@@ -189,10 +189,14 @@ class _OpenLog:
                 self.digest.update(content)
 
     def open(self) -> None:
-        """Opens the file if it is not open; a void tail is cut off."""
+        """Opens the file if it is not open."""
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.ftruncate(self._descriptor, self.digest.length)
+
+    def cut(self) -> None:
+        """Removes the void tail. Only at a resume: a master whose session is over must not cut what its successor wrote."""
+        assert self._descriptor is not None
+        os.ftruncate(self._descriptor, self.digest.length)
 
     def append(self, piece: LogPiece) -> None:
         """Writes what is new of the piece; raises MissingLogBytes if it begins behind the end."""

@@ -1,0 +1,208 @@
+"""One connection of a worker, from the accepted socket until it is gone."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from orchestra.errors import OrchestraError, ProtocolError
+from orchestra.identifiers import UserId, WorkerName
+from orchestra.limits import (
+    CLOSE_SECONDS_MAX,
+    WORKER_WINDOW_BYTES,
+)
+from orchestra.protocol.codec import CloseCode
+from orchestra.protocol.messages import Bye, Chunk, Hello, MasterMessage, WorkerMessage
+from orchestra.protocol.session import MasterSession
+from orchestra.storage.attempts import withdraw_offer
+from orchestra.storage.database import Signal, Topic
+from orchestra.storage.workers import end_session
+from orchestra_master.greeting import Greeting, greet, quarantine
+from orchestra_master.parts import MasterParts, WorkerConnection
+from orchestra_master.recorder import Recorder
+from orchestra_master.roster import ConnectedWorker
+
+logger = logging.getLogger(__name__)
+
+
+class Link:
+    """Four tasks around one session: read, write, watch the clock, record.
+
+    The reader never waits for anything but the socket, so that heartbeats are seen however slow the database is;
+    what it takes in is bounded by the log windows that the worker must keep.
+    """
+
+    def __init__(self, *, parts: MasterParts, connection: WorkerConnection, user: UserId) -> None:
+        self._parts = parts
+        self._connection = connection
+        self._user = user
+        self._session = MasterSession(now=parts.clock.monotonic())
+        self._connected: ConnectedWorker | None = None
+        self._inbox: list[WorkerMessage | Chunk] = []
+        self._inbox_bytes = 0
+        self._arrived = asyncio.Event()
+        self._wants_to_send = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._replaced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Serves the connection until it ends, and leaves nothing behind."""
+        code, reason = 1000, ""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for duty in (self._read, self._write, self._watch, self._record, self._wait_for_replacement):
+                    tasks.create_task(duty(), name=f"link {duty.__name__.strip('_')}")
+        except* ProtocolError as group:
+            error = _first(group)
+            code, reason = getattr(error, "code", CloseCode.MALFORMED), str(error)
+            logger.warning("link_closed worker=%s code=%d reason=%s", self._name, code, reason)
+        except* (ConnectionError, asyncio.IncompleteReadError):
+            logger.info("link_lost worker=%s", self._name)
+        except* (OrchestraError, OSError) as group:
+            code, reason = 1011, "the master cannot store anything now"
+            logger.error("link_failed worker=%s error=%s", self._name, _first(group))
+        finally:
+            await self._leave()
+            self._ended.set()
+            await self._close(code, reason)
+
+    async def say_bye(self, bye: Bye) -> None:
+        """The master goes away on purpose: the worker is told when to come back."""
+        self._send(bye)
+
+    @property
+    def _name(self) -> WorkerName | str:
+        return self._connected.name if self._connected else "?"
+
+    # --- the four tasks ---
+
+    async def _read(self) -> None:
+        while True:
+            frame = await self._connection.receive()
+            messages = self._session.receive(frame, self._parts.clock.monotonic())
+            if self._connected:
+                self._connected.heard_at = self._parts.clock.now()
+            self._take_in(messages)
+            if self._session.wants_to_send:
+                self._wants_to_send.set()
+
+    def _take_in(self, messages: Sequence[WorkerMessage | Chunk]) -> None:
+        self._inbox.extend(messages)
+        self._inbox_bytes += sum(len(message.content) for message in messages if isinstance(message, Chunk))
+        if self._inbox_bytes > WORKER_WINDOW_BYTES:
+            raise ProtocolError(CloseCode.OUT_OF_TURN, "the worker sends more log than its window allows")
+        self._arrived.set()
+
+    async def _write(self) -> None:
+        while True:
+            await self._wants_to_send.wait()
+            self._wants_to_send.clear()
+            for frame in self._session.take_frames():
+                await self._connection.send(frame)
+
+    def _send(self, message: MasterMessage) -> None:
+        self._session.send(message)
+        self._wants_to_send.set()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(max(0.0, self._session.next_tick() - self._parts.clock.monotonic()))
+            self._session.tick(self._parts.clock.monotonic())
+
+    async def _wait_for_replacement(self) -> None:
+        await self._replaced
+        raise ProtocolError(CloseCode.REPLACED, "the worker has opened a newer connection")
+
+    async def _record(self) -> None:
+        first, *rest = await self._gathered()
+        assert isinstance(first, Hello), "the session lets nothing pass before hello"
+        self._connected = await self._greet(first)
+        recorder = Recorder(parts=self._parts, connected=self._connected)
+        await recorder.record(rest)
+        while True:
+            await recorder.record(await self._gathered())
+
+    async def _gathered(self) -> Sequence[WorkerMessage | Chunk]:
+        await self._arrived.wait()
+        self._arrived.clear()
+        gathered, self._inbox, self._inbox_bytes = self._inbox, [], 0
+        return gathered
+
+    # --- coming and going ---
+
+    async def _greet(self, hello: Hello) -> ConnectedWorker:
+        greeting = await greet(self._parts, hello, user=self._user)
+        roster = self._parts.roster
+        older = roster.find(greeting.session.worker)
+        if roster.is_contested(greeting.session.worker, hello.instance, self._parts.clock.monotonic()):
+            await quarantine(self._parts, hello)
+            if older:
+                older.replace()
+            sentence = f"two live machines use the name {hello.worker!r}: both are in quarantine"
+            raise ProtocolError(CloseCode.REFUSED, sentence)
+        if older:
+            older.replace()
+        connected = self._connected_worker(hello, greeting)
+        self._send(greeting.welcome(hello))
+        for answer in greeting.reconciliation.answers:
+            self._send(answer)
+        roster.enter(connected)
+        logger.info("worker_connected worker=%s epoch=%d held=%d", hello.worker, connected.epoch, len(hello.held))
+        return connected
+
+    def _connected_worker(self, hello: Hello, greeting: Greeting) -> ConnectedWorker:
+        return ConnectedWorker(
+            worker=greeting.session.worker,
+            name=WorkerName(hello.worker),
+            epoch=greeting.session.epoch,
+            instance=hello.instance,
+            properties=hello.properties,
+            slots=hello.slots,
+            accepts_runs=greeting.welcome(hello).accepts_runs,
+            send=self._send,
+            replace=self._replace,
+            heard_at=self._parts.clock.now(),
+            free_disk_bytes=hello.free_disk_bytes,
+            held={(kept.run, kept.attempt): kept.slots for kept in greeting.reconciliation.kept},
+        )
+
+    def _replace(self) -> None:
+        if not self._replaced.done():
+            self._replaced.set_result(None)
+
+    async def _leave(self) -> None:
+        """What was offered and not accepted goes back at once: nothing of it can have run."""
+        connected = self._connected
+        self._replaced.cancel()
+        if connected is None:
+            return
+        self._parts.roster.leave(connected)
+        now, actor, offers = self._parts.clock.now(), self._parts.actor, list(connected.offers)
+
+        def leave(connection: Connection) -> None:
+            for run, attempt in offers:
+                words = f"worker {connected.name} went away before it accepted"
+                withdraw_offer(connection, run, attempt, actor=actor, reason=words, now=now)
+            end_session(connection, connected.worker, connected.epoch, heard_at=connected.heard_at)
+
+        signals = [Signal(Topic.WORKERS, connected.name)] + [Signal(Topic.PENDING)] * bool(offers)
+        try:
+            await self._parts.database.write(leave, signals=signals)
+        except OrchestraError as error:
+            # The rescuer finds both: offers that are too old, and a worker that is not heard of.
+            logger.warning("link_not_tidied worker=%s error=%s", connected.name, error)
+
+    async def _close(self, code: int, reason: str) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                await self._connection.close(code, reason[:120])
+        except (TimeoutError, ConnectionError):
+            logger.debug("link_not_closed worker=%s", self._name)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

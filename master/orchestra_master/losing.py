@@ -1,0 +1,60 @@
+"""Attempts that nobody can tell the end of: they end as exception, and the job's policy may make another."""
+
+from sqlalchemy import Connection, select, update
+
+from orchestra.clock import Instant
+from orchestra.identifiers import AttemptNumber, JobVersionId, RunId
+from orchestra.lifecycle import LIVE_ATTEMPT_STATES, AttemptState
+from orchestra.storage.database import Signal
+from orchestra.storage.job_versions import JobVersions
+from orchestra.storage.tables import attempts, runs
+from orchestra_master.ending import Ending, end_run
+
+
+def lose_attempt(
+    connection: Connection,
+    versions: JobVersions,
+    run: RunId,
+    attempt: AttemptNumber,
+    *,
+    reason: str,
+    actor: str,
+    now: Instant,
+) -> set[Signal]:
+    """Ends the attempt as lost if it is still open; returns the signals for after the commit, none if nothing
+    changed."""
+    row = connection.execute(
+        select(
+            runs.c.job_version_id,
+            runs.c.attempts_counted,
+            runs.c.stop_requested_at,
+            attempts.c.started_at,
+            attempts.c.log_length,
+        )
+        .join(attempts, (attempts.c.run_id == runs.c.id) & (attempts.c.number == runs.c.attempt))
+        .where(runs.c.id == run, attempts.c.number == attempt, attempts.c.state.in_(LIVE_ATTEMPT_STATES))
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        return set()
+    connection.execute(
+        update(attempts)
+        .where(attempts.c.run_id == run, attempts.c.number == attempt)
+        .values(state=AttemptState.EXCEPTION, reason=reason, ended_at=now)
+    )
+    # An attempt whose start was never reported may have run all the same: it counts.
+    counted = row.attempts_counted + (row.started_at is None)
+    connection.execute(update(runs).where(runs.c.id == run).values(attempts_counted=counted))
+    ending = Ending(
+        run=run,
+        attempt=attempt,
+        outcome=AttemptState.EXCEPTION,
+        reason=reason,
+        cause=None if row.stop_requested_at is not None else "lost",
+        exit_code=None,
+        log_length=row.log_length,
+        log_digest=None,
+        attempts_counted=counted,
+        specification=versions.get(connection, JobVersionId(row.job_version_id)).specification,
+    )
+    return end_run(connection, ending, actor=actor, now=now)

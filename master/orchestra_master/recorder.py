@@ -1,0 +1,100 @@
+"""Takes down what a worker says: log bytes to the files, then everything else in one transaction, then the answers.
+
+What gathers while one batch is being committed is the next batch, so that load makes the batches larger, not the
+queue longer.
+"""
+
+from collections.abc import Sequence
+
+from orchestra.errors import ProtocolError
+from orchestra.limits import REFUSED_OFFER_SECONDS
+from orchestra.logs.store import LogPiece, MissingLogBytes
+from orchestra.protocol.codec import CloseCode
+from orchestra.protocol.messages import Accept, Chunk, Event, Final, Heartbeat, Hello, Refuse, WorkerMessage
+from orchestra.protocol.window import AttemptKey
+from orchestra_master.attempt_fold import AttemptReport
+from orchestra_master.parts import MasterParts
+from orchestra_master.report import ReportApplier
+from orchestra_master.roster import ConnectedWorker
+
+
+class Recorder:
+    """Records one session's messages."""
+
+    def __init__(self, *, parts: MasterParts, connected: ConnectedWorker) -> None:
+        self._parts = parts
+        self._connected = connected
+        self._applier = ReportApplier(versions=parts.versions)
+
+    async def record(self, messages: Sequence[WorkerMessage | Chunk]) -> None:
+        """Stores the messages and answers them; raises ProtocolError, and OSError when the logs cannot be written."""
+        report, pieces = self._sorted(messages)
+        if not report:
+            return
+        await self._write_logs(report, pieces)
+        connected, now = self._connected, self._parts.clock.now()
+        applied = await self._parts.database.write(
+            lambda connection: self._applier.apply(
+                connection, report, worker=connected.worker, epoch=connected.epoch, name=connected.name, now=now
+            ),
+            signals=lambda applied: applied.signals,
+        )
+        for answer in applied.answers:
+            connected.send(answer)
+        for key in applied.accepted:
+            connected.offers.pop(key, None)
+        for key in applied.released:
+            connected.release(key)
+        if applied.refused:
+            connected.refused_until = self._parts.clock.monotonic() + REFUSED_OFFER_SECONDS
+        if applied.released:
+            self._parts.roster.capacity_changed()
+            await self._parts.run_blocking(lambda: self._release_logs(applied.released))
+
+    def _release_logs(self, keys: Sequence[AttemptKey]) -> None:
+        for run, attempt in keys:
+            self._parts.logs.release(run, attempt)
+
+    def _sorted(
+        self, messages: Sequence[WorkerMessage | Chunk]
+    ) -> tuple[dict[AttemptKey, AttemptReport], list[LogPiece]]:
+        report: dict[AttemptKey, AttemptReport] = {}
+        pieces = []
+        for message in messages:
+            if isinstance(message, Heartbeat):
+                self._connected.load = message.load
+                self._connected.free_disk_bytes = message.free_disk_bytes
+                continue
+            assert not isinstance(message, Hello), "the session takes hello once, before anything is recorded"
+            key = (message.run, message.attempt)
+            told = report.setdefault(key, AttemptReport())
+            match message:
+                case Accept():
+                    told.accepted = True
+                case Refuse(reason=reason):
+                    told.refused = reason
+                case Event():
+                    told.events.append(message)
+                case Chunk() if key in self._connected.held:
+                    # A log that the worker does not hold is never written, whatever the worker says.
+                    piece = LogPiece(
+                        run=message.run, attempt=message.attempt, offset=message.offset, content=message.content
+                    )
+                    pieces.append(piece)
+        return report, pieces
+
+    async def _write_logs(self, report: dict[AttemptKey, AttemptReport], pieces: list[LogPiece]) -> None:
+        finals = [key for key, told in report.items() if told.events and isinstance(told.events[-1].happening, Final)]
+        if not pieces and not finals:
+            return
+
+        def write_and_digest() -> None:
+            for key, length in self._parts.logs.write(pieces).items():
+                report[key].log_length = length
+            for key in finals:
+                report[key].log_digest = self._parts.logs.digest(*key)
+
+        try:
+            await self._parts.run_blocking(write_and_digest)
+        except MissingLogBytes as error:
+            raise ProtocolError(CloseCode.OUT_OF_TURN, str(error)) from error
