@@ -116,6 +116,9 @@ SESSION_DAYS: Final = 7
 SESSION_DAYS_MAX: Final = 30
 SIGN_IN_LINK_MINUTES: Final = 60
 IDEMPOTENCY_HOURS: Final = 24
+DELAY_SECONDS_MAX: Final = 366 * 86_400.0
+PRIORITY_MAX: Final = 100
+IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 CONTACT_SECONDS_MAX: Final = 30.0
 """A worker whose last contact in the database is older is shown as out of contact, whatever its master said last."""
 BEFORE_COUNT_MAX: Final = 100

@@ -1,0 +1,1 @@
+"""What people and programs may do: shared by service and website, checked by the policy, written into the audit."""

@@ -1,0 +1,65 @@
+"""Passwords: slow on purpose, therefore in one thread of their own with a short queue."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from passlib.hash import pbkdf2_sha256
+from passlib.utils.binary import ab64_encode
+
+from orchestra.errors import InvalidFields, Overloaded
+from orchestra.limits import (
+    PASSWORD_CHARACTERS_MAX,
+    PASSWORD_CHARACTERS_MIN,
+    PASSWORD_ROUNDS,
+    PASSWORD_SALT_BYTES,
+    SIGN_IN_QUEUE_MAX,
+)
+
+T = TypeVar("T")
+_RETRY_AFTER_SECONDS = 5
+
+
+class Passwords:
+    """Hashes and verifies passwords by PBKDF2-SHA256; `close` it at the end."""
+
+    def __init__(self, *, rounds: int = PASSWORD_ROUNDS, waiting_max: int = SIGN_IN_QUEUE_MAX) -> None:
+        self._scheme = pbkdf2_sha256.using(rounds=rounds, salt_size=PASSWORD_SALT_BYTES)
+        self._waiting_max = waiting_max
+        self._waiting = 0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
+        # Verified when there is no such user, so that the answer takes equally long. No password has it.
+        filler = ab64_encode(bytes(PASSWORD_SALT_BYTES)).decode()
+        self._dummy = f"$pbkdf2-sha256${rounds}${filler}${filler}"
+
+    async def hash(self, password: str) -> str:
+        """The hash with its parameters and a new salt; raises Overloaded."""
+        return await self._in_thread(lambda: str(self._scheme.hash(password)))
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether the password belongs to the hash; None never fits, but takes as long. Raises Overloaded."""
+        known = password_hash or self._dummy
+        # Longer than any password that can be set: not worth a hash of megabytes.
+        fits = await self._in_thread(lambda: bool(self._scheme.verify(password[:PASSWORD_CHARACTERS_MAX], known)))
+        return fits and password_hash is not None and len(password) <= PASSWORD_CHARACTERS_MAX
+
+    def close(self) -> None:
+        """Lets the thread go."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._waiting >= self._waiting_max:
+            raise Overloaded("sign-in", _RETRY_AFTER_SECONDS)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._waiting -= 1
+
+
+def check_password(password: str, pointer: str) -> None:
+    """Raises InvalidFields for a password that is too short or too long."""
+    if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
+        sentence = f"must have {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters"
+        raise InvalidFields([(pointer, sentence)])

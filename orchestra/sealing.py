@@ -1,0 +1,82 @@
+"""Secret parameters at rest: encrypted with a key that is kept in a file of its own, never in the database."""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+
+from orchestra.errors import FolderUnusable, OrchestraError
+
+KEY_FILE_MODE = 0o600
+
+
+class Unsealable(OrchestraError):
+    """Secrets that were sealed with another key."""
+
+    def __str__(self) -> str:
+        return "the secrets were sealed with another key: bring back the key file, or trigger the run again"
+
+
+class Sealing:
+    """Seals and opens the secrets of runs; also makes keyed fingerprints of what may contain a secret."""
+
+    def __init__(self, *, key: bytes) -> None:
+        """The key is 32 bytes in URL-safe base64, as `new_key` makes it."""
+        self._fernet = Fernet(key)
+        self._fingerprint_key = hashlib.sha256(b"fingerprint:" + key).digest()
+
+    def seal(self, secrets: Mapping[str, str]) -> str:
+        """The secrets, as text for the database."""
+        return self._fernet.encrypt(msgspec.json.encode(secrets)).decode()
+
+    def open(self, sealed: str) -> dict[str, str]:
+        """The secrets again; raises Unsealable."""
+        try:
+            plain = self._fernet.decrypt(sealed.encode())
+        except InvalidToken:
+            raise Unsealable from None
+        return msgspec.json.decode(plain, type=dict[str, str])
+
+    def fingerprint(self, content: bytes) -> str:
+        """A digest that tells equal contents, but from which nobody without the key can guess one."""
+        return hmac.new(self._fingerprint_key, content, hashlib.sha256).hexdigest()
+
+
+def new_key() -> bytes:
+    """A key that nobody has seen."""
+    return Fernet.generate_key()
+
+
+def read_or_make_key(path: Path) -> bytes:
+    """The key in the file; made (mode 0600) if there is none. Several processes may ask at once: one key wins.
+
+    Raises FolderUnusable.
+    """
+    try:
+        if not path.exists():
+            _make_key(path)
+        return path.read_bytes().strip()
+    except OSError as error:
+        raise FolderUnusable(str(path.parent), error.strerror or str(error)) from None
+
+
+def _make_key(path: Path) -> None:
+    # Written aside and linked: a crash never leaves half a key, and the second of two makers keeps the first one's.
+    aside = path.with_name(f"{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEY_FILE_MODE)
+    try:
+        os.write(descriptor, new_key() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        path.hardlink_to(aside)
+    except FileExistsError:
+        pass
+    finally:
+        aside.unlink()

@@ -1,0 +1,73 @@
+"""Idempotency keys: an answer is kept in the transaction of its effect, so that a repeat finds both or neither."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from orchestra.clock import Instant, after
+from orchestra.identifiers import UserId
+from orchestra.limits import IDEMPOTENCY_HOURS
+from orchestra.storage.tables import idempotency_keys
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptAnswer:
+    """What was answered to the first request with a key."""
+
+    request_digest: str
+    status: int
+    body: str
+
+
+def find_answer(connection: Connection, user: UserId, key: str, *, now: Instant) -> KeptAnswer | None:
+    """The answer under this key, if it is not too old."""
+    row = connection.execute(
+        _FIND, {"user": user, "wanted": key, "oldest": after(now, -3600.0 * IDEMPOTENCY_HOURS)}
+    ).one_or_none()
+    return None if row is None else KeptAnswer(request_digest=row[0], status=row[1], body=row[2])
+
+
+_FIND = select(idempotency_keys.c.request_digest, idempotency_keys.c.status, idempotency_keys.c.body).where(
+    idempotency_keys.c.user_id == bindparam("user"),
+    idempotency_keys.c.key == bindparam("wanted"),
+    idempotency_keys.c.created_at > bindparam("oldest"),
+)
+
+
+def keep_answer(connection: Connection, user: UserId, key: str, answer: KeptAnswer, *, now: Instant) -> bool:
+    """Keeps the answer; False if another transaction was first: roll back and look again."""
+    values = {
+        "user_id": user,
+        "key": key,
+        "request_digest": answer.request_digest,
+        "status": answer.status,
+        "body": answer.body,
+        "created_at": now,
+        "oldest": after(now, -3600.0 * IDEMPOTENCY_HOURS),
+    }
+    return connection.execute(_KEEP[connection.dialect.name], values).rowcount == 1
+
+
+_COLUMNS = ("request_digest", "status", "body", "created_at")
+_sqlite = sqlite.insert(idempotency_keys)
+_postgresql = postgresql.insert(idempotency_keys)
+_KEEP = {
+    # An answer that is too old is overwritten: its key is free again.
+    "sqlite": _sqlite.on_conflict_do_update(
+        index_elements=["user_id", "key"],
+        set_={name: _sqlite.excluded[name] for name in _COLUMNS},
+        where=idempotency_keys.c.created_at <= bindparam("oldest"),
+    ),
+    "postgresql": _postgresql.on_conflict_do_update(
+        index_elements=["user_id", "key"],
+        set_={name: _postgresql.excluded[name] for name in _COLUMNS},
+        where=idempotency_keys.c.created_at <= bindparam("oldest"),
+    ),
+}
+
+
+def forget_old_answers(connection: Connection, *, now: Instant) -> int:
+    """Deletes what nobody may ask for any more; returns how many."""
+    oldest = after(now, -3600.0 * IDEMPOTENCY_HOURS)
+    return connection.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at <= oldest)).rowcount
