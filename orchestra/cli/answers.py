@@ -1,0 +1,271 @@
+"""The answers of the API in the shapes that commands read; fields that a command does not show are left out."""
+
+import msgspec
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    """How many there are; counted only up to a bound."""
+
+    value: int = 0
+    exact: bool = True
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of a run."""
+
+    number: int
+    worker: str | None = None
+    state: str = ""
+    reason: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    exit_code: int | None = None
+    log_length: int | None = None
+    lost_bytes: int | None = None
+
+
+class StepShown(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of an attempt."""
+
+    attempt: int
+    name: str = ""
+    started_at: str | None = None
+    ended_at: str | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+
+
+class WorkerMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a worker may take a run, and why not."""
+
+    name: str
+    matches: bool = False
+    reason: str | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run is not running."""
+
+    state: str = ""
+    reasons: list[str] = []
+    workers: list[WorkerMatch] = []
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run; the lists come only with one run."""
+
+    id: int
+    state: str
+    url: str = ""
+    project: str = ""
+    job: str = ""
+    reason: str | None = None
+    source: str | None = None
+    parameters: dict[str, str | int | float | bool | None] = {}
+    attempt: int | None = None
+    attempts_counted: int | None = None
+    worker: str | None = None
+    worker_last_contact_at: str | None = None
+    stop_requested: str | bool | None = None
+    created_at: str | None = None
+    due_at: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    exit_code: int | None = None
+    log_length: int | None = None
+    progress: float | None = None
+    progress_text: str | None = None
+    retry_of: int | None = None
+    attempts: list[Attempt] = []
+    steps: list[StepShown] = []
+    results: dict[str, object] = {}
+    waiting: Waiting | None = None
+
+
+class Runs(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of runs."""
+
+    items: list[Run]
+    next: str | None = None
+    total: Total = Total()
+
+
+class ParameterShown(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter of a job, as far as typing its value needs it."""
+
+    name: str
+    type: str = "string"
+
+
+class LastRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest run of a job."""
+
+    id: int
+    state: str = ""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job."""
+
+    project: str
+    name: str
+    description: str = ""
+    enabled: bool = True
+    disabled_by: str | None = None
+    retired: bool = False
+    parameters: list[ParameterShown] = []
+    schedule: object = None
+    last_run: LastRun | None = None
+
+
+class Jobs(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of jobs."""
+
+    items: list[Job]
+    next: str | None = None
+    total: Total = Total()
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
+    """What a schedule last did."""
+
+    due_at: str | None = None
+    decision: str | None = None
+    run: int | None = None
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule."""
+
+    project: str
+    job: str
+    expression: str = ""
+    zone: str = ""
+    sentence: str = ""
+    enabled: bool = True
+    next_fire_at: str | None = None
+    last_tick: Tick | None = None
+
+
+class Schedules(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of schedules."""
+
+    items: list[Schedule]
+    next: str | None = None
+    total: Total = Total()
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker."""
+
+    name: str
+    state: str
+    reason: str | None = None
+    connected: bool = False
+    last_contact_at: str | None = None
+    version: str | None = None
+    properties: dict[str, str | int | float | bool] = {}
+    slots: int = 0
+    slots_used: int = 0
+    runs: list[int] = []
+    load: float | None = None
+    free_disk_bytes: int | None = None
+
+
+class Workers(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of workers."""
+
+    items: list[Worker]
+    next: str | None = None
+    total: Total = Total()
+
+
+class Role(msgspec.Struct, frozen=True, kw_only=True):
+    """A role, everywhere or in one project."""
+
+    role: str
+    project: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.role}@{self.project}" if self.project else self.role
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or a program that may sign in."""
+
+    name: str
+    enabled: bool = True
+    roles: list[Role] = []
+    has_password: bool = False
+    created_at: str | None = None
+
+
+class Users(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of users."""
+
+    items: list[User]
+    next: str | None = None
+    total: Total = Total()
+
+
+class Me(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the token belongs to."""
+
+    name: str
+    roles: list[Role] = []
+    via: str = ""
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A token; its secret comes once, when it is made."""
+
+    id: int
+    name: str = ""
+    user: str | None = None
+    kind: str = ""
+    prefix: str = ""
+    created_at: str | None = None
+    expires_at: str | None = None
+    last_used_at: str | None = None
+    revoked_at: str | None = None
+    secret: str | None = None
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of tokens."""
+
+    items: list[Token]
+    next: str | None = None
+    total: Total = Total()
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that applying a definition does."""
+
+    action: str
+    kind: str = ""
+    name: str = ""
+    detail: str | None = None
+
+
+class NextFire(msgspec.Struct, frozen=True, kw_only=True):
+    """When a job runs next by its schedule."""
+
+    job: str
+    at: str | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What applying a definition does."""
+
+    project: str = ""
+    changes: list[Change] = []
+    next: list[NextFire] = []
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan, and whether it was carried out."""
+
+    plan: Plan
+    applied: bool = False
+    version: int | str | None = None

@@ -1,0 +1,116 @@
+"""`orchestra jobs`, `orchestra job show|disable|enable`, and `orchestra schedules`."""
+
+import click
+
+from orchestra.cli.invocation import Invocation
+from orchestra.cli.lists import paging_options, show_list
+from orchestra.cli.words import NounGroup
+
+
+@click.group(cls=NounGroup)
+def job() -> None:
+    """List, show, disable and enable jobs; without a verb, lists."""
+
+
+@job.command("list")
+@click.option("--project", metavar="NAME", help="Only this project.")
+@paging_options
+@click.pass_obj
+def list_jobs(call: Invocation, *, project: str | None, limit: int, cursor: str | None) -> None:
+    """List jobs."""
+    from orchestra.cli.answers import Jobs
+    from orchestra.network.client import api
+
+    answer = call.client().get(api("jobs"), {"project": project, "limit": limit, "cursor": cursor})
+    if call.screen.as_json:
+        call.screen.json(answer.body)
+        return
+    page = answer.read(Jobs)
+    rows = [
+        [
+            f"{item.project}/{item.name}",
+            "retired" if item.retired else "enabled" if item.enabled else "disabled",
+            f"#{item.last_run.id} {item.last_run.state}" if item.last_run else "never",
+            item.description,
+        ]
+        for item in page.items
+    ]
+    nothing = "no job yet: write one with 'orchestra init', put it in force with 'orchestra apply'"
+    show_list(call, page, ["job", "state", "last run", "description"], rows, nothing=nothing)
+
+
+@job.command("show")
+@click.argument("name", metavar="PROJECT/JOB")
+@click.pass_obj
+def show_job(call: Invocation, *, name: str) -> None:
+    """Show a job as the API has it."""
+    from orchestra.identifiers import split_job
+    from orchestra.network.client import api
+
+    project, short = split_job(name)
+    call.screen.json(call.client().get(api("projects", project, "jobs", short)).body)
+
+
+@job.command("disable")
+@click.argument("name", metavar="PROJECT/JOB")
+@click.option("--reason", metavar="TEXT", help="Why; people who trigger it will read this.")
+@click.pass_obj
+def disable(call: Invocation, *, name: str, reason: str | None) -> None:
+    """Let a job make no new runs; what runs goes on."""
+    _switch(call, name, {"enabled": False} | ({"reason": reason} if reason else {}))
+
+
+@job.command("enable")
+@click.argument("name", metavar="PROJECT/JOB")
+@click.pass_obj
+def enable(call: Invocation, *, name: str) -> None:
+    """Let a job make runs again."""
+    _switch(call, name, {"enabled": True})
+
+
+def _switch(call: Invocation, name: str, content: dict[str, object]) -> None:
+    from orchestra.cli.answers import Job
+    from orchestra.identifiers import split_job
+    from orchestra.network.client import api
+
+    project, short = split_job(name)
+    answer = call.client().patch(api("projects", project, "jobs", short), content)
+    if call.screen.as_json:
+        call.screen.json(answer.body)
+        return
+    found = answer.read(Job)
+    word, other = ("enabled", "disable") if found.enabled else ("disabled", "enable")
+    call.screen.line(f"{found.project}/{found.name} is {word}. Undo: orchestra job {other} {name}")
+
+
+@click.group(cls=NounGroup)
+def schedule() -> None:
+    """List schedules; without a verb, lists."""
+
+
+@schedule.command("list")
+@paging_options
+@click.pass_obj
+def list_schedules(call: Invocation, *, limit: int, cursor: str | None) -> None:
+    """List schedules with their next and last time."""
+    from orchestra.cli.answers import Schedules
+    from orchestra.cli.formats import local_time
+    from orchestra.network.client import api
+
+    answer = call.client().get(api("schedules"), {"limit": limit, "cursor": cursor})
+    if call.screen.as_json:
+        call.screen.json(answer.body)
+        return
+    page = answer.read(Schedules)
+    zone = call.screen.zone
+    rows = [
+        [
+            f"{item.project}/{item.job}",
+            item.sentence or item.expression,
+            item.zone,
+            local_time(item.next_fire_at, zone) if item.enabled and item.next_fire_at else "not scheduled",
+            f"{local_time(item.last_tick.due_at, zone)}: {item.last_tick.decision}" if item.last_tick else "never",
+        ]
+        for item in page.items
+    ]
+    show_list(call, page, ["job", "when", "zone", "next", "last"], rows, nothing="no schedule yet")

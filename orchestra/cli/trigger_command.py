@@ -1,0 +1,180 @@
+"""`orchestra trigger` and `orchestra retry`: make a run, and stay with it if asked to."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from orchestra.cli.exits import ExitCode
+from orchestra.cli.invocation import Invocation
+from orchestra.cli.words import ApiCommand
+
+if TYPE_CHECKING:
+    from orchestra.cli.answers import Run
+    from orchestra.network.client import Answer
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def _seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    from orchestra.cli.formats import duration_option
+
+    return duration_option(context, parameter, value)
+
+
+def _staying_options(function: Function) -> Function:
+    """The options of commands that can stay with the run that they made."""
+    for decorate in (
+        click.option(
+            "--pass-exit-code", is_flag=True, help="With --wait or --follow: exit as the job's last step did."
+        ),
+        click.option("--timeout", callback=_seconds, metavar="TIME", help="Stop waiting after this (30m); exit 24."),
+        click.option("-f", "--follow", is_flag=True, help="Print the log until it is over; exit by its end."),
+        click.option("-w", "--wait", is_flag=True, help="Wait until it is over; exit by its end."),
+        click.option("--secret", "secrets", multiple=True, metavar="NAME=SOURCE", help="@FILE, @- or env:VARIABLE."),
+    ):
+        function = decorate(function)
+    return function
+
+
+@click.command(cls=ApiCommand)
+@click.argument("job", metavar="PROJECT/JOB")
+@click.option("-p", "--param", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter; may repeat.")
+@click.option("--params", "file", metavar="@FILE", help="Parameters from a JSON file.")
+@click.option("--priority", type=click.IntRange(-100, 100), help="Higher goes first.")
+@click.option("--delay", callback=_seconds, metavar="TIME", help="Start so much later (10m).")
+@_staying_options
+@click.pass_obj
+def trigger(
+    call: Invocation,
+    *,
+    job: str,
+    pairs: tuple[str, ...],
+    file: str | None,
+    priority: int | None,
+    delay: float | None,
+    secrets: tuple[str, ...],
+    wait: bool,
+    follow: bool,
+    timeout: float | None,
+    pass_exit_code: bool,
+) -> int:
+    """Run a job now.
+
+    \b
+      orchestra trigger ops/backup --follow
+      orchestra trigger ops/deploy -p env=staging --secret key=@key.txt --wait
+    """
+    from orchestra.cli.answers import Job
+    from orchestra.cli.parameters import parameters_of_file, read_secrets, split_pairs, typed_parameters
+    from orchestra.identifiers import split_job
+    from orchestra.network.client import api
+
+    project, name = split_job(job)
+    typed = split_pairs(pairs, "--param")
+    given = parameters_of_file(call, file)
+    hidden = read_secrets(call, secrets)
+    client = call.client()
+    shape = client.get(api("projects", project, "jobs", name)).read(Job) if typed else None
+    content: dict[str, object] = {"parameters": given | typed_parameters(typed, shape)}
+    if hidden:
+        content["secrets"] = hidden
+    if priority is not None:
+        content["priority"] = priority
+    if delay is not None:
+        content["delay_seconds"] = delay
+    answer = client.post(api("projects", project, "jobs", name, "runs"), content)
+    return _stay(call, answer, wait=wait, follow=follow, timeout=timeout, pass_exit_code=pass_exit_code)
+
+
+@click.command(cls=ApiCommand)
+@click.argument("number", type=int, metavar="RUN")
+@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Change a parameter; may repeat.")
+@_staying_options
+@click.pass_obj
+def retry(
+    call: Invocation,
+    *,
+    number: int,
+    pairs: tuple[str, ...],
+    secrets: tuple[str, ...],
+    wait: bool,
+    follow: bool,
+    timeout: float | None,
+    pass_exit_code: bool,
+) -> int:
+    """Run it again, as a new run linked to the old one. Secrets must be given again.
+
+    \b
+      orchestra retry 482 --follow
+      orchestra retry 482 --set env=prod
+    """
+    from orchestra.cli.answers import Job, Run
+    from orchestra.cli.parameters import read_secrets, split_pairs, typed_parameters
+    from orchestra.network.client import api
+
+    client = call.client()
+    content: dict[str, object] = {}
+    changed = split_pairs(pairs, "--set")
+    if changed:
+        old = client.get(api("runs", number)).read(Run)
+        shape = client.get(api("projects", old.project, "jobs", old.job)).read(Job)
+        content["parameters"] = typed_parameters(changed, shape)
+    hidden = read_secrets(call, secrets)
+    if hidden:
+        content["secrets"] = hidden
+    answer = client.post(api("runs", number, "retry"), content)
+    return _stay(call, answer, wait=wait, follow=follow, timeout=timeout, pass_exit_code=pass_exit_code)
+
+
+def _stay(
+    call: Invocation, answer: "Answer", *, wait: bool, follow: bool, timeout: float | None, pass_exit_code: bool
+) -> int:
+    from orchestra.cli.answers import Run
+
+    run = answer.read(Run)
+    if not (wait or follow or timeout is not None):
+        _say_made(call, run, answer)
+        return ExitCode.DONE
+    try:
+        return stay_with(call, run, follow=follow, timeout=timeout, pass_exit_code=pass_exit_code)
+    except KeyboardInterrupt:
+        call.screen.note(detached_sentence(run.id))
+        return ExitCode.INTERRUPTED
+
+
+def stay_with(call: Invocation, run: "Run", *, follow: bool, timeout: float | None, pass_exit_code: bool) -> int:
+    """Wait for the end of a run, printing its log if asked to, and say how it ended."""
+    from orchestra.cli.follow import RunWatch, address_of, ending_lines, exit_of, waiting_sentence
+
+    server = call.client().server
+    if not call.screen.as_json:
+        call.screen.note(f"Run #{run.id} {run.project}/{run.job}: {address_of(run, server)}")
+    watch = RunWatch(call=call, run=run.id, seconds_max=timeout)
+    ending = watch.follow() if follow and not call.screen.as_json else watch.wait()
+    if call.screen.as_json:
+        call.screen.json(ending.body)
+    elif ending.run is not None:
+        call.screen.note("\n".join(ending_lines(call, ending.run, server)))
+    else:
+        call.screen.note(f"{waiting_sentence(run)}: it goes on. {_READ_ON.format(run=run.id)}")
+    return exit_of(ending.run, pass_exit_code=pass_exit_code)
+
+
+_READ_ON = "Follow: orchestra logs {run} -f. Stop: orchestra abort {run}"
+
+
+def detached_sentence(run: int) -> str:
+    """What is said when a person stops watching: the run is not touched by it."""
+    return f"Run #{run} continues. {_READ_ON.format(run=run)}"
+
+
+def _say_made(call: Invocation, run: "Run", answer: "Answer") -> None:
+    if call.screen.as_json:
+        call.screen.json(answer.body)
+        return
+    replayed = " (this was asked before: the same run)" if "idempotency-replayed" in answer.headers else ""
+    call.screen.line(f"#{run.id}")
+    call.screen.note(
+        f"Run #{run.id} {run.project}/{run.job} is {run.state}{replayed}. Follow: orchestra logs {run.id} -f"
+    )
