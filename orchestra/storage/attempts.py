@@ -29,6 +29,7 @@ class ClaimedRun:
     run: RunId
     attempt: AttemptNumber
     worker: WorkerId
+    epoch: Epoch
     project_id: ProjectId
     job_version_id: JobVersionId
     slots: int
@@ -67,6 +68,7 @@ def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, n
                     run=claim.run,
                     attempt=AttemptNumber(row.attempt),
                     worker=claim.worker,
+                    epoch=claim.epoch,
                     project_id=ProjectId(row.project_id),
                     job_version_id=JobVersionId(row.job_version_id),
                     slots=row.slots,
@@ -74,7 +76,6 @@ def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, n
                     sealed_secrets=row.sealed_secrets,
                 )
             )
-    epochs = {claim.worker: claim.epoch for claim in claims}
     if claimed:
         connection.execute(
             insert(attempts),
@@ -83,7 +84,7 @@ def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, n
                     "run_id": each.run,
                     "number": each.attempt,
                     "worker_id": each.worker,
-                    "epoch": epochs[each.worker],
+                    "epoch": each.epoch,
                     "state": AttemptState.OFFERED,
                     "offered_at": now,
                 }

@@ -28,8 +28,8 @@ def note_steps(connection: Connection, news: Iterable[StepNews]) -> None:
     """Writes down what is new of the steps."""
     begun, over = [], []
     for each in news:
-        key = {"run_id": each.run, "attempt": each.attempt, "number": each.number}
-        end = {
+        key: dict[str, int | str | None] = {"run_id": each.run, "attempt": each.attempt, "number": each.number}
+        end: dict[str, int | str | None] = {
             "ended_at": each.ended_at,
             "exit_code": each.ended.exit_code if each.ended else None,
             "reason": each.ended.reason if each.ended else "",

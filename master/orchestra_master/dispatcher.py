@@ -1,0 +1,223 @@
+"""Gives pending runs to connected workers: the hot path, woken by signals, with a slow poll as safety net.
+
+What is pending stays in the database behind an index; in memory are only the requirement signatures that may have
+pending runs, so that a pass costs the same with ten or a million of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import msgspec
+from sqlalchemy import Connection
+
+from orchestra.clock import Instant
+from orchestra.errors import OrchestraError
+from orchestra.identifiers import Signature
+from orchestra.lifecycle import RunEvent, RunState
+from orchestra.limits import OFFER_SECONDS_MAX, OFFERS_PER_PASS_MAX, POLL_SECONDS
+from orchestra.protocol.messages import Offer
+from orchestra.specification import Matching, PropertyValue
+from orchestra.storage.attempts import Claim, ClaimedRun, claim_runs, withdraw_offer
+from orchestra.storage.database import Signal, Topic
+from orchestra.storage.job_versions import JobVersion
+from orchestra.storage.jobs import matching_of
+from orchestra.storage.pending import PendingRun, pending_heads, pending_signatures
+from orchestra.storage.runs import move_run, state_of_run
+from orchestra_master.parts import MasterParts
+from orchestra_master.selection import Candidate, WorkerSelector, able
+
+
+class SecretReader(Protocol):
+    """Opens what the service sealed."""
+
+    def open(self, sealed: str) -> dict[str, str]:
+        """The secret parameters of a run; raises an OrchestraError if they cannot be opened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Pass:
+    """What one transaction gave away."""
+
+    claimed: list[tuple[ClaimedRun, JobVersion]]
+    exhausted: frozenset[Signature]
+    """Signatures of which every pending run was looked at and given away."""
+
+
+class Dispatcher:
+    """Owned by one master; gives runs only to workers that are connected to it."""
+
+    def __init__(self, *, parts: MasterParts, selector: WorkerSelector, secrets: SecretReader) -> None:
+        self._parts = parts
+        self._selector = selector
+        self._secrets = secrets
+        self._matchings: dict[Signature, Matching] = {}
+        self._hungry: set[Signature] = set()
+        """May have pending runs that a worker could take now."""
+        self._blocked: set[Signature] = set()
+        """Had pending runs when no worker could take one."""
+        self._polled_at: float | None = None
+
+    def wake(self, signals: frozenset[Signal]) -> None:
+        """Takes in what was signalled; a signal without a signature stands for all of them."""
+        for signal in signals:
+            if signal.payload:
+                self._hungry.add(Signature(signal.payload))
+            else:
+                self._polled_at = None
+
+    def capacity_changed(self) -> None:
+        """A worker may be able to take what was blocked."""
+        self._hungry |= self._blocked
+        self._blocked.clear()
+
+    async def dispatch_once(self) -> bool:
+        """Gives away what can be given in one transaction; true if there may be more at once."""
+        await self._poll()
+        candidates = self._candidates()
+        wanted: dict[Signature, tuple[Matching, int]] = {}
+        for signature in sorted(self._hungry):
+            matching = await self._matching(signature)
+            room = 0 if matching is None else _room(matching, candidates)
+            if matching is None:
+                self._hungry.discard(signature)
+            elif room == 0:
+                self._hungry.discard(signature)
+                self._blocked.add(signature)
+            else:
+                wanted[signature] = (matching, min(room, OFFERS_PER_PASS_MAX))
+        if not wanted:
+            return False
+        now = self._parts.clock.now()
+        done = await self._parts.database.write(
+            lambda connection: self._give(connection, wanted, candidates, now), signals=_signals_of
+        )
+        self._hungry -= done.exhausted
+        for claimed, version in done.claimed:
+            await self._offer(claimed, version)
+        return bool(self._hungry)
+
+    async def _poll(self) -> None:
+        now = self._parts.clock.monotonic()
+        if self._polled_at is None or now - self._polled_at >= POLL_SECONDS:
+            self._polled_at = now
+            self._hungry |= set(await self._parts.database.read(pending_signatures))
+
+    def _candidates(self) -> list[Candidate]:
+        now = self._parts.clock.monotonic()
+        return [
+            Candidate(
+                worker=each.worker,
+                name=each.name,
+                properties=each.properties,
+                slots=each.slots,
+                free_slots=each.free_slots,
+            )
+            for each in self._parts.roster.connected()
+            if each.accepts_runs and each.refused_until <= now and each.free_slots > 0
+        ]
+
+    async def _matching(self, signature: Signature) -> Matching | None:
+        if signature not in self._matchings:
+            found = await self._parts.database.read(lambda connection: matching_of(connection, signature))
+            if found is None:
+                return None
+            self._matchings[signature] = found
+        return self._matchings[signature]
+
+    def _give(
+        self,
+        connection: Connection,
+        wanted: Mapping[Signature, tuple[Matching, int]],
+        candidates: Sequence[Candidate],
+        now: Instant,
+    ) -> _Pass:
+        """Looks at the heads of the queues and claims for them, in one transaction. Replayable: changes nothing of
+        its own."""
+        heads: list[PendingRun] = []
+        exhausted = set(wanted)
+        for signature, (_, limit) in wanted.items():
+            found = pending_heads(connection, signature, limit)
+            heads += found
+            if len(found) == limit:
+                exhausted.discard(signature)
+        heads.sort(key=lambda head: (-head.priority, head.run))
+        claims, left = self._assign(heads[:OFFERS_PER_PASS_MAX], wanted, candidates)
+        exhausted -= {head.signature for head in [*left, *heads[OFFERS_PER_PASS_MAX:]]}
+        claimed = claim_runs(connection, claims, actor=self._parts.actor, now=now)
+        versions = self._parts.versions
+        return _Pass(
+            claimed=[(each, versions.get(connection, each.job_version_id)) for each in claimed],
+            exhausted=frozenset(exhausted),
+        )
+
+    def _assign(
+        self,
+        heads: Sequence[PendingRun],
+        wanted: Mapping[Signature, tuple[Matching, int]],
+        candidates: Sequence[Candidate],
+    ) -> tuple[list[Claim], list[PendingRun]]:
+        free = {each.worker: each for each in candidates}
+        claims, left = [], []
+        for head in heads:
+            matching = wanted[head.signature][0]
+            possible = able(matching, list(free.values()))
+            connected = None
+            if possible:
+                chosen = self._selector.select(matching, possible)
+                free[chosen.worker] = replace(chosen, free_slots=chosen.free_slots - matching.slots)
+                connected = self._parts.roster.find(chosen.worker)
+            if connected is None:
+                left.append(head)
+            else:
+                claims.append(Claim(run=head.run, worker=connected.worker, epoch=connected.epoch))
+        return claims, left
+
+    async def _offer(self, claimed: ClaimedRun, version: JobVersion) -> None:
+        connected = self._parts.roster.find(claimed.worker)
+        if connected is None or connected.epoch != claimed.epoch:
+            # It went between the claim and now: its link could not withdraw what it had not been offered yet.
+            await self._take_back(claimed, "the worker went away before it was offered")
+            return
+        try:
+            secrets = self._secrets.open(claimed.sealed_secrets) if claimed.sealed_secrets else {}
+        except OrchestraError as error:
+            await self._take_back(claimed, "the offer could not be made", broken=str(error))
+            return
+        key = (claimed.run, claimed.attempt)
+        connected.held[key] = claimed.slots
+        connected.offers[key] = self._parts.clock.monotonic() + OFFER_SECONDS_MAX
+        connected.send(
+            Offer(
+                run=claimed.run,
+                attempt=claimed.attempt,
+                project=version.project,
+                job=version.job,
+                slots=claimed.slots,
+                execution=version.specification.execution,
+                parameters=msgspec.json.decode(claimed.parameters, type=dict[str, PropertyValue]),
+                secrets=secrets,
+            )
+        )
+
+    async def _take_back(self, claimed: ClaimedRun, reason: str, *, broken: str | None = None) -> None:
+        """Nothing was offered: the run is pending again, or over if no offer of it can ever be made."""
+        now, actor = self._parts.clock.now(), self._parts.actor
+
+        def take_back(connection: Connection) -> None:
+            withdrawn = withdraw_offer(connection, claimed.run, claimed.attempt, actor=actor, reason=reason, now=now)
+            if withdrawn and broken is not None and state_of_run(connection, claimed.run) is RunState.PENDING:
+                move_run(connection, claimed.run, RunEvent.BROKE, actor=actor, now=now, reason=broken)
+
+        await self._parts.database.write(
+            take_back, signals=[Signal(Topic.PENDING), Signal(Topic.RUN, str(claimed.run))]
+        )
+
+
+def _room(matching: Matching, candidates: Sequence[Candidate]) -> int:
+    """How many runs of this kind fit on the candidates now."""
+    return sum(each.free_slots // matching.slots for each in able(matching, candidates))
+
+
+def _signals_of(done: _Pass) -> list[Signal]:
+    return [Signal(Topic.RUN, str(claimed.run)) for claimed, _ in done.claimed]

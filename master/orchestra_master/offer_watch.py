@@ -1,0 +1,73 @@
+"""Takes back offers that were not accepted in time: into a dead link, by a worker that hangs, or by a master that
+died."""
+
+from sqlalchemy import Connection, select
+
+from orchestra.clock import after
+from orchestra.identifiers import AttemptNumber, RunId
+from orchestra.lifecycle import AttemptState
+from orchestra.limits import OFFER_SECONDS_MAX, POLL_SECONDS
+from orchestra.protocol.window import AttemptKey
+from orchestra.storage.attempts import withdraw_offer
+from orchestra.storage.database import Signal, Topic
+from orchestra.storage.tables import attempts
+from orchestra_master.parts import MasterParts
+
+
+class OfferWatch:
+    """Nothing runs before an acceptance is committed, so that an offer can be taken back without any risk."""
+
+    name = "offer watch"
+    topics: tuple[Topic, ...] = ()
+
+    def __init__(self, *, parts: MasterParts) -> None:
+        self._parts = parts
+        self._swept_at: float | None = None
+
+    async def run_once(self) -> float:
+        """Withdraws what is overdue on the own links; now and then also what other masters have left behind."""
+        now = self._parts.clock.monotonic()
+        overdue = [
+            (connected, key)
+            for connected in self._parts.roster.connected()
+            for key, deadline in connected.offers.items()
+            if deadline <= now
+        ]
+        if overdue:
+            await self._withdraw([key for _, key in overdue])
+            for connected, key in overdue:
+                connected.release(key)
+            self._parts.roster.capacity_changed()
+        if self._swept_at is None or now - self._swept_at >= POLL_SECONDS:
+            self._swept_at = now
+            await self._withdraw(await self._left_behind())
+        return 0.25 if any(connected.offers for connected in self._parts.roster.connected()) else 0.5
+
+    async def _left_behind(self) -> list[AttemptKey]:
+        """Offers so old that no master can be waiting for them any more."""
+        limit = after(self._parts.clock.now(), -3 * OFFER_SECONDS_MAX)
+
+        def query(connection: Connection) -> list[AttemptKey]:
+            rows = connection.execute(
+                select(attempts.c.run_id, attempts.c.number).where(
+                    attempts.c.ended_at.is_(None),
+                    attempts.c.state == AttemptState.OFFERED,
+                    attempts.c.offered_at <= limit,
+                )
+            )
+            return [(RunId(row.run_id), AttemptNumber(row.number)) for row in rows]
+
+        return await self._parts.database.read(query)
+
+    async def _withdraw(self, keys: list[AttemptKey]) -> None:
+        if not keys:
+            return
+        now, actor = self._parts.clock.now(), self._parts.actor
+
+        def withdraw(connection: Connection) -> None:
+            for run, attempt in keys:
+                words = "the worker did not accept it in time"
+                withdraw_offer(connection, run, attempt, actor=actor, reason=words, now=now)
+
+        signals = [Signal(Topic.PENDING), *(Signal(Topic.RUN, str(run)) for run, _ in keys)]
+        await self._parts.database.write(withdraw, signals=signals)

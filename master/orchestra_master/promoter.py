@@ -1,0 +1,57 @@
+"""Moves runs along when their time has come: scheduled ones become pending, those that waited too long expire."""
+
+from sqlalchemy import Connection
+
+from orchestra.clock import Instant, seconds_between
+from orchestra.lifecycle import RunEvent, RunState
+from orchestra.limits import BATCH_CHANGES_MAX, POLL_SECONDS
+from orchestra.storage.database import Signal, Topic
+from orchestra.storage.pending import due_runs, expired_runs, next_due
+from orchestra.storage.runs import move_run, state_of_run
+from orchestra_master.parts import MasterParts
+
+
+class Promoter:
+    """Any number of masters may promote: each run is moved by the one whose transaction finds it still there."""
+
+    name = "promoter"
+    topics: tuple[Topic, ...] = (Topic.DUE,)
+
+    def __init__(self, *, parts: MasterParts) -> None:
+        self._parts = parts
+
+    async def run_once(self) -> float:
+        """Promotes and expires what is due now."""
+        now = self._parts.clock.now()
+        there_may_be_more = await self._promote(now)
+        await self._expire(now)
+        if there_may_be_more:
+            return 0.0
+        due = await self._parts.database.read(next_due)
+        return POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.0, seconds_between(now, due)))
+
+    async def _promote(self, now: Instant) -> bool:
+        due = await self._parts.database.read(lambda connection: due_runs(connection, now, BATCH_CHANGES_MAX))
+        if not due:
+            return False
+
+        def promote(connection: Connection) -> None:
+            for run, _ in due:
+                if state_of_run(connection, run, lock=True) is RunState.SCHEDULED:
+                    move_run(connection, run, RunEvent.DUE, actor=self._parts.actor, now=now)
+
+        await self._parts.database.write(promote, signals=[Signal(Topic.PENDING, each) for each in {s for _, s in due}])
+        return len(due) == BATCH_CHANGES_MAX
+
+    async def _expire(self, now: Instant) -> None:
+        expired = await self._parts.database.read(lambda connection: expired_runs(connection, now, BATCH_CHANGES_MAX))
+        if not expired:
+            return
+
+        def expire(connection: Connection) -> None:
+            for run in expired:
+                if state_of_run(connection, run, lock=True) is RunState.PENDING:
+                    words = "expired: no worker took it in time"
+                    move_run(connection, run, RunEvent.EXPIRED, actor=self._parts.actor, now=now, reason=words)
+
+        await self._parts.database.write(expire, signals=[Signal(Topic.RUN, str(run)) for run in expired])

@@ -1,0 +1,71 @@
+"""Carries out what people asked for: a run that is held by a worker of this master is withdrawn or told to stop."""
+
+from sqlalchemy import Connection, select
+
+from orchestra.identifiers import AttemptNumber, RunId, WorkerId
+from orchestra.lifecycle import AttemptState
+from orchestra.limits import POLL_SECONDS
+from orchestra.protocol.messages import Forget, Stop
+from orchestra.storage.attempts import stopped_by, withdraw_offer
+from orchestra.storage.database import Signal, Topic
+from orchestra.storage.tables import attempts, runs
+from orchestra_master.parts import MasterParts
+
+
+class Stopper:
+    """A worker that is not connected is told at its next hello."""
+
+    name = "stopper"
+    topics: tuple[Topic, ...] = (Topic.STOPS,)
+
+    def __init__(self, *, parts: MasterParts) -> None:
+        self._parts = parts
+
+    async def run_once(self) -> float:
+        """Passes every request on that was not passed on in the worker's present session."""
+        for run, attempt, state, worker, words in await self._parts.database.read(_asked):
+            connected = self._parts.roster.find(worker)
+            key = (run, attempt)
+            if connected is None or key in connected.stopping:
+                continue
+            if state is AttemptState.OFFERED:
+                if await self._withdraw(run, attempt, words):
+                    connected.send(Forget(run=run, attempt=attempt))
+                    connected.release(key)
+                    self._parts.roster.capacity_changed()
+            else:
+                connected.stopping.add(key)
+                connected.send(Stop(run=run, attempt=attempt, reason=words))
+        return POLL_SECONDS
+
+    async def _withdraw(self, run: RunId, attempt: AttemptNumber, words: str) -> bool:
+        now = self._parts.clock.now()
+        return await self._parts.database.write(
+            lambda connection: withdraw_offer(connection, run, attempt, actor=self._parts.actor, reason=words, now=now),
+            signals=[Signal(Topic.RUN, str(run))],
+        )
+
+
+def _asked(connection: Connection) -> list[tuple[RunId, AttemptNumber, AttemptState, WorkerId, str]]:
+    rows = connection.execute(
+        select(
+            attempts.c.run_id,
+            attempts.c.number,
+            attempts.c.state,
+            attempts.c.worker_id,
+            runs.c.stop_requested_by,
+            runs.c.stop_reason,
+        )
+        .join(attempts, (attempts.c.run_id == runs.c.id) & (attempts.c.number == runs.c.attempt))
+        .where(runs.c.ended_at.is_(None), runs.c.stop_requested_at.is_not(None), attempts.c.ended_at.is_(None))
+    )
+    return [
+        (
+            RunId(row.run_id),
+            AttemptNumber(row.number),
+            AttemptState(row.state),
+            WorkerId(row.worker_id),
+            stopped_by(row.stop_requested_by, row.stop_reason),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,84 @@
+"""Pending runs as the dispatcher and the duties of time look at them: always behind an index, always bounded."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from orchestra.clock import Instant
+from orchestra.identifiers import RunId, Signature
+from orchestra.lifecycle import RunState
+from orchestra.storage.tables import runs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PendingRun:
+    """The head of a queue."""
+
+    run: RunId
+    signature: Signature
+    priority: int
+
+
+def pending_heads(connection: Connection, signature: Signature, limit: int) -> list[PendingRun]:
+    """The runs of a signature that go next: higher priority first, then the older one.
+
+    On PostgreSQL rows that another master is just claiming are passed over.
+    """
+    rows = connection.execute(_HEADS, {"wanted": signature, "most": limit})
+    return [PendingRun(run=RunId(row.id), signature=signature, priority=row.priority) for row in rows]
+
+
+_HEADS = (
+    select(runs.c.id, runs.c.priority)
+    .where(
+        runs.c.ended_at.is_(None),
+        runs.c.state == RunState.PENDING,
+        runs.c.signature == bindparam("wanted"),
+        runs.c.stop_requested_at.is_(None),
+    )
+    .order_by(runs.c.priority.desc(), runs.c.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+
+def pending_signatures(connection: Connection) -> list[Signature]:
+    """Every signature that has a pending run, each found by one step along the index, however many runs wait."""
+    found: list[Signature] = []
+    while True:
+        query = select(func.min(runs.c.signature)).where(
+            runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING, runs.c.signature > (found[-1] if found else "")
+        )
+        following = connection.execute(query).scalar_one()
+        if following is None:
+            return found
+        found.append(Signature(following))
+
+
+def due_runs(connection: Connection, now: Instant, limit: int) -> list[tuple[RunId, Signature]]:
+    """Scheduled runs whose time has come, the longest overdue first."""
+    rows = connection.execute(
+        select(runs.c.id, runs.c.signature)
+        .where(runs.c.ended_at.is_(None), runs.c.state == RunState.SCHEDULED, runs.c.due_at <= now)
+        .order_by(runs.c.due_at)
+        .limit(limit)
+    )
+    return [(RunId(row.id), Signature(row.signature)) for row in rows]
+
+
+def next_due(connection: Connection) -> Instant | None:
+    """When the next scheduled run becomes due."""
+    query = select(func.min(runs.c.due_at)).where(runs.c.ended_at.is_(None), runs.c.state == RunState.SCHEDULED)
+    found = connection.execute(query).scalar_one()
+    return None if found is None else Instant(found)
+
+
+def expired_runs(connection: Connection, now: Instant, limit: int) -> list[RunId]:
+    """Pending runs that have waited for a worker for too long."""
+    rows = connection.execute(
+        select(runs.c.id)
+        .where(runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING, runs.c.expires_at <= now)
+        .order_by(runs.c.expires_at)
+        .limit(limit)
+    )
+    return [RunId(row.id) for row in rows]
