@@ -10,7 +10,7 @@ def migrate() -> None:
     """Runs the revisions on the given connection, in the transaction that its owner has begun."""
     connection = context.config.attributes["connection"]
     assert isinstance(connection, Connection), "call orchestra_migrations.upgrade: there is no ini file to connect with"
-    # SQLite cannot alter a table in place; batch mode copies it, and drops its triggers: a revision must make them again.
+    # SQLite cannot alter a table in place; batch mode copies it and drops its triggers: a revision makes them again.
     context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()

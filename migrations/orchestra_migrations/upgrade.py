@@ -28,9 +28,9 @@ _ADVISORY_LOCK = 0x6F726368
 def upgrade(location: str | Path) -> str:
     """Brings the database at an address or in a data folder to this program's schema; returns its version.
 
-    All or nothing, in one transaction; programs that do it at the same time on PostgreSQL wait for one another. On SQLite the
-    caller holds the folder's lock. Blocks: inside an event loop call it by `asyncio.to_thread`. Raises DatabaseAway, or
-    WrongSchemaVersion if the database is of a newer version than this program.
+    All or nothing, in one transaction; programs that do it at the same time on PostgreSQL wait for one another. On
+    SQLite the caller holds the folder's lock. Blocks: inside an event loop call it by `asyncio.to_thread`. Raises
+    DatabaseAway, or WrongSchemaVersion if the database is of a newer version than this program.
     """
     return _connected(database_address(location), _upgrade)
 
@@ -98,7 +98,7 @@ async def _connected_to_postgres(address: URL, function: Callable[[Connection], 
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    from orchestra.storage.postgres import away_from
+    from orchestra.storage.postgres_errors import away_from
 
     engine = create_async_engine(address, poolclass=NullPool, connect_args={"timeout": DATABASE_CONNECT_SECONDS_MAX})
     try:

@@ -29,7 +29,7 @@ class Topic(StrEnum):
 class Signal:
     """A hint, given after the commit: `topic` changed, `payload` says where. Losing it costs latency only.
 
-    An empty payload says that anything of the topic may have changed: after a reconnect, or when there was too much to tell.
+    An empty payload says that anything of the topic may have changed: after a reconnect, or when too much happened.
     """
 
     topic: Topic

@@ -48,8 +48,8 @@ def database_address(location: str | Path) -> URL:
 async def open_database(location: str | Path, *, notify: bool = True) -> Database:
     """Opens the database at an address or in a data folder, for the running loop. Its owner closes it.
 
-    Raises BadDatabaseAddress, DatabaseAway, or WrongSchemaVersion if it has not been upgraded. An SQLite file must be guarded
-    by its folder's lock. Without `notify`, other processes on PostgreSQL are not told of changes: they find them by polling.
+    Raises BadDatabaseAddress, DatabaseAway, or WrongSchemaVersion if it has not been upgraded. An SQLite file must be
+    guarded by its folder's lock. Without `notify`, other processes on PostgreSQL find changes only by polling.
     """
     address = database_address(location)
     database: Database

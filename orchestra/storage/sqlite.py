@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Sqlite:
-    """The Database port over one SQLite file. Made inside the running loop that will use it; only one process may have it.
+    """The Database port over one SQLite file. Made inside the loop that will use it; only one process may have it.
 
     Changes that gather while a commit is under way share the next one, which makes full durability cheap.
     """

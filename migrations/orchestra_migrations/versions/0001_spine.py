@@ -11,8 +11,8 @@ down_revision = None
 
 def upgrade() -> None:
     """Makes everything."""
-    # Until the first release there is no database to keep, and this revision follows the tables; from then on it is frozen
-    # into explicit operations, and every change of the tables is a revision of its own.
+    # Until the first release there is no database to keep, and this revision follows the tables; from then on it is
+    # frozen into explicit operations, and every change of the tables is a revision of its own.
     connection = op.get_bind()
     metadata.create_all(connection)
     create_triggers(connection)

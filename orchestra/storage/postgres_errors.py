@@ -1,0 +1,61 @@
+"""What PostgreSQL and the way to it can say, sorted into: away, a conflict worth another try, somebody's own fault."""
+
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from orchestra.errors import DatabaseAway
+
+# Class 08: connection. 28: authentication. Then: shut down, crashed, starting up, timed out; too many connections;
+# no such database; a row that another program keeps locked for too long.
+_AWAY_CLASSES = ("08", "28")
+_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "57P05", "53300", "3D000", "55P03"})
+_LOCKED = "55P03"
+_CONFLICT_STATES = frozenset({"40001", "40P01"})
+
+
+def away_from(address: URL, error: BaseException) -> DatabaseAway | None:
+    """The error as DatabaseAway, if it says that the database cannot be reached or does not answer."""
+    if _is_away(error):
+        return DatabaseAway(shown(address), _first_line(error))
+    return None
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection is gone, so that nobody knows what became of the last statement; and another may work."""
+    return _is_away(error) and _state(error) != _LOCKED
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the transaction met another one and would do well to come again: serialisation failure or deadlock."""
+    return _state(error) in _CONFLICT_STATES
+
+
+def shown(address: URL) -> str:
+    """The address for people: as they gave it, without the driver and the password."""
+    return address.set(drivername="postgresql").render_as_string(hide_password=True)
+
+
+def _is_away(error: BaseException) -> bool:
+    if isinstance(error, OSError | PoolTimeout):  # asyncio's TimeoutError is an OSError
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    state = _state(error)
+    if state is None:
+        # The driver's own complaint about a connection that it has seen die.
+        return "connection is closed" in str(error) or "connection was closed" in str(error)
+    return state.startswith(_AWAY_CLASSES) or state in _AWAY_STATES
+
+
+def _state(error: BaseException) -> str | None:
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(origin, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def _first_line(error: BaseException) -> str:
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    cause = origin.__cause__ if isinstance(error, DBAPIError) and origin.__cause__ is not None else origin
+    lines = str(cause).splitlines()
+    return lines[0] if lines else type(cause).__name__
