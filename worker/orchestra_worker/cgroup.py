@@ -1,0 +1,138 @@
+"""Control groups, version 2: where the worker may make one, a step cannot hide any of its processes.
+
+Only the membership and `cgroup.kill` are used, no controller. A hybrid machine has the version 2 tree beside the old
+ones (below /sys/fs/cgroup/unified), therefore the mount table is asked. All paths are plain strings: the keeper loads
+no pathlib.
+"""
+
+import os
+
+
+class Cgroup:
+    """The control group of one step."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def pids(self) -> set[int]:
+        """The living processes in this group and below it (a step may make groups of its own)."""
+        found: set[int] = set()
+        for folder, _, _ in os.walk(self.path):
+            found.update(int(line) for line in _read(f"{folder}/cgroup.procs").split())
+        return found
+
+    def is_populated(self) -> bool:
+        """Whether any process lives in it."""
+        return "populated 1" in _read(f"{self.path}/cgroup.events")
+
+    def kill(self) -> None:
+        """Kills every process in it at once; none can fork away."""
+        _write(f"{self.path}/cgroup.kill", b"1")
+
+    def remove(self) -> bool:
+        """Removes the empty group; False if it is not empty yet."""
+        try:
+            for folder, _, _ in os.walk(self.path, topdown=False):
+                os.rmdir(folder)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
+
+class CgroupParent:
+    """The group of one worker folder, below which each step has its own."""
+
+    def __init__(self, *, path: str, home: int) -> None:
+        self._path = path
+        self._home = home
+
+    @classmethod
+    def make(cls, name: str) -> "CgroupParent | None":
+        """The worker's group below this process's own, or None where that is not allowed or not there."""
+        own = own_folder()
+        if own is None:
+            return None
+        path = f"{own}/{name}"
+        try:
+            os.makedirs(path, exist_ok=True)
+            home = os.open(f"{own}/cgroup.procs", os.O_WRONLY)
+        except OSError:
+            return None
+        parent = cls(path=path, home=home)
+        if not os.path.exists(f"{path}/cgroup.kill") or not parent.can_be_entered():
+            os.close(home)
+            return None
+        return parent
+
+    def add(self, step: str) -> Cgroup | None:
+        """A new group for a step; None if none can be made."""
+        path = f"{self._path}/{step}"
+        try:
+            os.mkdir(path)
+        except OSError:
+            return None
+        return Cgroup(path)
+
+    def enter(self, group: Cgroup) -> bool:
+        """Moves this process into the group, so that what it spawns is born there; call `leave` right after.
+
+        Measured: 0.12 ms around `posix_spawn`, against 0.4 ms for a fork into the group and 0.8 ms for a shell that
+        moves itself.
+        """
+        return _write(f"{group.path}/cgroup.procs", b"0")
+
+    def leave(self) -> None:
+        """Moves this process back to its own group; raises OSError, upon which the group must never be killed."""
+        os.write(self._home, b"0")
+
+    def can_be_entered(self) -> bool:
+        """Whether moving in and out works, tried once."""
+        probe = self.add(f"probe-{os.getpid()}")
+        if probe is None:
+            return False
+        entered = self.enter(probe)
+        if entered:
+            self.leave()
+        probe.remove()
+        return entered
+
+    def close(self) -> None:
+        """Removes the worker's group if nothing is left in it."""
+        os.close(self._home)
+        Cgroup(self._path).remove()
+
+
+def own_folder() -> str | None:
+    """The folder of this process's own version 2 group; None if the machine has none."""
+    mount = next(
+        (fields[1] for line in _read("/proc/self/mounts").splitlines() if (fields := line.split())[2] == "cgroup2"),
+        None,
+    )
+    own = next((line[3:] for line in _read("/proc/self/cgroup").splitlines() if line.startswith("0::")), None)
+    if mount is None or own is None:
+        return None
+    return mount + own.rstrip("/")
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _write(path: str, content: bytes) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY)
+    except OSError:
+        return False
+    try:
+        os.write(descriptor, content)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True

@@ -1,0 +1,222 @@
+"""All steps of one keeper, and what an agent may ask about them."""
+
+import contextlib
+import os
+import select
+from collections.abc import Mapping
+
+from orchestra.clock import Clock
+from orchestra_worker.cgroup import Cgroup, CgroupParent
+from orchestra_worker.keeper_files import (
+    Claim,
+    boot_id,
+    complete_claim,
+    read_report,
+    write_claim,
+    write_exit,
+)
+from orchestra_worker.keeper_log import DiskReserve, LogWriter
+from orchestra_worker.keeper_protocol import StepReport, number, optional_number, report_document, text
+from orchestra_worker.keeper_spawn import Order, SpawnFailed, make_pipe, order_from, spawn
+from orchestra_worker.keeper_step import KeptStep
+from orchestra_worker.process_tree import ProcessTree, become_subreaper, reap_orphans, started_ticks
+
+ORPHAN_LOOK_SECONDS = 5.0
+
+
+class StepHouse:
+    """The table of steps: running ones, and ended ones until the agent forgets them."""
+
+    def __init__(self, *, reserve: DiskReserve, cgroups: CgroupParent | None, clock: Clock) -> None:
+        self._reserve = reserve
+        self._cgroups = cgroups
+        self._clock = clock
+        self._poll: select.epoll | None = None
+        self._open: dict[str, KeptStep] = {}
+        """Those that run, and those whose end could not be written yet."""
+        self._ended: dict[str, StepReport] = {}
+        self._by_descriptor: dict[int, KeptStep] = {}
+        self._pids: set[int] = set()
+        self._boot = boot_id()
+        self._ticks = started_ticks(os.getpid()) or 0
+        self._news: list[dict[str, object]] = []
+        # With control groups nobody can escape, and orphans may go to init as usual.
+        self._adopts = cgroups is None and become_subreaper()
+        self._orphan_look_at = 0.0
+
+    def attach(self, poll: select.epoll) -> None:
+        """Says where the descriptors of steps are to be watched."""
+        self._poll = poll
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any step runs."""
+        return bool(self._open)
+
+    def wake_at(self) -> float | None:
+        """When `tick` is due next, without any other event."""
+        due = [moment for step in self._open.values() if (moment := step.wake_at()) is not None]
+        if self._adopts and self._open:
+            due.append(self._orphan_look_at)
+        return min(due) if due else None
+
+    def take_event(self, descriptor: int) -> bool:
+        """Works on a step's pipe or process if the descriptor is one; False if it is not."""
+        step = self._by_descriptor.get(descriptor)
+        if step is None:
+            return False
+        if descriptor == step.pidfd:
+            self._unwatch(descriptor)
+            step.main_ended()
+        else:
+            step.pump()
+            if step.pipe is None:
+                # Closed, and thereby out of the poll already.
+                del self._by_descriptor[descriptor]
+        return True
+
+    def tick(self) -> None:
+        """Does what is due."""
+        now = self._clock.monotonic()
+        for name, step in list(self._open.items()):
+            descriptor = step.pipe
+            step.tick(now)
+            if step.is_over:
+                if descriptor is not None:
+                    self._by_descriptor.pop(descriptor, None)
+                self._pids.discard(step.pid)
+                self._end(name, step, now)
+            elif step.take_hint(now):
+                self._news.append({"event": "output", "step": name, "length": step.report().log_length})
+        if self._adopts and self._open and now >= self._orphan_look_at:
+            # Daemonised processes that ended in the meantime would stay as zombies of ours.
+            self._orphan_look_at = now + ORPHAN_LOOK_SECONDS
+            reap_orphans(self._pids)
+
+    def take_news(self) -> list[dict[str, object]]:
+        """What has happened since the last call, for the agent."""
+        news, self._news = self._news, []
+        return news
+
+    def obey(self, request: Mapping[str, object]) -> list[StepReport]:
+        """Does what the agent asks; raises ValueError for what it cannot ask, OSError if nothing could be done."""
+        verb = text(request, "do")
+        if verb == "steps":
+            return [step.report() for step in self._open.values()] + list(self._ended.values())
+        if verb == "spawn":
+            return [self._spawn(order_from(request))]
+        name = text(request, "step")
+        step = self._open.get(name)
+        if verb == "forget":
+            self._ended.pop(name, None)
+        elif verb == "deadline":
+            if step is not None:
+                step.set_deadline(optional_number(request, "deadline"), text(request, "reason"))
+        elif verb == "stop":
+            if step is not None:
+                step.stop(text(request, "reason"), number(request, "grace_seconds"))
+        else:
+            raise ValueError(f"the keeper cannot {verb!r}")
+        return []
+
+    def _spawn(self, order: Order) -> StepReport:
+        known = self._open.get(order.step)
+        if known is not None:
+            return known.report()
+        ended = self._ended.get(order.step) or read_report(order.folder, order.number)
+        if ended is not None:
+            return ended
+        return self._start(order)
+
+    def _start(self, order: Order) -> StepReport:
+        with contextlib.ExitStack() as undo:
+            log = LogWriter(folder=order.folder, reserve=self._reserve, clock=self._clock)
+            undo.callback(log.close)
+            reader, writer = make_pipe()
+            undo.callback(os.close, reader)
+            with contextlib.ExitStack() as always:
+                always.callback(os.close, writer)
+                cgroup = self._cgroups.add(order.step) if self._cgroups is not None else None
+                if cgroup is not None:
+                    undo.callback(cgroup.remove)
+                # All that may be refused for want of room or descriptors is done before the claim: then nothing is
+                # claimed.
+                claim = write_claim(order.folder, self._claim(order, log, cgroup))
+                try:
+                    pid = spawn(order, output=writer, cgroups=self._cgroups, cgroup=cgroup)
+                except SpawnFailed as failure:
+                    os.close(claim)
+                    return self._not_started(order, log, str(failure))
+            complete_claim(claim, pid=pid, started_at=self._clock.now())
+            undo.pop_all()
+        tree = ProcessTree(
+            step=order.step, leader=pid, cgroup=cgroup, has_orphans=self._has_orphans if self._adopts else None
+        )
+        step = KeptStep(order, pid=pid, pidfd=os.pidfd_open(pid), pipe=reader, log=log, tree=tree, clock=self._clock)
+        self._open[order.step] = step
+        self._pids.add(pid)
+        self._watch(step.pidfd, step)
+        self._watch(reader, step)
+        return step.report()
+
+    def _claim(self, order: Order, log: LogWriter, cgroup: Cgroup | None) -> Claim:
+        return Claim(
+            step=order.step,
+            number=order.number,
+            keeper=os.getpid(),
+            keeper_ticks=self._ticks,
+            boot=self._boot,
+            log_start=log.start,
+            cgroup="" if cgroup is None else cgroup.path,
+        )
+
+    def _not_started(self, order: Order, log: LogWriter, reason: str) -> StepReport:
+        now = self._clock.now()
+        report = StepReport(
+            step=order.step,
+            number=order.number,
+            state="ended",
+            pid=None,
+            log_start=log.start,
+            log_length=log.length,
+            exit_code=None,
+            reason=reason,
+            started_at=None,
+            ended_at=now,
+        )
+        self._ended[order.step] = report
+        self._news.append(_ended_message(report))
+        with contextlib.suppress(OSError):
+            # Without it the files say that the keeper was lost: nothing was executed in either case.
+            write_exit(order.folder, report)
+        return report
+
+    def _end(self, name: str, step: KeptStep, now: float) -> None:
+        if name not in self._ended:
+            report = step.report()
+            if not step.write_exit(now):
+                self._reserve.free()
+                step.write_exit(now)
+            self._ended[name] = report
+            self._news.append(_ended_message(report))
+        elif now >= (step.wake_at() or 0.0):
+            step.write_exit(now)
+        if step.is_written:
+            del self._open[name]
+
+    def _has_orphans(self) -> bool:
+        return reap_orphans(self._pids)
+
+    def _watch(self, descriptor: int, step: KeptStep) -> None:
+        self._by_descriptor[descriptor] = step
+        if self._poll is not None:
+            self._poll.register(descriptor, select.EPOLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        del self._by_descriptor[descriptor]
+        if self._poll is not None:
+            self._poll.unregister(descriptor)
+
+
+def _ended_message(report: StepReport) -> dict[str, object]:
+    return {"event": "ended", "report": report_document(report)}

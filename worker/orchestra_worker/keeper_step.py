@@ -1,0 +1,199 @@
+"""The life of one step in the keeper: its output is pumped, its deadline held, its tree ended, its end written down."""
+
+import os
+
+from orchestra.clock import Clock, Instant
+from orchestra.limits import LEFTOVER_GRACE_SECONDS, STEP_DRAIN_SECONDS
+from orchestra_worker.keeper_files import write_exit
+from orchestra_worker.keeper_log import LogWriter
+from orchestra_worker.keeper_protocol import StepReport
+from orchestra_worker.keeper_spawn import Order
+from orchestra_worker.process_tree import ProcessTree
+
+LOOK_AGAIN_SECONDS = 0.01
+KILL_SECONDS_MAX = 2.0
+"""What survives SIGKILL for so long hangs in the kernel; the step ends without it."""
+HANGING_LOOK_SECONDS = 1.0
+EXIT_AGAIN_SECONDS = 1.0
+HINT_SECONDS = 0.05
+DRAIN_BYTES_MAX = 64 << 20
+READ_BUFFER = bytearray(256 << 10)
+"""One for all steps: the keeper has a single thread."""
+
+
+class KeptStep:
+    """One step from its spawn to its end. The keeper calls `pump`, `main_ended` and `tick`, and asks `wake_at`."""
+
+    def __init__(
+        self, order: Order, *, pid: int, pidfd: int, pipe: int, log: LogWriter, tree: ProcessTree, clock: Clock
+    ) -> None:
+        self.order = order
+        self.pid = pid
+        self.pidfd = pidfd
+        self.pipe: int | None = pipe
+        self.is_over = False
+        self.is_written = False
+        self._log = log
+        self._tree = tree
+        self._clock = clock
+        self._started_at = clock.now()
+        self._ended_at: Instant | None = None
+        self._exit_code: int | None = None
+        self._reason = ""
+        self._deadline = order.deadline
+        self._deadline_reason = order.deadline_reason
+        self._kill_at: float | None = None
+        self._killed_first: float | None = None
+        self._look_at: float | None = None
+        self._has_terminated_leftovers = False
+        self._hint_at: float | None = None
+        self._hint_not_before = clock.monotonic() + HINT_SECONDS
+        self._write_exit_at = 0.0
+
+    # --- what happens ---
+
+    def pump(self) -> bool:
+        """Takes what is in the pipe, once; False if there was nothing. At the pipe's end `pipe` is None."""
+        if self.pipe is None:
+            return False
+        try:
+            count = os.readv(self.pipe, [READ_BUFFER])
+        except BlockingIOError:
+            return False
+        if count == 0:
+            self._close_pipe()
+            if self._ended_at is not None:
+                self._look_at = 0.0
+            return False
+        self._log.write(memoryview(READ_BUFFER)[:count])
+        if self._hint_at is None:
+            self._hint_at = max(self._hint_not_before, self._clock.monotonic())
+        return True
+
+    def main_ended(self) -> None:
+        """Notes how the main process ended, without collecting it: so its pid, and its group's, cannot be used again."""
+        result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if result is None:
+            return
+        self._exit_code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+        self._ended_at = self._clock.now()
+        # With the pipe at its end there is nothing to wait for; else a descendant may have more to say.
+        self._look_at = 0.0 if self.pipe is None else self._clock.monotonic() + STEP_DRAIN_SECONDS
+
+    def set_deadline(self, deadline: float | None, reason: str) -> None:
+        """Moves the moment at which the keeper itself ends the step."""
+        self._deadline = deadline
+        self._deadline_reason = reason
+
+    def stop(self, reason: str, grace_seconds: float) -> None:
+        """Asks the whole tree to end, and kills it after the grace; a later stop can only shorten that."""
+        kill_at = self._clock.monotonic() + max(grace_seconds, 0.0)
+        if self._kill_at is not None:
+            self._kill_at = min(self._kill_at, kill_at)
+            return
+        if self._ended_at is None:
+            self._reason = reason
+        self._kill_at = kill_at
+        self._tree.terminate()
+
+    # --- time ---
+
+    def wake_at(self) -> float | None:
+        """When `tick` is due next, without any other event."""
+        if self.is_over:
+            return None if self.is_written else self._write_exit_at
+        due = [self._hint_at, self._look_at]
+        if self._ended_at is None:
+            due.append(self._deadline if self._kill_at is None else self._kill_at)
+        return min((moment for moment in due if moment is not None), default=None)
+
+    def tick(self, now: float) -> None:
+        """Does what is due."""
+        if self.is_over:
+            return
+        if self._ended_at is not None:
+            if self._look_at is not None and now >= self._look_at:
+                self._end_leftovers(now)
+        elif self._kill_at is not None:
+            if now >= self._kill_at:
+                self._kill(now)
+        elif self._deadline is not None and now >= self._deadline:
+            self.stop(self._deadline_reason, self.order.grace_seconds)
+
+    def take_hint(self, now: float) -> bool:
+        """Whether it is time to say that the log grew; said at most once each 50 ms."""
+        if self._hint_at is None or now < self._hint_at:
+            return False
+        self._hint_at = None
+        self._hint_not_before = now + HINT_SECONDS
+        return True
+
+    def report(self) -> StepReport:
+        """What is known now."""
+        return StepReport(
+            step=self.order.step,
+            number=self.order.number,
+            state="ended" if self.is_over else "running",
+            pid=self.pid,
+            log_start=self._log.start,
+            log_length=self._log.length,
+            exit_code=self._exit_code if self.is_over else None,
+            reason=self._reason if self.is_over else "",
+            started_at=self._started_at,
+            ended_at=self._ended_at if self.is_over else None,
+            lost=self._log.lost,
+        )
+
+    def write_exit(self, now: float) -> bool:
+        """Tries to put the end on the disk; if there is no room it is tried again."""
+        try:
+            write_exit(self.order.folder, self.report())
+        except FileNotFoundError:
+            # The attempt's folder is gone: the agent has forgotten it, nobody will read this any more.
+            self.is_written = True
+        except OSError:
+            self._write_exit_at = now + EXIT_AGAIN_SECONDS
+        else:
+            self.is_written = True
+        return self.is_written
+
+    # --- the end ---
+
+    def _end_leftovers(self, now: float) -> None:
+        self._look_at = now + LOOK_AGAIN_SECONDS
+        if not self._tree.has_leftovers():
+            self._finish()
+        elif not self._has_terminated_leftovers:
+            self._has_terminated_leftovers = True
+            self._tree.terminate()
+            grace_ends = now + LEFTOVER_GRACE_SECONDS
+            self._kill_at = grace_ends if self._kill_at is None else min(self._kill_at, grace_ends)
+        elif self._kill_at is not None and now >= self._kill_at:
+            self._kill(now)
+            if self._hangs(now):
+                self._finish()
+
+    def _kill(self, now: float) -> None:
+        self._tree.kill()
+        if self._killed_first is None:
+            self._killed_first = now
+        self._kill_at = now + (HANGING_LOOK_SECONDS if self._hangs(now) else LOOK_AGAIN_SECONDS)
+
+    def _hangs(self, now: float) -> bool:
+        return self._killed_first is not None and now >= self._killed_first + KILL_SECONDS_MAX
+
+    def _finish(self) -> None:
+        taken = self._log.length
+        while self.pump() and self._log.length < taken + DRAIN_BYTES_MAX:
+            pass
+        self._close_pipe()
+        self.is_over = True
+        os.waitpid(self.pid, 0)
+        os.close(self.pidfd)
+        self._tree.remove()
+        self._log.close()
+
+    def _close_pipe(self) -> None:
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None

@@ -1,0 +1,160 @@
+"""Every process of one step, however it forked: found, signalled, killed until none is left.
+
+With a control group the kernel keeps the list. Without one a process belongs to the step if it is in the main
+process's group or session, if it carries the step's marker in its environment, or if it descends from one that does.
+The keeper is then the subreaper of its steps: daemonised processes become its children, so that "nothing is left" is
+one cheap look.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Container
+from typing import NamedTuple
+
+from orchestra_worker.cgroup import Cgroup
+from orchestra_worker.keeper_protocol import MARKER
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Kin(NamedTuple):
+    """Where a process stands among the others."""
+
+    parent: int
+    group: int
+    session: int
+
+
+class ProcessTree:
+    """The processes of one step."""
+
+    def __init__(
+        self, *, step: str, leader: int | None, cgroup: Cgroup | None, has_orphans: Callable[[], bool] | None = None
+    ) -> None:
+        self._marker = f"{MARKER}={step}".encode()
+        self._leader = leader
+        self._cgroup = cgroup
+        self._has_orphans = has_orphans
+
+    def pids(self) -> set[int]:
+        """The living processes, the main one included as long as it runs."""
+        if self._cgroup is not None:
+            return self._cgroup.pids() - {os.getpid()}
+        return step_processes(self._marker, self._leader)
+
+    def has_leftovers(self) -> bool:
+        """Whether anything lives although the main process has ended."""
+        if self._cgroup is not None:
+            return self._cgroup.is_populated()
+        if self._has_orphans is not None and not self._has_orphans():
+            return False
+        return bool(self.pids())
+
+    def terminate(self) -> None:
+        """Asks every process to end."""
+        for pid in self.pids():
+            send(pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kills what is there now; call it again until nothing is left: a fork bomb may have been faster."""
+        if self._cgroup is not None and os.getpid() not in self._cgroup.pids():
+            self._cgroup.kill()
+            return
+        if self._leader is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._leader, signal.SIGKILL)
+        for pid in self.pids():
+            send(pid, signal.SIGKILL)
+
+    def remove(self) -> bool:
+        """Gives the control group back; False if it cannot be removed yet."""
+        return self._cgroup is None or self._cgroup.remove()
+
+
+def become_subreaper() -> bool:
+    """Lets orphaned descendants become this process's children; False if the machine cannot."""
+    # Loaded only here: it costs half a megabyte, and with control groups it is not needed.
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    return done and os.path.exists(_children_file())
+
+
+def reap_orphans(own: Container[int]) -> bool:
+    """Collects the dead among adopted children; whether living ones remain. `own` are main processes of steps."""
+    try:
+        with open(_children_file(), "rb") as file:
+            children = [int(word) for word in file.read().split()]
+    except OSError:
+        return True
+    alive = False
+    for pid in children:
+        if pid not in own:
+            with contextlib.suppress(ChildProcessError):
+                alive = os.waitpid(pid, os.WNOHANG)[0] == 0 or alive
+    return alive
+
+
+def step_processes(marker: bytes, leader: int | None) -> set[int]:
+    """The living processes that belong to a step, by one look through /proc."""
+    kin = living_processes()
+    members = {pid for pid in kin if _is_marked(pid, marker)}
+    if leader is not None:
+        members.update(pid for pid, of in kin.items() if leader in (of.group, of.session, pid))
+    # A step starts in a session of its own, so all of a marked process's session is the step's, marked or not.
+    sessions = {kin[pid].session for pid in members}
+    members.update(pid for pid, of in kin.items() if of.session in sessions)
+    grown = True
+    while grown:
+        children = {pid for pid, of in kin.items() if of.parent in members} - members
+        members |= children
+        grown = bool(children)
+    members.discard(os.getpid())
+    return members
+
+
+def living_processes() -> dict[int, Kin]:
+    """Everything on this machine that runs; the dead that wait to be collected are left out."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = stat_fields(int(name))
+            if fields is not None and fields[0] not in ("Z", "X"):
+                found[int(name)] = Kin(parent=int(fields[1]), group=int(fields[2]), session=int(fields[3]))
+    return found
+
+
+def stat_fields(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the state on; None if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name before the last bracket may contain anything, blanks and brackets too.
+            return file.read().rpartition(b")")[2].decode("ascii").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def started_ticks(pid: int) -> int | None:
+    """When a process was started, in ticks since boot: with the pid its name for ever. None if it is dead."""
+    fields = stat_fields(pid)
+    return None if fields is None or fields[0] in ("Z", "X") else int(fields[19])
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Sends a signal; a process that is gone, or not ours, is left out."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _is_marked(pid: int, marker: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return marker in file.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def _children_file() -> str:
+    return f"/proc/self/task/{os.getpid()}/children"
