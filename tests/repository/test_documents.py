@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from docs.generate_lifecycle import lifecycle_page
-from tests.repository.tree import ROOT, module_name, source_files, syntax, tracked_files
+from tests.repository.tree import ROOT, module_name, pages, source_files, syntax, tracked_files
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 MODULE_ROW = re.compile(r"^\| `(orchestra[\w.]*)` \|", re.MULTILINE)
@@ -17,11 +17,6 @@ def links_of(page: Path) -> set[Path]:
     """The files of this repository to which a page links."""
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     return {(page.parent / target).resolve() for target in targets if "://" not in target}
-
-
-def pages() -> set[Path]:
-    """Every page of the documentation, and the README."""
-    return {path for path in tracked_files() if path.suffix == ".md"}
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE_FOLDERS = frozenset({"orchestra", "master", "worker", "service", "migrations"})
@@ -28,6 +29,11 @@ def python_files() -> tuple[Path, ...]:
 def source_files() -> tuple[Path, ...]:
     """The Python files of the product itself."""
     return tuple(path for path in python_files() if folder(path) in SOURCE_FOLDERS)
+
+
+def pages() -> frozenset[Path]:
+    """Every page of the documentation, and the README."""
+    return frozenset(path for path in tracked_files() if path.suffix == ".md")
 
 
 def folder(path: Path) -> str:
@@ -58,12 +64,19 @@ def definitions(path: Path) -> Iterator[Definition]:
 def public_definitions(path: Path) -> Iterator[tuple[str, Definition]]:
     """What others may call, by its name: classes, functions and methods without a leading underscore."""
     for node in syntax(path).body:
-        if isinstance(node, Definition) and not node.name.startswith("_"):
+        if _is_public(node):
             yield node.name, node
             if isinstance(node, ast.ClassDef):
                 for member in node.body:
-                    if isinstance(member, Function) and not member.name.startswith("_"):
+                    if _is_public(member):
                         yield f"{node.name}.{member.name}", member
+
+
+def _is_public(node: ast.stmt) -> TypeGuard[Definition]:
+    """Overloads are left out: they only tell the types of the function that follows them."""
+    if not isinstance(node, Definition) or node.name.startswith("_"):
+        return False
+    return not any(isinstance(mark, ast.Name) and mark.id == "overload" for mark in node.decorator_list)
 
 
 def place(path: Path, node: ast.AST | None = None) -> str:

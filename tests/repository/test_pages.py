@@ -1,0 +1,53 @@
+"""What the pages state in tables is what the code has: messages, codes, commands."""
+
+import re
+from typing import get_args
+
+from orchestra.cli.exits import ExitCode
+from orchestra.cli.program import WORDS
+from orchestra.protocol.codec import CloseCode
+from orchestra.protocol.messages import Event, MasterMessage, WorkerMessage
+from tests.repository.tree import ROOT, pages
+
+CODE_ROW = re.compile(r"^\| (\d+) \|", re.MULTILINE)
+SHOWN = re.compile(r"(?:^|`|/bin/|&& )orchestra ([a-z][a-z-]*)", re.MULTILINE)
+"""A command as pages show it: in backticks, or at the beginning of a line of a block."""
+
+
+def page(name: str) -> str:
+    """A page of the documentation."""
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def tags(union: object) -> set[str]:
+    """The names on the wire of a union of messages."""
+    return {str(member.__struct_config__.tag) for member in get_args(union)}
+
+
+def test_the_protocol_page_names_every_message_and_every_event() -> None:
+    happenings = Event.__annotations__["happening"]
+    named = set(re.findall(r"`([a-z-]+)`", page("protocol.md")))
+
+    missing = (tags(WorkerMessage) | tags(MasterMessage) | tags(happenings)) - named
+    assert not missing, sorted(missing)
+
+
+def test_the_protocol_page_has_every_close_code() -> None:
+    codes = {int(code) for code in CODE_ROW.findall(page("protocol.md"))}
+
+    assert codes == {int(code) for code in CloseCode}
+
+
+def test_the_operations_page_has_every_exit_code() -> None:
+    codes = {int(code) for code in CODE_ROW.findall(page("operations.md"))}
+
+    assert codes == {int(code) for code in ExitCode}
+
+
+def test_every_command_that_the_pages_show_exists() -> None:
+    known = {name for word, entry in WORDS.items() for name in (word, *entry.also)}
+
+    shown = {(path.name, word) for path in pages() for word in SHOWN.findall(path.read_text(encoding="utf-8"))}
+    unknown = sorted(f"{name}: orchestra {word}" for name, word in shown if word not in known)
+    assert shown
+    assert not unknown, "\n".join(unknown)
