@@ -17,6 +17,8 @@ FRAME_MESSAGES_MAX: Final = 256
 CHUNK_BYTES_MAX: Final = 256 << 10
 RUN_WINDOW_BYTES: Final = 4 << 20
 WORKER_WINDOW_BYTES: Final = 32 << 20
+BYE_SECONDS: Final = 2.0
+"""Within so long the workers come back after a master has closed on purpose."""
 HANDSHAKES_PER_SECOND_MAX: Final = 100
 RECONNECT_SECONDS_MIN: Final = 0.5
 RECONNECT_SECONDS_MAX: Final = 10.0
@@ -123,6 +125,7 @@ CONTACT_SECONDS_MAX: Final = 30.0
 """A worker whose last contact in the database is older is shown as out of contact, whatever its master said last."""
 BEFORE_COUNT_MAX: Final = 100
 """How many runs before a waiting one are counted."""
+BEARERS_KEPT_MAX: Final = 10_000
 BEARER_SECONDS_MAX: Final = 1.0
 """How long a token's or session's look-up is believed: so long a revoked one may still be let in elsewhere."""
 STREAM_BYTES_MAX: Final = 64 << 10

@@ -89,10 +89,12 @@ class Dispatcher:
         if not wanted:
             return False
         now = self._parts.clock.now()
+        # What is signalled while the transaction is under way must stay hungry after it.
+        self._hungry.difference_update(wanted)
         done = await self._parts.database.write(
             lambda connection: self._give(connection, wanted, candidates, now), signals=_signals_of
         )
-        self._hungry -= done.exhausted
+        self._hungry.update(signature for signature in wanted if signature not in done.exhausted)
         for claimed, version in done.claimed:
             await self._offer(claimed, version)
         return bool(self._hungry)

@@ -46,3 +46,11 @@ def is_well_formed(text: str) -> bool:
 def digest_of(text: str) -> str:
     """SHA-256 in hexadecimal: enough for 32 random bytes, and cheap for every request."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_in_header(authorization: str | None) -> str | None:
+    """The digest of the token in an `Authorization: Bearer …` header; None if there is none that could be ours."""
+    scheme, _, text = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not is_well_formed(text.strip()):
+        return None
+    return digest_of(text.strip())

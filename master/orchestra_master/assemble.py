@@ -1,0 +1,70 @@
+"""Builds a master from its default parts; a package of one's own may build one from others."""
+
+import asyncio
+import os
+import platform
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from orchestra.clock import Clock
+from orchestra.logs.store import LogStore
+from orchestra.storage.database import Database
+from orchestra.storage.job_versions import JobVersions
+from orchestra_master.contacts import ContactKeeper
+from orchestra_master.dispatcher import Dispatcher, SecretReader
+from orchestra_master.duty import Duty
+from orchestra_master.listener import Listener
+from orchestra_master.master import Master
+from orchestra_master.offer_watch import OfferWatch
+from orchestra_master.parts import MasterParts
+from orchestra_master.promoter import Promoter
+from orchestra_master.rescuer import Rescuer
+from orchestra_master.roster import Roster
+from orchestra_master.selection import SpreadingSelector, WorkerSelector
+from orchestra_master.stopper import Stopper
+
+T = TypeVar("T")
+
+
+def build_master(
+    *,
+    database: Database,
+    logs: LogStore,
+    secrets: SecretReader,
+    clock: Clock,
+    selector: WorkerSelector | None = None,
+    name: str | None = None,
+    more_duties: Callable[[MasterParts], Sequence[Duty]] = lambda _: (),
+) -> Master:
+    """A master over these ports; must be called inside the loop that it will run in. The caller owns the ports."""
+    parts = MasterParts(
+        name=name or f"{platform.node()}-{os.getpid()}",
+        clock=clock,
+        database=database,
+        logs=logs,
+        run_blocking=LogThread(),
+        versions=JobVersions(),
+        roster=Roster(),
+    )
+    duties: list[Duty] = [
+        OfferWatch(parts=parts),
+        Promoter(parts=parts),
+        Rescuer(parts=parts),
+        Stopper(parts=parts),
+        ContactKeeper(parts=parts),
+        *more_duties(parts),
+    ]
+    dispatcher = Dispatcher(parts=parts, selector=selector or SpreadingSelector(), secrets=secrets)
+    return Master(parts=parts, listener=Listener(parts=parts), dispatcher=dispatcher, duties=duties)
+
+
+class LogThread:
+    """One thread for all that blocks on the disk of the logs, so that the calls keep their order."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="logs")
+
+    async def __call__(self, function: Callable[[], T], /) -> T:
+        """Runs the function in the thread and gives its value."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function)

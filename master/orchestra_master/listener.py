@@ -1,0 +1,134 @@
+"""The door for workers: a WebSocket route that checks the token before anything else, and serves each connection as
+a link."""
+
+import logging
+from collections import deque
+
+from sqlalchemy import Connection
+from starlette.responses import JSONResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from orchestra.commands.bearer_texts import digest_in_header
+from orchestra.errors import StorageError
+from orchestra.identifiers import UserId
+from orchestra.limits import HANDSHAKES_PER_SECOND_MAX, SUBPROTOCOL
+from orchestra.protocol.codec import Frame
+from orchestra.protocol.messages import Bye
+from orchestra.storage.access import find_token, may_connect_worker
+from orchestra_master.link import Link
+from orchestra_master.parts import MasterParts
+
+logger = logging.getLogger(__name__)
+
+WORKER_PATH = "/worker/v1"
+
+
+class Listener:
+    """Admits workers while the master is open, a bounded number in each second."""
+
+    def __init__(self, *, parts: MasterParts) -> None:
+        self._parts = parts
+        self._links: set[Link] = set()
+        self._admitted: deque[float] = deque(maxlen=HANDSHAKES_PER_SECOND_MAX)
+        self._is_closing = False
+        self.refused = 0
+        """Connections turned away for a bad token, since the start."""
+
+    def route(self) -> WebSocketRoute:
+        """The route to mount."""
+        return WebSocketRoute(WORKER_PATH, self._serve, name="worker")
+
+    async def say_bye(self, *, retry_after_seconds: float, reason: str) -> None:
+        """Tells every worker that the master goes away, and when to come back; admits no more."""
+        self._is_closing = True
+        for link in self._links:
+            await link.say_bye(Bye(retry_after_seconds=retry_after_seconds, reason=reason))
+
+    async def _serve(self, socket: WebSocket) -> None:
+        denial = self._denial(socket)
+        if denial is not None:
+            await socket.send_denial_response(denial)
+            return
+        try:
+            user = await self._user(socket)
+        except StorageError as error:
+            await socket.send_denial_response(_problem(503, str(error), retry_after_seconds=5))
+            return
+        if user is None:
+            # A bad token is counted, not logged: whoever tries them must not be able to fill a disk.
+            self.refused += 1
+            await socket.send_denial_response(_problem(401, "the token is not valid, or is no worker token"))
+            return
+        await socket.accept(subprotocol=SUBPROTOCOL)
+        link = Link(parts=self._parts, connection=StarletteConnection(socket), user=user)
+        self._links.add(link)
+        try:
+            await link.run()
+        finally:
+            self._links.discard(link)
+
+    def _denial(self, socket: WebSocket) -> JSONResponse | None:
+        """Why the door stays shut whoever asks, or None."""
+        if socket.headers.get("origin") is not None:
+            # Browsers send Origin, workers never do.
+            return _problem(403, "this address is for workers, not for browsers")
+        if SUBPROTOCOL not in socket.scope.get("subprotocols", []):
+            return _problem(400, f"a worker must offer the sub-protocol {SUBPROTOCOL}")
+        now = self._parts.clock.monotonic()
+        full = len(self._admitted) == HANDSHAKES_PER_SECOND_MAX and now - self._admitted[0] < 1.0
+        if self._is_closing or full:
+            return _problem(503, "the master is closing" if self._is_closing else "too many handshakes at once", 2)
+        self._admitted.append(now)
+        return None
+
+    async def _user(self, socket: WebSocket) -> UserId | None:
+        digest = digest_in_header(socket.headers.get("authorization"))
+        if digest is None:
+            return None
+        now = self._parts.clock.now()
+
+        def query(connection: Connection) -> UserId | None:
+            bearer = find_token(connection, digest, now=now)
+            return bearer.principal.user_id if bearer is not None and may_connect_worker(bearer) else None
+
+        return await self._parts.database.read(query)
+
+
+class StarletteConnection:
+    """A worker's socket under Starlette, as the WorkerConnection port."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+
+    async def receive(self) -> Frame:
+        """The next frame; raises ConnectionError when the socket is gone."""
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise ConnectionError(f"the worker closed the connection ({message.get('code')})")
+        text = message.get("text")
+        frame: Frame = text if text is not None else message["bytes"]
+        return frame
+
+    async def send(self, frame: Frame) -> None:
+        """Sends a frame; raises ConnectionError when the socket is gone."""
+        try:
+            if isinstance(frame, str):
+                await self._socket.send_text(frame)
+            else:
+                await self._socket.send_bytes(frame)
+        except (WebSocketDisconnect, RuntimeError) as error:
+            # Starlette has no type of its own for sending on a closed socket.
+            raise ConnectionError(str(error)) from None
+
+    async def close(self, code: int, reason: str) -> None:
+        """Ends the connection; harmless when it is gone."""
+        try:
+            await self._socket.close(code, reason)
+        except (WebSocketDisconnect, RuntimeError) as error:
+            logger.debug("socket_gone error=%s", error)
+
+
+def _problem(status: int, detail: str, retry_after_seconds: int | None = None) -> JSONResponse:
+    headers = {"Retry-After": str(retry_after_seconds)} if retry_after_seconds else None
+    return JSONResponse({"status": status, "detail": detail}, status, headers, "application/problem+json")

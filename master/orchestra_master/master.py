@@ -1,0 +1,85 @@
+"""One master: its door for workers, its dispatcher and its duties, as one thing that is opened and closed."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from orchestra.errors import StorageError
+from orchestra.limits import BYE_SECONDS, POLL_SECONDS
+from orchestra.storage.database import Topic
+from orchestra_master.dispatcher import Dispatcher
+from orchestra_master.duty import Duty, keep_doing
+from orchestra_master.listener import Listener
+from orchestra_master.parts import MasterParts
+
+logger = logging.getLogger(__name__)
+
+
+class Master:
+    """Used as `async with master:`; while it is open it gives out runs. Closing it harms no run.
+
+    Must be opened and closed in the same task. A duty that ends with an error it does not know ends the whole
+    master: whoever runs it sees the error and starts again, which loses nothing.
+    """
+
+    def __init__(
+        self, *, parts: MasterParts, listener: Listener, dispatcher: Dispatcher, duties: Sequence[Duty]
+    ) -> None:
+        self._parts = parts
+        self.listener = listener
+        self._dispatcher = dispatcher
+        self._duties = duties
+        self._capacity = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._parts.roster.on_capacity(self._on_capacity)
+        tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
+        running = [
+            tasks.create_task(self._dispatch(), name="dispatcher"),
+            tasks.create_task(self._listen_for_pending(), name="dispatcher signals"),
+            *(tasks.create_task(keep_doing(duty, self._parts.database), name=duty.name) for duty in self._duties),
+        ]
+        for task in running:
+            self._stack.callback(task.cancel)
+        logger.info("master_opened master=%s", self._parts.name)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+        logger.info("master_closed master=%s", self._parts.name)
+
+    async def say_bye(self) -> None:
+        """Tells the workers that the master goes away on purpose."""
+        await self.listener.say_bye(retry_after_seconds=BYE_SECONDS, reason="the master is closing")
+
+    def _on_capacity(self) -> None:
+        self._dispatcher.capacity_changed()
+        self._capacity.set()
+
+    async def _dispatch(self) -> None:
+        while True:
+            try:
+                there_may_be_more = await self._dispatcher.dispatch_once()
+            except StorageError as error:
+                logger.warning("dispatch_postponed error=%s", error)
+                there_may_be_more = False
+                await asyncio.sleep(POLL_SECONDS)
+            if not there_may_be_more:
+                await self._capacity.wait()
+                self._capacity.clear()
+
+    async def _listen_for_pending(self) -> None:
+        subscription = self._parts.database.subscribe(Topic.PENDING)
+        try:
+            while True:
+                # An empty set after the poll's time makes the dispatcher look for itself.
+                self._dispatcher.wake(await subscription.wait(POLL_SECONDS))
+                self._capacity.set()
+        finally:
+            subscription.close()
