@@ -35,7 +35,7 @@ def database_address(location: str | Path) -> URL:
         return URL.create("sqlite", database=str(Path(location) / FILE_NAME))
     try:
         address = make_url(location)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         # The text may hold a password: only what comes before it is shown.
         raise BadDatabaseAddress(location.split("://")[0] + "://…") from None
     if address.drivername in {"postgres", "postgresql", "postgresql+asyncpg"}:
