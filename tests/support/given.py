@@ -1,0 +1,98 @@
+"""What a test starts from: projects, jobs, runs and worker users, written by the production statements."""
+
+import itertools
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, select
+
+from orchestra.clock import Instant, SystemClock
+from orchestra.identifiers import RunId, UserId
+from orchestra.lifecycle import RunState
+from orchestra.specification import Execution, JobSpecification, Matching, PropertyValue, RetryPolicy, Step
+from orchestra.storage.access import add_user
+from orchestra.storage.database import Database, Signal, Topic
+from orchestra.storage.jobs import add_job, job_of
+from orchestra.storage.runs import NewRun, create_run
+from orchestra.storage.tables import projects, runs
+
+ANY_WORKER = Matching()
+NO_RETRY = RetryPolicy()
+_numbers = itertools.count(1)
+
+
+def specification(
+    run: str = "echo hello",
+    *,
+    matching: Matching = ANY_WORKER,
+    retry: RetryPolicy = NO_RETRY,
+    lost_after_seconds: float = 600.0,
+) -> JobSpecification:
+    """A job of one step."""
+    return JobSpecification(
+        execution=Execution(steps=(Step(name="run", run=run),)),
+        matching=matching,
+        retry=retry,
+        lost_after_seconds=lost_after_seconds,
+    )
+
+
+async def pending_run(
+    database: Database,
+    job: JobSpecification | None = None,
+    *,
+    parameters: Mapping[str, PropertyValue] | None = None,
+    priority: int = 0,
+    sealed_secrets: str | None = None,
+    now: Instant | None = None,
+) -> RunId:
+    """A run that waits for a worker, of a job of its own in the project `ops`."""
+    made_at = SystemClock().now() if now is None else now
+    number = next(_numbers)
+
+    def create(connection: Connection) -> RunId:
+        project = connection.execute(select(projects.c.id).where(projects.c.name == "ops")).scalar_one_or_none()
+        if project is None:
+            insert = projects.insert().values(name="ops", created_at=made_at).returning(projects.c.id)
+            project = connection.execute(insert).scalar_one()
+        made = job_of(
+            connection, add_job(connection, project, f"job-{number}", job or specification(), enabled=True, now=made_at)
+        )
+        return create_run(
+            connection,
+            NewRun(
+                creation_key=f"given-{number}",
+                project_id=made.project_id,
+                job_id=made.id,
+                job_version_id=made.version_id,
+                signature=made.signature,
+                slots=made.specification.matching.slots,
+                priority=priority,
+                parameters=parameters or {},
+                sealed_secrets=sealed_secrets,
+                source="user ana",
+                retry_of=None,
+                delay_seconds=0,
+                expire_after_seconds=made.specification.expire_after_seconds,
+                now=made_at,
+            ),
+        )
+
+    return await database.write(create, signals=[Signal(Topic.PENDING)])
+
+
+async def user(database: Database, name: str = "builders") -> UserId:
+    """A user without any role."""
+    now = SystemClock().now()
+    made = await database.write(lambda connection: add_user(connection, name, password_hash=None, now=now))
+    assert made is not None, "the name is taken"
+    return made
+
+
+async def state_of(database: Database, run: RunId) -> RunState:
+    """Where the run is in its life."""
+    return RunState(await database.read(lambda c: c.execute(select(runs.c.state).where(runs.c.id == run)).scalar_one()))
+
+
+async def column_of(database: Database, run: RunId, column: str) -> object:
+    """One column of the run's row."""
+    return await database.read(lambda c: c.execute(select(runs.c[column]).where(runs.c.id == run)).scalar_one())
