@@ -51,6 +51,13 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     workers: list[WorkerMatch] = []
 
 
+class StopAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person asked for; it is not done before the state says so."""
+
+    by: str = ""
+    reason: str | None = None
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A run; the lists come only with one run."""
 
@@ -66,7 +73,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     attempts_counted: int | None = None
     worker: str | None = None
     worker_last_contact_at: str | None = None
-    stop_requested: str | bool | None = None
+    stop_requested: StopAsked | None = None
     created_at: str | None = None
     due_at: str | None = None
     started_at: str | None = None

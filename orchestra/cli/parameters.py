@@ -61,6 +61,11 @@ def read_secrets(call: Invocation, texts: Sequence[str]) -> dict[str, str]:
     return secrets
 
 
+def read_line(call: Invocation, name: str, option: str) -> str:
+    """The first line of a file (`-`: stdin), for a password."""
+    return _content(call, f"@{name}", option).partition("\n")[0].removesuffix("\r")
+
+
 def _variable(environment: Mapping[str, str], name: str) -> str:
     try:
         return environment[name]

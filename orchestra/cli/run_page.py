@@ -60,7 +60,7 @@ def _verdict(run: Run) -> str:
     if run.exit_code:
         notes.append(f"exit {run.exit_code}")
     if run.stop_requested and not run.ended_at:
-        notes.append("stop requested")
+        notes.append(f"stop requested by {plain(run.stop_requested.by)}".removesuffix(" by "))
     return ": " + ", ".join(notes) if notes else ""
 
 

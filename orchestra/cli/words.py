@@ -127,13 +127,14 @@ def loaded_command(name: str, place: str) -> click.Command:
     try:
         found = getattr(import_module(module), attribute)
     except ModuleNotFoundError as error:
-        raise _not_installed(name, error) from error
+        raise not_installed(name, error) from error
     if not isinstance(found, click.Command):
         raise TypeError(f"{place} is no command")
     return found
 
 
-def _not_installed(command: str, error: ModuleNotFoundError) -> CommandFailed:
+def not_installed(command: str, error: ModuleNotFoundError) -> CommandFailed:
+    """What to tell a person whose installation lacks a part."""
     missing = (error.name or "").partition(".")[0]
     if missing.startswith("orchestra"):
         return CommandFailed(f"'{command}' is not part of this installation ({error.name} is missing)")

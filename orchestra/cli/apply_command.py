@@ -1,0 +1,97 @@
+"""`orchestra apply`: show what a definition changes, ask, and put it in force in one transaction."""
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from orchestra.cli.errors import CommandFailed
+from orchestra.cli.exits import ExitCode
+from orchestra.cli.file_commands import DEFINITION_FILE, read_file, shown_report
+from orchestra.cli.invocation import Invocation
+from orchestra.cli.words import ApiCommand
+
+if TYPE_CHECKING:
+    from orchestra.cli.answers import Plan
+    from orchestra.specification import ProjectDefinition
+
+_SIGNS: Final = {"add": "+", "change": "~", "remove": "-", "keep": " "}
+
+
+@click.command(cls=ApiCommand)
+@click.option(
+    "-f", "--file", "name", default=DEFINITION_FILE, show_default=True, metavar="FILE", help="The definition."
+)
+@click.option("--diff", is_flag=True, help="Only show the plan.")
+@click.option("--exit-code", is_flag=True, help="With --diff: exit 7 if there are differences.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def apply(call: Invocation, *, name: str, diff: bool, exit_code: bool, yes: bool) -> int:
+    """Show the plan, then put the definition in force, all or nothing."""
+    from orchestra.cli.answers import Applied
+    from orchestra.network.client import api
+
+    definition = _read(call, name)
+    client = call.client()
+    path = api("projects", definition.name, "definition")
+    # No absolute path: the source is shown to others, whom this machine's folders do not concern.
+    planned = client.put(path, definition, {"dry_run": "true", "source": name})
+    plan = planned.read(Applied).plan
+    changes = [change for change in plan.changes if change.action != "keep"]
+    if not call.screen.as_json:
+        _show(call, plan)
+    if diff or not changes:
+        if call.screen.as_json:
+            call.screen.json(planned.body)
+        elif not changes:
+            call.screen.note("Nothing to change.")
+        return ExitCode.DIFFERENCES if changes and diff and exit_code else ExitCode.DONE
+    if not yes and not _agreed(call):
+        call.screen.note("Nothing was changed.")
+        return ExitCode.FAILED
+    answer = client.put(path, definition, {"source": name})
+    if call.screen.as_json:
+        call.screen.json(answer.body)
+        return ExitCode.DONE
+    applied = answer.read(Applied)
+    version = "" if applied.version is None else f", version {applied.version}"
+    call.screen.note(f"Applied: {len(changes)} changes{version}. {_next_step(definition)}")
+    return ExitCode.DONE
+
+
+def _read(call: Invocation, name: str) -> "ProjectDefinition":
+    from orchestra.definition.problems import DefinitionErrors
+    from orchestra.definition.reader import read_definition
+
+    try:
+        return read_definition(read_file(call, name), name)
+    except DefinitionErrors as error:
+        if not call.screen.as_json:
+            call.screen.note(shown_report(error.report()))
+            raise CommandFailed("nothing was applied", remedy=f"repair {name}, then apply again") from None
+        raise
+
+
+def _show(call: Invocation, plan: "Plan") -> None:
+    from orchestra.cli.formats import local_time
+    from orchestra.cli.terminal import plain
+
+    for change in plan.changes:
+        if change.action == "keep":
+            continue
+        detail = f": {plain(change.detail)}" if change.detail else ""
+        call.screen.line(f"{_SIGNS.get(change.action, '?')} {plain(change.kind)} {plain(change.name)}{detail}")
+    for fire in plan.next:
+        if fire.at:
+            call.screen.line(f"  {plain(fire.job)} fires next {local_time(fire.at, call.screen.zone)}")
+
+
+def _agreed(call: Invocation) -> bool:
+    if not call.interactive or call.screen.as_json:
+        raise CommandFailed("nobody can be asked here", remedy="look at the plan, then: orchestra apply --yes")
+    return click.confirm("Apply?", default=False, err=True)
+
+
+def _next_step(definition: "ProjectDefinition") -> str:
+    if not definition.jobs:
+        return "Next: orchestra jobs"
+    return f"Next: orchestra trigger {definition.name}/{definition.jobs[0].name} --follow"
