@@ -47,7 +47,7 @@ bench: $(DEVELOPMENT)
 	@.venv/bin/python benchmarks/latency.py $(ARGS)
 
 docs: $(DEVELOPMENT)
-	@.venv/bin/python docs/generate_lifecycle.py
+	@.venv/bin/python -m docs.generate_lifecycle
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

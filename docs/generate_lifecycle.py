@@ -1,4 +1,4 @@
-"""Writes docs/lifecycle.md from the tables of `orchestra.lifecycle`, so that page and code never differ."""
+"""Writes docs/lifecycle.md and its pictures from the tables of `orchestra.lifecycle`: page and code never differ."""
 
 import ast
 import inspect
@@ -7,6 +7,7 @@ from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 
+from docs.lifecycle_drawing import drawing
 from orchestra import lifecycle
 from orchestra.lifecycle import (
     NEXT_ATTEMPT_STATE,
@@ -19,14 +20,15 @@ from orchestra.lifecycle import (
     WorkerState,
 )
 
-PAGE = Path(__file__).with_name("lifecycle.md")
+FOLDER = Path(__file__).parent
 
 INTRODUCTION = """\
 # The lives of runs, attempts and workers
 
 Generated from the tables in [`orchestra/lifecycle.py`](../orchestra/lifecycle.py) by `make docs`: do not edit.
 A pair of state and event that is not drawn here cannot happen; asking for it raises `ImpossibleTransition`.
-`●` marks an end: nothing leaves it, and triggers in both databases hold it against late news.
+Solid arrows lead on, dashed ones back. `●` marks an end: nothing leaves it, and triggers in both databases hold a run's
+end against late news.
 """
 
 RUN_NOTES = """\
@@ -89,9 +91,10 @@ def _class_body(name: str) -> list[ast.stmt]:
 
 def section(title: str, notes: str, states: type[State], table: Mapping[tuple[State, Event], State]) -> str:
     """One life: its drawing, then what its states mean."""
-    drawing = "\n".join(diagram(table, states)).rstrip()
+    ways = "\n".join(diagram(table, states)).rstrip()
+    picture = f"![The life of {title.lower()}s](lifecycle-{title.lower()}.svg)"
     rows = "\n".join(f"| `{state}` | {text} |" for state, text in meanings(states).items())
-    return f"## {title}\n\n{notes}\n```\n{drawing}\n```\n\n| State | Meaning |\n|---|---|\n{rows}\n"
+    return f"## {title}\n\n{notes}\n{picture}\n\n```\n{ways}\n```\n\n| State | Meaning |\n|---|---|\n{rows}\n"
 
 
 def lifecycle_page() -> str:
@@ -106,6 +109,17 @@ def lifecycle_page() -> str:
     )
 
 
+def generated_files() -> dict[str, str]:
+    """Every file in this folder that is made from the tables, with what it has to hold."""
+    return {
+        "lifecycle.md": lifecycle_page(),
+        "lifecycle-run.svg": drawing(NEXT_RUN_STATE, RunState, title="The life of runs"),
+        "lifecycle-attempt.svg": drawing(NEXT_ATTEMPT_STATE, AttemptState, title="The life of attempts"),
+        "lifecycle-worker.svg": drawing(NEXT_WORKER_STATE, WorkerState, title="The life of workers"),
+    }
+
+
 if __name__ == "__main__":
-    PAGE.write_text(lifecycle_page(), encoding="utf-8")
-    print(f"wrote {PAGE.name}")
+    for name, content in generated_files().items():
+        (FOLDER / name).write_text(content, encoding="utf-8")
+        print(f"wrote docs/{name}")
