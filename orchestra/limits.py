@@ -78,7 +78,9 @@ DATABASE_LOCK_SECONDS_MAX: Final = 10.0
 DATABASE_TRIES_MAX: Final = 5
 """Of a change that met a conflict, or whose connection was lost before the commit."""
 DATABASE_RETRY_SECONDS: Final = 0.2
-"""Before the second try; doubled before each later one."""
+"""Before the second try on a new connection; doubled before each later one."""
+DATABASE_CONFLICT_SECONDS: Final = 0.01
+"""Before the second try of a change that met a conflict; doubled likewise."""
 POSTGRES_READERS: Final = 4
 LISTEN_PROBE_SECONDS: Final = 15.0
 """How often a silent connection for signals is asked whether it is still there."""
@@ -125,6 +127,12 @@ CONTACT_SECONDS_MAX: Final = 30.0
 """A worker whose last contact in the database is older is shown as out of contact, whatever its master said last."""
 BEFORE_COUNT_MAX: Final = 100
 """How many runs before a waiting one are counted."""
+KEEP_ALIVE_SECONDS: Final = 60
+SHUTDOWN_SECONDS_MAX: Final = 10
+"""How long the server waits for open requests when it stops."""
+FAREWELL_SECONDS_MAX: Final = 3.0
+"""How long the master may take to say goodbye to its workers."""
+HOUSEKEEPING_SECONDS: Final = 3600.0
 BEARERS_KEPT_MAX: Final = 10_000
 BEARER_SECONDS_MAX: Final = 1.0
 """How long a token's or session's look-up is believed: so long a revoked one may still be let in elsewhere."""

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestra.errors import DatabaseAway, OutcomeUnknown
-from orchestra.limits import DATABASE_RETRY_SECONDS, DATABASE_TRIES_MAX
+from orchestra.limits import DATABASE_CONFLICT_SECONDS, DATABASE_RETRY_SECONDS, DATABASE_TRIES_MAX
 from orchestra.storage.notifications import CHANNEL, encode
 from orchestra.storage.postgres_errors import away_from, is_conflict, is_lost, shown
 from orchestra.storage.transaction import Failure, Replay, Waiting, apply_all
@@ -52,13 +52,15 @@ class PostgresWriter:
                         change.fail(self._away(lost))
                     return
                 replay.again(segment)
-                tries = await self._pause(tries)
+                await asyncio.sleep(DATABASE_RETRY_SECONDS * 2 ** (tries - 1))
+                tries += 1
                 continue
             if failure is None:
                 tries = 1
             elif len(segment) == 1 and is_conflict(failure.error) and tries < DATABASE_TRIES_MAX:
                 replay.again(segment)
-                tries = await self._pause(tries)
+                await asyncio.sleep(DATABASE_CONFLICT_SECONDS * 2 ** (tries - 1))
+                tries += 1
             else:
                 replay.failed(segment, self._explained(failure))
 
@@ -115,10 +117,6 @@ class PostgresWriter:
                 await connection.invalidate()
             with contextlib.suppress(SQLAlchemyError, OSError):
                 await connection.close()
-
-    async def _pause(self, tries: int) -> int:
-        await asyncio.sleep(DATABASE_RETRY_SECONDS * 2 ** (tries - 1))
-        return tries + 1
 
     def _away(self, lost: _Lost) -> BaseException:
         cause = lost.__cause__
