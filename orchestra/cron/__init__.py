@@ -1,0 +1,1 @@
+"""When a schedule is due: expressions, clock changes, and the sentence that says it."""

@@ -1,0 +1,157 @@
+"""The instants at which a schedule is due, with a declared policy for the nights when clocks change.
+
+The cron library computes over plain wall-clock time only; its own ideas about time zones never come into play.
+
+- An expression whose minute and hour are fixed fires once a day: if the time does not exist that night, at the first
+  instant that does; if it comes twice, in the first pass.
+- An expression that begins with `*` in minute or hour follows the clock: what does not exist does not fire, what comes
+  twice fires twice.
+- `every` counts elapsed time from 1970-01-01 00:00 UTC and knows no clock change.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from orchestra.clock import MICROSECONDS_PER_SECOND, Instant, from_datetime, to_datetime
+from orchestra.cron.expression import CronExpression, parse_cron
+from orchestra.errors import OrchestraError
+from orchestra.specification import ScheduleSpecification
+
+_SECOND = timedelta(seconds=1)
+# No overlap of a clock change is longer: further ahead, no wall-clock time comes back that was passed already.
+_NEAR = timedelta(hours=26)
+_LAST_YEAR = 2200
+
+
+class CronEngineMissing(OrchestraError):
+    """The package that computes cron occurrences is not installed."""
+
+    def __str__(self) -> str:
+        return "computing cron times needs the package croniter: install this program with its 'server' extra"
+
+
+class UnknownZone(OrchestraError):
+    """A name is no time zone."""
+
+    def __init__(self, zone: str) -> None:
+        super().__init__(zone)
+        self.zone = zone
+
+    def __str__(self) -> str:
+        return f"{self.zone[:60]!r} is no time zone: write one such as Europe/Paris or UTC"
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The time zone of this name; raises UnknownZone."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        # ValueError: a name such as "../passwd"; OSError: a folder of the zone database, such as "Europe".
+        raise UnknownZone(name) from None
+
+
+def next_after(specification: ScheduleSpecification, instant: Instant) -> Instant | None:
+    """The first instant after this one at which the schedule is due, or None if there is none.
+
+    Raises BadCron, UnknownZone, and CronEngineMissing if the expression needs the engine and it is not installed.
+    """
+    if specification.every_seconds is not None:
+        step = max(1, round(specification.every_seconds * MICROSECONDS_PER_SECOND))
+        return Instant((instant // step + 1) * step)
+    expression = parse_cron(specification.cron or "")
+    zone = zone_of(specification.zone)
+    start = to_datetime(instant)
+    try:
+        moment = (
+            _following_clock(expression, zone, start) if expression.follows_clock else _fixed(expression, zone, start)
+        )
+    except OverflowError:
+        return None
+    return None if moment is None else from_datetime(moment)
+
+
+def upcoming(specification: ScheduleSpecification, instant: Instant, count: int) -> list[Instant]:
+    """The next so many instants at which the schedule is due."""
+    found: list[Instant] = []
+    following = next_after(specification, instant)
+    while following is not None and len(found) < count:
+        found.append(following)
+        following = next_after(specification, following) if len(found) < count else None
+    return found
+
+
+def _fixed(expression: CronExpression, zone: ZoneInfo, start: datetime) -> datetime | None:
+    for wall in _walls(expression, start.astimezone(zone).replace(tzinfo=None)):
+        moment = _first_instant(wall, zone)
+        # In the second pass of a repeated hour the walls of the first are behind us already.
+        if moment > start:
+            return moment
+    return None
+
+
+def _first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """When this wall-clock time is (for the first time), or the first instant after the gap that swallowed it."""
+    before = _offset(wall.replace(tzinfo=zone, fold=0))
+    later = _offset(wall.replace(tzinfo=zone, fold=1))
+    moment = wall.replace(tzinfo=UTC) - before
+    if later <= before:
+        return moment
+    return _change_between(zone, wall.replace(tzinfo=UTC) - later, moment)
+
+
+def _following_clock(expression: CronExpression, zone: ZoneInfo, start: datetime) -> datetime | None:
+    """Goes through stretches of constant offset, in each of which wall-clock time is plain arithmetic."""
+    position, passed = start, start.astimezone(zone).replace(tzinfo=None)
+    while True:
+        wall = next(_walls(expression, passed), None)
+        moment = None if wall is None else wall.replace(tzinfo=UTC) - _offset(position.astimezone(zone))
+        change = _change_before(zone, position, moment)
+        if change is None:
+            return moment
+        # The first wall-clock second of the new stretch counts as well.
+        position, passed = change, change.astimezone(zone).replace(tzinfo=None) - _SECOND
+
+
+def _change_before(zone: ZoneInfo, position: datetime, moment: datetime | None) -> datetime | None:
+    """The next change of the offset, if it may matter for what is due until this moment."""
+    offset = _offset(position.astimezone(zone))
+    near = position + _NEAR
+    for end in (near if moment is None else min(near, moment), moment):
+        if end is not None and _offset(end.astimezone(zone)) != offset:
+            return _change_between(zone, position, end)
+    return None
+
+
+def _change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
+    """The first instant of the offset that holds at `high`, to the second; another one holds at `low`."""
+    low = low.replace(microsecond=0)
+    target = _offset(low.astimezone(zone))
+    while high - low > _SECOND:
+        middle = low + timedelta(seconds=int((high - low).total_seconds()) // 2)
+        if _offset(middle.astimezone(zone)) == target:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _offset(moment: datetime) -> timedelta:
+    return moment.utcoffset() or timedelta()
+
+
+def _walls(expression: CronExpression, after: datetime) -> Iterator[datetime]:
+    """Wall-clock times that match, later than this one, in order."""
+    try:
+        from croniter import CroniterBadDateError, croniter
+    except ImportError:
+        raise CronEngineMissing from None
+    engine = croniter(expression.text, after.replace(microsecond=0), implement_cron_bug=True, second_at_beginning=True)
+    while True:
+        try:
+            wall: datetime = engine.get_next(datetime)
+        except CroniterBadDateError:
+            return
+        if wall.year > _LAST_YEAR:
+            return
+        yield wall

@@ -1,0 +1,44 @@
+"""How large each number of a definition may be, whoever says it: a file, a program or the API."""
+
+from dataclasses import dataclass
+
+from orchestra.durations import DURATION_SECONDS_MAX, format_duration
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A number's smallest and largest value."""
+
+    low: float
+    high: float
+    is_duration: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        if self.is_duration:
+            return f"from {format_duration(self.low)} to {format_duration(self.high)}"
+        return f"from {self.low:g} to {self.high:g}"
+
+
+MAX_ATTEMPTS = Bound(1, 100)
+RETRY_FACTOR = Bound(1, 100)
+RETRY_WAIT = Bound(0, 7 * 86_400, is_duration=True)
+PRIORITY = Bound(-100, 100)
+SLOTS = Bound(1, 1000)
+TIMEOUT = Bound(0.001, DURATION_SECONDS_MAX, is_duration=True)
+GRACE = Bound(0, 3600, is_duration=True)
+# Below this the link would be declared silent at the same moment, and every short cut would end the run.
+DISCONNECT_STOP = Bound(30, DURATION_SECONDS_MAX, is_duration=True)
+LOST_AFTER = Bound(30, DURATION_SECONDS_MAX, is_duration=True)
+EXPIRE_AFTER = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
+EVERY = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
+
+JOBS_MAX = 2000
+STEPS_MAX = 200
+PARAMETERS_MAX = 100
+REQUIREMENTS_MAX = 50
+STEP_NAME_CHARACTERS_MAX = 200
+SPECIFICATION_BYTES_MAX = 512 << 10
+"""An offer carries the whole specification in one frame, beside parameters and secrets."""

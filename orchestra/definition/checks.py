@@ -1,0 +1,203 @@
+"""What a definition must hold to be usable, whoever made it: a file, a program or the API."""
+
+import re
+from collections.abc import Collection, Iterator
+
+import msgspec
+
+from orchestra.definition import bounds
+from orchestra.definition.bounds import Bound
+from orchestra.definition.faults import Fault
+from orchestra.definition.parameter_checks import parameter_faults
+from orchestra.definition.problems import Path
+from orchestra.definition.schedule_checks import schedule_faults
+from orchestra.definition.templates import template_faults
+from orchestra.definition.values import did_you_mean
+from orchestra.durations import format_duration
+from orchestra.errors import BadName, InvalidFields
+from orchestra.identifiers import checked_name
+from orchestra.limits import ARGUMENT_BYTES_MAX
+from orchestra.matching import quantity
+from orchestra.specification import (
+    Execution,
+    JobDefinition,
+    JobSpecification,
+    Matching,
+    Operator,
+    ProjectDefinition,
+    Requirement,
+    RetryCause,
+    RetryPolicy,
+    Step,
+)
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+_EXIT_CAUSE = re.compile(r"exit:(\d{1,3})")
+_OWN_VARIABLES = ("ORCHESTRA_", "PARAM_")
+
+
+def find_faults(definition: ProjectDefinition) -> Iterator[Fault]:
+    """Everything that forbids to use the definition."""
+    yield from _name_fault("project", definition.name, ("project",))
+    if len(definition.jobs) > bounds.JOBS_MAX:
+        yield Fault(("jobs",), f"are more than {bounds.JOBS_MAX}", "split the project")
+    seen: set[str] = set()
+    for job in definition.jobs:
+        path = ("jobs", job.name)
+        if job.name in seen:
+            yield Fault(path, "is there twice", "rename one of them")
+        seen.add(job.name)
+        yield from _name_fault("job", job.name, path)
+        yield from _job_faults(job, path)
+
+
+def find_hints(definition: ProjectDefinition) -> Iterator[Fault]:
+    """What is allowed, but better said explicitly."""
+    for job in definition.jobs:
+        if job.specification.execution.timeout_seconds is None:
+            yield Fault(("jobs", job.name), "has no timeout: a run that hangs is never ended", "add `timeout: 1h`")
+
+
+def require_usable(definition: ProjectDefinition) -> None:
+    """Raises InvalidFields with a JSON pointer in the file's words for each fault: for what comes from a program."""
+    problems = [(_pointer(fault.path), _full_sentence(fault)) for fault in find_faults(definition)]
+    if problems:
+        raise InvalidFields(problems)
+
+
+def _full_sentence(fault: Fault) -> str:
+    return f"{fault.sentence}: {fault.remedy}" if fault.remedy else fault.sentence
+
+
+def _pointer(path: Path) -> str:
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def _name_fault(kind: str, name: str, path: Path) -> Iterator[Fault]:
+    try:
+        checked_name(kind, name)
+    except BadName:
+        plain = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:64] or f"my-{kind}"
+        sentence = f"is no {kind} name: use 1 to 64 of a-z 0-9 . _ - with a letter or digit first"
+        yield Fault(path, sentence, f"write `{plain}`")
+
+
+def _job_faults(job: JobDefinition, path: Path) -> Iterator[Fault]:
+    specification = job.specification
+    yield from _execution_faults(specification, path)
+    yield from parameter_faults(specification.parameters, path)
+    yield from _matching_faults(specification.matching, path)
+    yield from _retry_faults(specification.retry, (*path, "retry"))
+    yield from _bound_fault(specification.priority, bounds.PRIORITY, (*path, "priority"))
+    yield from _bound_fault(specification.lost_after_seconds, bounds.LOST_AFTER, (*path, "lost-after"))
+    yield from _bound_fault(specification.expire_after_seconds, bounds.EXPIRE_AFTER, (*path, "expire-after"))
+    if job.schedule is not None:
+        yield from schedule_faults(job.schedule, specification.parameters, (*path, "schedule"))
+    size = len(msgspec.json.encode(specification))
+    if size > bounds.SPECIFICATION_BYTES_MAX:
+        limit = bounds.SPECIFICATION_BYTES_MAX >> 10
+        yield Fault(path, f"is {size >> 10} KiB long, at most {limit} are allowed", "move the script into a file")
+
+
+def _execution_faults(specification: JobSpecification, path: Path) -> Iterator[Fault]:
+    execution = specification.execution
+    names = tuple(parameter.name for parameter in specification.parameters)
+    if not execution.steps:
+        yield Fault((*path, "steps"), "is empty", "add a step such as `{ name: Build, run: make }`")
+    for key, steps in (("steps", execution.steps), ("setup", execution.setup), ("teardown", execution.teardown)):
+        if len(steps) > bounds.STEPS_MAX:
+            yield Fault((*path, key), f"has more than {bounds.STEPS_MAX} steps", "join some of them")
+        for index, step in enumerate(steps):
+            yield from _step_faults(step, (*path, key, str(index)), names)
+    yield from _environment_faults(execution, path)
+    if execution.directory is not None and (not execution.directory or "\0" in execution.directory):
+        yield Fault((*path, "directory"), "is no directory's name", "remove the key, or name a directory")
+    for seconds, bound, key in (
+        (execution.timeout_seconds, bounds.TIMEOUT, "timeout"),
+        (execution.grace_seconds, bounds.GRACE, "grace"),
+        (execution.disconnect_stop_seconds, bounds.DISCONNECT_STOP, "disconnect"),
+    ):
+        if seconds is not None:
+            yield from _bound_fault(seconds, bound, (*path, key))
+
+
+def _step_faults(step: Step, path: Path, parameters: Collection[str]) -> Iterator[Fault]:
+    if not 0 < len(step.name) <= bounds.STEP_NAME_CHARACTERS_MAX or not step.name.isprintable():
+        yield Fault((*path, "name"), f"must be one line of 1 to {bounds.STEP_NAME_CHARACTERS_MAX} characters")
+    if (step.run is None) == (step.command is None):
+        yield Fault(path, "needs either `run` or `command`", "write `run: make`, or `command: [make, all]`")
+        return
+    if step.run is not None:
+        if not step.run.strip():
+            yield Fault((*path, "run"), "is empty", "write what the shell shall do")
+        elif "\0" in step.run:
+            yield Fault((*path, "run"), "holds a NUL character, which no shell reads", "remove it")
+        return
+    command = step.command or ()
+    if not command or not command[0]:
+        yield Fault((*path, "command"), "names no program", "write `command: [ls, -l]`")
+    for index, argument in enumerate(command):
+        place = (*path, "command", str(index))
+        if "\0" in argument or len(argument.encode(errors="surrogatepass")) >= ARGUMENT_BYTES_MAX:
+            yield Fault(place, f"must be shorter than {ARGUMENT_BYTES_MAX >> 10} KiB, without a NUL character")
+        for sentence, remedy in template_faults(argument, parameters):
+            yield Fault(place, sentence, remedy)
+
+
+def _environment_faults(execution: Execution, path: Path) -> Iterator[Fault]:
+    for name, value in execution.environment.items():
+        place = (*path, "environment", name)
+        if not _VARIABLE.fullmatch(name):
+            yield Fault(place, "is no variable's name", "use letters, digits and _, no digit first")
+        elif name.startswith(_OWN_VARIABLES):
+            yield Fault(place, "begins as the variables that we set ourselves", "rename it")
+        if "\0" in value or len(value.encode(errors="surrogatepass")) + len(name) + 2 > ARGUMENT_BYTES_MAX:
+            yield Fault(place, f"must be shorter than {ARGUMENT_BYTES_MAX >> 10} KiB, without a NUL character")
+
+
+def _matching_faults(matching: Matching, path: Path) -> Iterator[Fault]:
+    yield from _bound_fault(matching.slots, bounds.SLOTS, (*path, "slots"))
+    if len(matching.requirements) + len(matching.prefer) > bounds.REQUIREMENTS_MAX:
+        yield Fault((*path, "worker"), f"asks for more than {bounds.REQUIREMENTS_MAX} properties", "remove some")
+    for requirement in matching.requirements:
+        yield from _requirement_faults(requirement, (*path, "worker", requirement.name))
+    for wish in matching.prefer:
+        yield from _requirement_faults(wish, (*path, "worker", "prefer", wish.name))
+
+
+def _requirement_faults(requirement: Requirement, path: Path) -> Iterator[Fault]:
+    if not _PROPERTY.fullmatch(requirement.name):
+        yield Fault(path, "is no property's name", "begin with a letter, go on with letters, digits, . _ -")
+    if requirement.operator in (Operator.IN, Operator.NOT_IN):
+        if not requirement.values:
+            yield Fault(path, "names no value", f"write `{requirement.name}: linux`")
+    elif len(requirement.values) != 1 or quantity(requirement.values[0]) is None:
+        got = ", ".join(str(value) for value in requirement.values)
+        sentence = f'must compare with a number or a size such as 32GB, got "{got}"'
+        yield Fault(path, sentence, f'write `{requirement.name}: "{requirement.operator} 2"`')
+
+
+def _retry_faults(retry: RetryPolicy, path: Path) -> Iterator[Fault]:
+    yield from _bound_fault(retry.max_attempts, bounds.MAX_ATTEMPTS, (*path, "max-attempts"))
+    yield from _bound_fault(retry.wait_seconds, bounds.RETRY_WAIT, (*path, "wait"))
+    yield from _bound_fault(retry.factor, bounds.RETRY_FACTOR, (*path, "factor"))
+    causes = [str(cause) for cause in RetryCause]
+    if not retry.on:
+        yield Fault((*path, "on"), "names no cause", "write `on: [exit, timeout, lost]`, or remove `retry`")
+    for index, cause in enumerate(retry.on):
+        code = _EXIT_CAUSE.fullmatch(cause)
+        if cause in causes or (code is not None and 1 <= int(code[1]) <= 255):
+            continue
+        known = f"must be one of {', '.join(causes)} or exit:CODE with 1 to 255"
+        remedy = did_you_mean(cause, causes) or "write `on: [exit, lost]`, or `on: [exit:75]`"
+        yield Fault((*path, "on", str(index)), f'{known}, got "{cause[:40]}"', remedy)
+
+
+def _bound_fault(value: float, bound: Bound, path: Path) -> Iterator[Fault]:
+    if value in bound:
+        return
+    got = format_duration(value) if bound.is_duration and value >= 0 else f"{value:g}"
+    nearest = bound.high if value > bound.high else bound.low
+    shown = format_duration(nearest) if bound.is_duration else f"{nearest:g}"
+    yield Fault(path, f"must be {bound}, got {got}", f"write `{path[-1]}: {shown}`")

@@ -1,0 +1,198 @@
+"""Reads `orchestra.yaml`: the text becomes a ProjectDefinition, or every problem of it is told at once."""
+
+from dataclasses import dataclass
+
+from orchestra.definition.checks import find_faults, find_hints
+from orchestra.definition.document import Node, parse_document
+from orchestra.definition.execution_fields import EXECUTION_KEYS, STAND_IN, read_execution
+from orchestra.definition.matching_fields import read_matching
+from orchestra.definition.parameter_fields import read_parameters
+from orchestra.definition.problems import DefinitionErrors, Problem, render
+from orchestra.definition.schedule_fields import read_schedule
+from orchestra.definition.values import Fields, Findings, Value
+from orchestra.specification import Execution, JobDefinition, JobSpecification, ProjectDefinition, RetryPolicy
+
+FORMAT_VERSION = 1
+
+PROJECT_KEYS = ("orchestra", "project", "description", "jobs")
+LATER_PROJECT_KEYS = ("repository", "status", "notify", "calendars", "secrets", "defaults", "tags", "locks", "checks")
+JOB_KEYS = (
+    "description",
+    *EXECUTION_KEYS,
+    "retry",
+    "lost-after",
+    "expire-after",
+    "priority",
+    "worker",
+    "slots",
+    "enabled",
+    "parameters",
+    "schedule",
+)
+LATER_JOB_KEYS = (
+    "allow-failure",
+    "artifacts",
+    "catch-up",
+    "check-in",
+    "confirm",
+    "docker",
+    "elements",
+    "if",
+    "locks",
+    "matrix",
+    "notify",
+    "python",
+    "results",
+    "tags",
+    "unique",
+    "with",
+)
+_JOB_HINTS = {
+    "script": "did you mean `run`?",
+    "cmd": "did you mean `command`?",
+    "env": "did you mean `environment`?",
+    "cron": "did you mean `schedule`?",
+    "cwd": "did you mean `directory`?",
+    "working-directory": "did you mean `directory`?",
+    "retries": "did you mean `retry: { max-attempts: 3 }`?",
+    "params": "did you mean `parameters`?",
+}
+_RETRY_KEYS = ("max-attempts", "wait", "factor", "on")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What a definition says, what is wrong with it, and what is only unwise."""
+
+    source: str
+    text: str
+    definition: ProjectDefinition
+    """Whole only if there are no problems."""
+    problems: tuple[Problem, ...]
+    hints: tuple[Problem, ...]
+
+    def report(self) -> str:
+        """Problems and hints for a terminal; empty if there are none."""
+        problems = [render(problem, self.source, self.text) for problem in self.problems]
+        return "\n".join(problems + [render(hint, self.source, self.text, word="hint") for hint in self.hints])
+
+
+def read_definition(text: str, source: str) -> ProjectDefinition:
+    """The definition that a file holds; raises DefinitionErrors with all its problems. `source` names the file."""
+    reading = examine_definition(text, source)
+    if reading.problems:
+        raise DefinitionErrors(source, reading.problems, text)
+    return reading.definition
+
+
+def examine_definition(text: str, source: str) -> Reading:
+    """Reads as far as it can; raises DefinitionErrors only if the text is no YAML."""
+    return examine_document(parse_document(text, source), source=source, text=text)
+
+
+def examine_document(node: Node, *, source: str, text: str) -> Reading:
+    """The same for a tree that was made already."""
+    findings = Findings(places={(): node.place})
+    definition = _project(Value(node, (), findings))
+    hints = Findings(places=findings.places)
+    for fault in find_faults(definition):
+        findings.add(fault.path, fault.sentence, fault.remedy, findings.place_within(fault))
+    wrong = {problem.path for problem in findings.problems}
+    for hint in find_hints(definition):
+        if (*hint.path, "timeout") in wrong:
+            continue
+        hints.add(hint.path, hint.sentence, hint.remedy)
+    ordered = sorted(findings.problems, key=lambda problem: (problem.line, problem.column))
+    return Reading(
+        source=source, text=text, definition=definition, problems=tuple(ordered), hints=tuple(hints.problems)
+    )
+
+
+def _project(value: Value) -> ProjectDefinition:
+    fields = value.fields(PROJECT_KEYS, later=LATER_PROJECT_KEYS, hints={"version": "did you mean `orchestra: 1`?"})
+    if fields is None:
+        return ProjectDefinition(name="unread")
+    _check_version(fields)
+    name = fields.get("project")
+    if "project" not in fields.values:
+        value.findings.add(("the file",), "names no project", "add `project: NAME` below `orchestra: 1`")
+    description, jobs = fields.get("description"), fields.get("jobs")
+    named = (jobs.named("a mapping of names to jobs") or {}) if jobs else {}
+    return ProjectDefinition(
+        # A stand-in that passes the later check: what is wrong with the name was said above.
+        name=(name.text() if name else None) or "unread",
+        description=(description.text() if description else None) or "",
+        jobs=tuple(_job(job, item) for job, item in named.items()),
+    )
+
+
+def _check_version(fields: Fields) -> None:
+    version = fields.get("orchestra")
+    if "orchestra" not in fields.values:
+        fields.owner.findings.add(("the file",), "does not say its format", "begin it with `orchestra: 1`")
+    elif version is not None and (version.scalar is None or version.scalar.value != FORMAT_VERSION):
+        version.refuse(f"must be {FORMAT_VERSION}", f"write `orchestra: {FORMAT_VERSION}`")
+
+
+def _job(name: str, value: Value) -> JobDefinition:
+    fields = value.fields(JOB_KEYS, later=LATER_JOB_KEYS, hints=_JOB_HINTS)
+    if fields is None:
+        # Nothing can be said of such a job; a stand-in keeps the other checks going.
+        return JobDefinition(name=name, specification=_UNREAD)
+    enabled, schedule = fields.get("enabled"), fields.get("schedule")
+    is_enabled = enabled.truth() if enabled else True
+    return JobDefinition(
+        name=name,
+        specification=_specification(fields),
+        schedule=read_schedule(schedule) if schedule else None,
+        enabled=is_enabled is not False,
+    )
+
+
+def _specification(fields: Fields) -> JobSpecification:
+    description, parameters, retry = fields.get("description"), fields.get("parameters"), fields.get("retry")
+    priority, lost, expire = fields.get("priority"), fields.get("lost-after"), fields.get("expire-after")
+    lost_after = lost.duration() if lost else None
+    expire_after = expire.duration() if expire else None
+    return JobSpecification(
+        execution=read_execution(fields),
+        description=(description.text() if description else None) or "",
+        parameters=read_parameters(parameters) if parameters else (),
+        matching=read_matching(fields.get("worker"), fields.get("slots")),
+        retry=_retry(retry) if retry else RetryPolicy(),
+        priority=(priority.whole("a whole number from -100 to 100") if priority else None) or 0,
+        lost_after_seconds=_UNREAD.lost_after_seconds if lost_after is None else lost_after,
+        expire_after_seconds=_UNREAD.expire_after_seconds if expire_after is None else expire_after,
+    )
+
+
+def _retry(value: Value) -> RetryPolicy:
+    if value.scalar is not None:
+        value.refuse("must be a mapping", "write `retry: { max-attempts: 3, wait: 1m }`")
+        return RetryPolicy()
+    fields = value.fields(_RETRY_KEYS, hints={"attempts": "did you mean `max-attempts`?"})
+    if fields is None:
+        return RetryPolicy()
+    attempts, wait = fields.get("max-attempts"), fields.get("wait")
+    factor, causes = fields.get("factor"), fields.get("on")
+    count = attempts.whole("a whole number from 1 to 100") if attempts else None
+    seconds = wait.duration() if wait else None
+    growth = factor.number() if factor else None
+    usual = RetryPolicy()
+    return RetryPolicy(
+        max_attempts=usual.max_attempts if count is None else count,
+        wait_seconds=usual.wait_seconds if seconds is None else seconds,
+        factor=usual.factor if growth is None else growth,
+        on=tuple(found for cause in causes.one_or_more() for found in _causes(cause)) if causes else usual.on,
+    )
+
+
+def _causes(value: Value) -> tuple[str, ...]:
+    if value.scalar is not None:
+        return (value.text() or "",)
+    fields = value.fields(("exit",))
+    codes = fields.get("exit") if fields else None
+    return tuple(f"exit:{code.text() or ''}" for code in codes.one_or_more()) if codes else ()
+
+
+_UNREAD = JobSpecification(execution=Execution(steps=STAND_IN))

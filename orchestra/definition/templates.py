@@ -1,0 +1,52 @@
+"""Finds templates in arguments that can never be filled in: a worker would refuse them, but only at the run."""
+
+import re
+import string
+from collections.abc import Collection, Iterator, Mapping
+
+from orchestra.definition.values import did_you_mean
+from orchestra.limits import FORMAT_WIDTH_MAX
+
+RUN_NAMES = ("number", "attempt", "job", "project", "worker")
+_FREE_GROUPS = ("environment", "results")
+"""What is in them is known only on the worker."""
+_LATER_GROUPS = ("matrix", "element", "elements", "secrets")
+_NUMBERS = re.compile(r"\d+")
+
+
+def template_faults(template: str, parameters: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the templates of one argument, as (sentence, repair)."""
+    if "{" not in template and "}" not in template:
+        return
+    try:
+        pieces = list(string.Formatter().parse(template))
+    except ValueError as error:
+        yield f"holds a brace that is no template ({str(error).lower()})", "write {{ or }} for a literal brace"
+        return
+    groups: Mapping[str, Collection[str]] = {"parameters": parameters, "run": RUN_NAMES}
+    for _, name, specification, conversion in pieces:
+        if name is None:
+            continue
+        if conversion:
+            yield f"holds the conversion !{conversion}, which is not allowed", f"write {{{name}}}"
+        if any(int(number) > FORMAT_WIDTH_MAX for number in _NUMBERS.findall(specification or "")):
+            yield f"pads a value to more than {FORMAT_WIDTH_MAX} characters", "write a smaller width"
+        yield from _name_faults(name, groups)
+
+
+def _name_faults(name: str, groups: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:
+    group, dot, key = name.partition(".")
+    if group in _LATER_GROUPS:
+        yield f"names {{{name}}}, which is not supported yet by this version", "remove it"
+    elif group in _FREE_GROUPS and key:
+        return
+    elif group not in groups or not dot:
+        known = [f"{word}.{each}" for word, names in groups.items() for each in names]
+        meant = [full for full in known if full.partition(".")[2] == group][:1]
+        remedy = f"did you mean {{{meant[0]}}}?" if meant else "write {parameters.NAME}, {run.number} or {{ for a brace"
+        yield f"names the unknown value {{{name}}}", remedy
+    elif key not in groups[group]:
+        close = did_you_mean(key, groups[group])
+        listed = ", ".join(groups[group]) or "none"
+        remedy = close.replace("`", "{" + group + ".", 1).replace("`", "}", 1) if close else f"known {group}: {listed}"
+        yield f"names the unknown value {{{name}}}", remedy
