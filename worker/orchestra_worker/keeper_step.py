@@ -71,7 +71,7 @@ class KeptStep:
         return True
 
     def main_ended(self) -> None:
-        """Notes how the main process ended, without collecting it: so its pid, and its group's, cannot be used again."""
+        """Notes how the main process ended, without collecting it: its pid and group cannot be used again."""
         result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if result is None:
             return
