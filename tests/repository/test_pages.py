@@ -5,6 +5,7 @@ from typing import get_args
 
 from orchestra.cli.exits import ExitCode
 from orchestra.cli.program import WORDS
+from orchestra.definition.reader import read_definition
 from orchestra.protocol.codec import CloseCode
 from orchestra.protocol.messages import Event, MasterMessage, WorkerMessage
 from tests.repository.tree import ROOT, pages
@@ -51,3 +52,14 @@ def test_every_command_that_the_pages_show_exists() -> None:
     unknown = sorted(f"{name}: orchestra {word}" for name, word in shown if word not in known)
     assert shown
     assert not unknown, "\n".join(unknown)
+
+
+def test_the_readme_shows_a_definition_that_is_valid_and_jobs_that_the_demo_has() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    demo = (ROOT / "orchestra" / "cli" / "examples" / "demo.yaml").read_text(encoding="utf-8")
+
+    for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL):
+        read_definition(block, "README.md")
+
+    jobs = {job.name for job in read_definition(demo, "demo.yaml").jobs}
+    assert set(re.findall(r"\bdemo/([a-z-]+)", readme)) <= jobs
