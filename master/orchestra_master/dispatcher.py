@@ -6,6 +6,7 @@ pending runs, so that a pass costs the same with ten or a million of them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -74,18 +75,20 @@ class Dispatcher:
     async def dispatch_once(self) -> bool:
         """Gives away what can be given in one transaction; true if there may be more at once."""
         await self._poll()
+        await self._learn_matchings()
+        # No await from here to the transaction: a worker that comes in between would find its signature neither hungry
+        # nor blocked, and would wait for the next poll.
         candidates = self._candidates()
         wanted: dict[Signature, tuple[Matching, int]] = {}
-        for signature in sorted(self._hungry):
-            matching = await self._matching(signature)
-            room = 0 if matching is None else _room(matching, candidates)
-            if matching is None:
-                self._hungry.discard(signature)
-            elif room == 0:
-                self._hungry.discard(signature)
-                self._blocked.add(signature)
-            else:
+        for signature in sorted(self._hungry & self._matchings.keys()):
+            matching = self._matchings[signature]
+            room = _room(matching, candidates)
+            if room:
                 wanted[signature] = (matching, min(room, OFFERS_PER_PASS_MAX))
+                self._blocked.discard(signature)
+            else:
+                self._blocked.add(signature)
+        self._hungry -= self._blocked
         if not wanted:
             return False
         now = self._parts.clock.now()
@@ -119,13 +122,13 @@ class Dispatcher:
             if each.accepts_runs and each.refused_until <= now and each.free_slots > 0
         ]
 
-    async def _matching(self, signature: Signature) -> Matching | None:
-        if signature not in self._matchings:
-            found = await self._parts.database.read(lambda connection: matching_of(connection, signature))
+    async def _learn_matchings(self) -> None:
+        for signature in self._hungry - self._matchings.keys():
+            found = await self._parts.database.read(partial(matching_of, signature=signature))
             if found is None:
-                return None
-            self._matchings[signature] = found
-        return self._matchings[signature]
+                self._hungry.discard(signature)
+            else:
+                self._matchings[signature] = found
 
     def _give(
         self,

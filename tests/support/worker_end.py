@@ -39,7 +39,8 @@ class WorkerEnd:
 
     def __init__(self) -> None:
         self._to_master: asyncio.Queue[Frame | None] = asyncio.Queue()
-        self._heard: asyncio.Queue[MasterMessage] = asyncio.Queue()
+        self._heard: list[MasterMessage] = []
+        self._news = asyncio.Event()
         self.closed: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
 
     # --- the master's side ---
@@ -54,7 +55,8 @@ class WorkerEnd:
     async def send(self, frame: Frame) -> None:
         """A frame for the worker."""
         for message in decode_from_master(frame):
-            self._heard.put_nowait(message)
+            self._heard.append(message)
+        self._news.set()
 
     async def close(self, code: int, reason: str) -> None:
         """The master ends the connection."""
@@ -81,12 +83,15 @@ class WorkerEnd:
         self._to_master.put_nowait(None)
 
     async def hear(self, kind: type[M]) -> M:
-        """The next message of this kind; others before it are passed over."""
+        """The oldest message of this kind that was not given out yet."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
-                message = await self._heard.get()
-                if isinstance(message, kind):
-                    return message
+                for index, message in enumerate(self._heard):
+                    if isinstance(message, kind):
+                        del self._heard[index]
+                        return message
+                self._news.clear()
+                await self._news.wait()
 
     async def greet(self, *, held: Sequence[Held] = (), worker: str = "atlas", slots: int = 2) -> Welcome:
         """Says hello and waits for the welcome."""
