@@ -1,0 +1,317 @@
+"""The duties of time, each done once with the hands of the clock turned by the test, on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from orchestra.clock import Instant, after
+from orchestra.identifiers import AttemptNumber, RunId, UserId
+from orchestra.lifecycle import AttemptState, RunState, WorkerEvent
+from orchestra.logs.store import FileLogStore
+from orchestra.protocol.messages import Accept, Forget, Go, Held, Offer, Resume, Stop, Welcome
+from orchestra.specification import RetryPolicy
+from orchestra.storage.database import Database, Topic
+from orchestra.storage.job_versions import JobVersions
+from orchestra.storage.runs import request_stop
+from orchestra.storage.tables import attempts, runs
+from orchestra.storage.workers import move_worker
+from orchestra_master.assemble import LogThread
+from orchestra_master.contacts import ContactKeeper
+from orchestra_master.dispatcher import Dispatcher
+from orchestra_master.link import Link
+from orchestra_master.offer_watch import OfferWatch
+from orchestra_master.parts import MasterParts
+from orchestra_master.promoter import Promoter
+from orchestra_master.rescuer import Rescuer
+from orchestra_master.roster import Roster
+from orchestra_master.selection import SpreadingSelector
+from orchestra_master.stopper import Stopper
+from tests.master.conftest import NoSecrets
+from tests.support import given
+from tests.support.clocks import FakeClock
+from tests.support.worker_end import WorkerEnd, final, hello, started
+
+ATTEMPT = AttemptNumber(1)
+
+
+class StillMaster:
+    """The parts of a master whose loops do not run: each test does what it wants to see done."""
+
+    def __init__(self, database: Database, logs: Path, tasks: asyncio.TaskGroup, user: UserId) -> None:
+        self.clock = FakeClock()
+        self.database = database
+        self._tasks = tasks
+        self._user = user
+        self.links: list[asyncio.Task[None]] = []
+        self.parts = MasterParts(
+            name="m1",
+            clock=self.clock,
+            database=database,
+            logs=FileLogStore(logs),
+            run_blocking=LogThread(),
+            versions=JobVersions(),
+            roster=Roster(),
+        )
+        self.dispatcher = Dispatcher(parts=self.parts, selector=SpreadingSelector(), secrets=NoSecrets())
+        self.parts.roster.on_capacity(self.dispatcher.capacity_changed)
+
+    async def worker(self, held: tuple[Held, ...] = ()) -> WorkerEnd:
+        """A worker that has been greeted."""
+        end = WorkerEnd()
+        link = Link(parts=self.parts, connection=end, user=self._user)
+        self.links.append(self._tasks.create_task(link.run(), name="link"))
+        end.say(hello(held=held))
+        await end.hear(Welcome)
+        return end
+
+    async def running(self, worker: WorkerEnd, retry: RetryPolicy = given.NO_RETRY) -> RunId:
+        """A run that the worker has started."""
+        job = given.specification(retry=retry, lost_after_seconds=600)
+        run = await given.pending_run(self.database, job, now=self.clock.now())
+        await self.dispatcher.dispatch_once()
+        offer = await worker.hear(Offer)
+        worker.say(Accept(run=run, attempt=offer.attempt))
+        await worker.hear(Go)
+        worker.say(started(run, offer.attempt))
+        await self.reaches(run, RunState.RUNNING)
+        return run
+
+    async def reaches(self, run: RunId, state: RunState) -> None:
+        """Waits until the run is there."""
+        changes = self.database.subscribe(Topic.RUN)
+        async with asyncio.timeout(10):
+            while await given.state_of(self.database, run) is not state:
+                await changes.wait(1)
+        changes.close()
+
+
+@pytest.fixture
+async def master(database: Database, tmp_path: Path) -> AsyncIterator[StillMaster]:
+    """A master that does nothing by itself."""
+    async with asyncio.TaskGroup() as tasks:
+        made = StillMaster(database, tmp_path / "logs", tasks, await given.user(database))
+        yield made
+        for link in made.links:
+            link.cancel()
+
+
+async def test_an_offer_that_is_not_accepted_goes_back_within_five_seconds(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await given.pending_run(master.database)
+    await master.dispatcher.dispatch_once()
+    await worker.hear(Offer)
+    watch = OfferWatch(parts=master.parts)
+
+    master.clock.advance(3.9)
+    await watch.run_once()
+    before = await given.state_of(master.database, run)
+    master.clock.advance(0.2)
+    await watch.run_once()
+
+    assert before is RunState.ASSIGNED
+    assert await given.state_of(master.database, run) is RunState.PENDING
+    assert master.parts.roster.connected()[0].free_slots == 2
+
+
+async def test_a_late_acceptance_is_told_to_forget(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await given.pending_run(master.database)
+    await master.dispatcher.dispatch_once()
+    offer = await worker.hear(Offer)
+    master.clock.advance(5)
+    await OfferWatch(parts=master.parts).run_once()
+
+    worker.say(Accept(run=run, attempt=offer.attempt))
+    await worker.hear(Forget)
+
+    assert await given.state_of(master.database, run) is RunState.PENDING
+
+
+async def test_d8_an_offer_of_a_master_that_died_goes_back(master: StillMaster) -> None:
+    await master.worker()
+    run = await given.pending_run(master.database)
+    await master.dispatcher.dispatch_once()
+    (connected,) = master.parts.roster.connected()
+    connected.offers.clear()  # the new master knows nothing of the old one's offers
+
+    master.clock.advance(60)
+    long_ago = after(master.clock.now(), -60)
+    await master.database.write(lambda c: c.execute(update(attempts).values(offered_at=long_ago)))
+    await OfferWatch(parts=master.parts).run_once()
+
+    assert await given.state_of(master.database, run) is RunState.PENDING
+
+
+async def test_a_failed_attempt_is_followed_by_another_and_never_seen_as_failed(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await master.running(worker, RetryPolicy(max_attempts=2, wait_seconds=60, on=("exit",)))
+
+    worker.say(final(run, ATTEMPT, sequence=2, exit_code=3))
+    await worker.hear(Forget)
+    scheduled = await given.state_of(master.database, run)
+    reason = await given.column_of(master.database, run, "reason")
+    promoter = Promoter(parts=master.parts)
+    pause = await promoter.run_once()
+    master.clock.advance(61)
+    await promoter.run_once()
+
+    assert scheduled is RunState.SCHEDULED
+    assert reason == "attempt 1 of 2 failed: exit code 3"
+    assert 0 < pause <= 60
+    assert await given.state_of(master.database, run) is RunState.PENDING
+
+
+async def test_a_run_that_nobody_took_in_time_expires(master: StillMaster) -> None:
+    run = await given.pending_run(master.database, now=master.clock.now())
+    promoter = Promoter(parts=master.parts)
+
+    master.clock.advance(86_401)
+    await promoter.run_once()
+
+    assert await given.state_of(master.database, run) is RunState.CANCELLED
+    assert await given.column_of(master.database, run, "reason") == "expired: no worker took it in time"
+
+
+async def test_a_run_is_lost_only_after_its_own_time_and_the_masters_patience(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await master.running(worker)
+    worker.go_away()
+    await asyncio.wait(master.links)
+    rescuer = Rescuer(parts=master.parts, patience_seconds=700)
+
+    states = []
+    for seconds in (601, 98, 2):
+        master.clock.advance(seconds)
+        await rescuer.run_once()
+        states.append(await given.state_of(master.database, run))
+
+    assert states == [RunState.RUNNING, RunState.RUNNING, RunState.EXCEPTION]
+    assert await given.column_of(master.database, run, "reason") == "worker lost: atlas was out of contact for 701 s"
+
+
+async def test_a_lost_attempt_may_be_followed_by_another_and_its_late_end_changes_nothing(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await master.running(worker, RetryPolicy(max_attempts=2, wait_seconds=0, on=("lost",)))
+    worker.go_away()
+    await asyncio.wait(master.links)
+    master.clock.advance(601)
+    await Rescuer(parts=master.parts, patience_seconds=0).run_once()
+    await Promoter(parts=master.parts).run_once()
+
+    held = Held(run=run, attempt=ATTEMPT, state=AttemptState.SUCCEEDED, sequence=2, log_length=0)
+    back = await master.worker((held,))
+    await back.hear(Forget)
+    await master.dispatcher.dispatch_once()
+    offer = await back.hear(Offer)
+
+    assert (offer.run, offer.attempt) == (run, 2)
+    assert await given.state_of(master.database, run) is RunState.ASSIGNED
+
+
+async def test_a_worker_that_lost_its_journal_loses_what_it_ran(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await master.running(worker)
+
+    await master.worker(held=())
+
+    assert await given.state_of(master.database, run) is RunState.EXCEPTION
+    assert "without any trace of it" in str(await given.column_of(master.database, run, "reason"))
+
+
+async def test_an_acceptance_that_got_lost_is_made_up_at_hello(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await given.pending_run(master.database)
+    await master.dispatcher.dispatch_once()
+    await worker.hear(Offer)
+
+    held = Held(run=run, attempt=ATTEMPT, state=AttemptState.OFFERED, sequence=0, log_length=0)
+    back = await master.worker((held,))
+    go = await back.hear(Go)
+    query = select(attempts.c.state).where(attempts.c.run_id == run)
+    state = await master.database.read(lambda connection: connection.execute(query).scalar_one())
+
+    assert go.run == run
+    assert state == AttemptState.ACCEPTED
+
+
+async def stop(database: Database, run: RunId, now: Instant) -> RunState:
+    return await database.write(lambda c: request_stop(c, run, by="user ana", reason="wrong branch", now=now))
+
+
+async def test_a_running_run_is_told_to_stop_once_in_a_session(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await master.running(worker)
+    stopper = Stopper(parts=master.parts)
+
+    state = await stop(master.database, run, master.clock.now())
+    await stopper.run_once()
+    await stopper.run_once()
+    told = await worker.hear(Stop)
+    held = Held(run=run, attempt=ATTEMPT, state=AttemptState.STARTED, sequence=1, log_length=0)
+    back = await master.worker((held,))
+    await back.hear(Resume)
+    again = await back.hear(Stop)
+
+    assert state is RunState.RUNNING
+    assert told.reason == again.reason == "stopped by user ana: wrong branch"
+
+
+async def test_an_offered_run_that_is_stopped_never_starts(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await given.pending_run(master.database)
+    await master.dispatcher.dispatch_once()
+    await worker.hear(Offer)
+
+    await stop(master.database, run, master.clock.now())
+    await Stopper(parts=master.parts).run_once()
+    await worker.hear(Forget)
+    worker.say(Accept(run=run, attempt=ATTEMPT))
+    await worker.hear(Forget)
+
+    assert await given.state_of(master.database, run) is RunState.CANCELLED
+
+
+async def test_a_pending_run_that_is_stopped_is_cancelled_at_once(master: StillMaster) -> None:
+    run = await given.pending_run(master.database)
+
+    state = await stop(master.database, run, master.clock.now())
+
+    assert state is RunState.CANCELLED
+    assert await given.column_of(master.database, run, "reason") == "cancelled by user ana: wrong branch"
+
+
+async def test_a_disabled_worker_gets_nothing_new(master: StillMaster) -> None:
+    await master.worker()
+    await master.database.write(lambda c: move_worker(c, "atlas", WorkerEvent.DISABLED, reason="repairs"))
+    run = await given.pending_run(master.database)
+
+    await master.dispatcher.dispatch_once()
+    await ContactKeeper(parts=master.parts).run_once()
+
+    assert await given.state_of(master.database, run) is RunState.PENDING
+    assert not master.parts.roster.connected()[0].accepts_runs
+
+
+async def test_of_two_masters_that_want_one_run_one_gets_it(database: Database, tmp_path: Path) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        owner = await given.user(database)
+        masters = [StillMaster(database, tmp_path / str(number), tasks, owner) for number in range(2)]
+        for number, each in enumerate(masters):
+            end = WorkerEnd()
+            each.links.append(tasks.create_task(Link(parts=each.parts, connection=end, user=owner).run()))
+            end.say(hello(worker=f"worker-{number}", slots=50))
+            await end.hear(Welcome)
+        made = [await given.pending_run(database) for _ in range(20)]
+
+        await asyncio.gather(*(each.dispatcher.dispatch_once() for each in masters for _ in range(3)))
+        held = [key for each in masters for connected in each.parts.roster.connected() for key in connected.held]
+        numbers = await database.read(lambda c: list(c.execute(select(runs.c.attempt)).scalars()))
+        for each in masters:
+            for link in each.links:
+                link.cancel()
+
+    assert sorted(run for run, _ in held) == sorted(made)
+    assert numbers == [1] * 20
