@@ -1,13 +1,17 @@
 """What the pages state in tables is what the code has: messages, codes, commands."""
 
 import re
+from pathlib import Path
 from typing import get_args
+
+import pytest
 
 from orchestra.cli.exits import ExitCode
 from orchestra.cli.program import WORDS
-from orchestra.definition.reader import read_definition
+from orchestra.definition.reader import JOB_KEYS, read_definition
 from orchestra.protocol.codec import CloseCode
 from orchestra.protocol.messages import Event, MasterMessage, WorkerMessage
+from orchestra.specification import ParameterType
 from tests.repository.tree import ROOT, pages
 
 CODE_ROW = re.compile(r"^\| (\d+) \|", re.MULTILINE)
@@ -54,12 +58,27 @@ def test_every_command_that_the_pages_show_exists() -> None:
     assert not unknown, "\n".join(unknown)
 
 
-def test_the_readme_shows_a_definition_that_is_valid_and_jobs_that_the_demo_has() -> None:
+@pytest.mark.parametrize("path", sorted(pages()), ids=lambda path: path.name)
+def test_every_definition_that_a_page_shows_is_valid(path: Path) -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
+        read_definition(block, path.name)
+
+
+def test_the_definition_page_names_every_key_of_a_job() -> None:
+    named = set(re.findall(r"`([a-z-]+)`", page("definition.md")))
+
+    assert not set(JOB_KEYS) - named
+
+
+def test_the_definition_page_names_every_type_of_parameter() -> None:
+    named = set(re.findall(r"`([a-z-]+)`", page("definition.md")))
+
+    assert not set(ParameterType) - named
+
+
+def test_the_readme_triggers_jobs_that_the_demo_has() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     demo = (ROOT / "orchestra" / "cli" / "examples" / "demo.yaml").read_text(encoding="utf-8")
-
-    for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL):
-        read_definition(block, "README.md")
 
     jobs = {job.name for job in read_definition(demo, "demo.yaml").jobs}
     assert set(re.findall(r"\bdemo/([a-z-]+)", readme)) <= jobs
