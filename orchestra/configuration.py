@@ -98,7 +98,7 @@ def normal_server(text: str) -> str:
     address = text.strip().rstrip("/")
     if "://" not in address:
         address = f"http://{address}"
-    if not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", address):
+    if not re.fullmatch(r"https?://(\[[0-9a-fA-F:.]+\]|[^/\s?#@:\[\]]+)(:\d{1,5})?(/[^\s?#]*)?", address):
         raise ConfigurationUnusable(repr(text), "a server is http://HOST:PORT or https://HOST")
     return address
 

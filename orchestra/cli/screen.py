@@ -67,10 +67,12 @@ class Screen:
 
     def json(self, body: bytes) -> None:
         """An answer of the API as it came, indented for people if they look at it."""
+        if not self.interactive:
+            self.write_bytes((body or b"null") + b"\n")
+            return
         import msgspec
 
-        indented = msgspec.json.format(body or b"null", indent=2 if self.interactive else 0)
-        self.write_bytes(indented + b"\n")
+        self.write_bytes(msgspec.json.format(body or b"null", indent=2) + b"\n")
 
     def json_of(self, content: object) -> None:
         """Something of our own making as JSON."""

@@ -69,10 +69,11 @@ class StandIn:
         return chosen(asked) if callable(chosen) else chosen
 
 
-def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None, **headers: str) -> Told:
+def problem(status: int, detail: str, errors: list[dict[str, str]] | None = None, *, retry_after: str = "") -> Told:
     """An RFC 9457 answer."""
     content = {"type": "about:blank", "title": "No", "status": status, "detail": detail, "errors": errors or []}
-    return Told(status=status, content=content, headers={"Content-Type": "application/problem+json"} | headers)
+    waits = {"Retry-After": retry_after} if retry_after else {}
+    return Told(status=status, content=content, headers={"Content-Type": "application/problem+json"} | waits)
 
 
 @contextmanager
