@@ -1,4 +1,4 @@
-"""Templates in commands: Python's format grammar over plain values, and nothing else that Python's `format` can reach."""
+"""Templates in commands: Python's format grammar over plain values, and nothing else that `format` can reach."""
 
 import re
 import string
@@ -19,7 +19,7 @@ NEAR_NAMES_MAX = 3
 
 
 class BadTemplate(OrchestraError):
-    """A template that the grammar does not have, or whose result is too large; the sentence is made by who raises it."""
+    """A template that the grammar does not have, or whose result is too large."""
 
     def __init__(self, template: str, cause: str) -> None:
         super().__init__(template, cause)
@@ -99,4 +99,4 @@ def _near(name: str, values: Values) -> tuple[str, ...]:
     import difflib
 
     known = [f"{group}.{key}" for group, entries in values.items() for key in entries]
-    return tuple(difflib.get_close_matches(name, known, n=NEAR_NAMES_MAX))
+    return tuple(difflib.get_close_matches(name, known, n=NEAR_NAMES_MAX, cutoff=0.8))

@@ -23,7 +23,7 @@ BLOCK_BYTES = 4096
 
 
 class LogSource:
-    """Reads one attempt's log for sending. All offsets and lengths count the log's bytes from its beginning, holes included."""
+    """Reads one attempt's log for sending. Offsets and lengths count from the log's beginning, holes included."""
 
     def __init__(self, folder: Path, masker: Masker) -> None:
         self._folder = folder
@@ -61,7 +61,7 @@ class LogSource:
         return offset, piece
 
     def acknowledge(self, length: int) -> None:
-        """Notes what the master has stored, and gives its disk space back if that is worth it (then it blocks for a sync)."""
+        """Notes what the master has stored, and gives its disk space back if that is worth a sync."""
         self._acknowledged = max(self._acknowledged, length)
         kept_from = min(self._acknowledged, len(self._stored) // DIGEST_BYTES * SEGMENT_BYTES)
         end = (kept_from - self._masker.hold_back_bytes) // BLOCK_BYTES * BLOCK_BYTES
@@ -89,7 +89,7 @@ class LogSource:
         return self._digest.hexdigest()
 
     def sync(self) -> None:
-        """Puts the log's bytes on the disk, so that a power failure costs none of them; blocks, so call it in a thread."""
+        """Puts the log's bytes on the disk, so that a power failure costs none; call it in a thread."""
         file = self._open()
         if file is not None:
             os.fdatasync(file)

@@ -33,11 +33,11 @@ class Masker:
 
     @property
     def hold_back_bytes(self) -> int:
-        """How far the beginning of a secret may lie before its end; start so much before the offset at which to go on."""
+        """How far before an offset to start reading, so that no secret that ends behind it is missed."""
         return len(self._needles[0]) - 1 if self._needles else 0
 
     def mask(self, chunk: bytes, *, final: bool) -> bytes:
-        """The next bytes that may go out; what may be the beginning of a secret is held back until more, or the end, has come."""
+        """The next bytes that may go out; what may be the beginning of a secret is held back for now."""
         if self._pattern is None:
             return chunk
         content = self._held + chunk
@@ -54,7 +54,7 @@ class Masker:
         return bytes(masked[:cut])
 
     def mask_window(self, window: bytes, start: int, stop: int) -> bytes:
-        """`window[start:stop]` masked; right if the window reaches `hold_back_bytes` further on both sides, or to an end."""
+        """`window[start:stop]` masked, if the window reaches `hold_back_bytes` further, or to an end, on both sides."""
         if self._pattern is None:
             return window[start:stop]
         masked: bytearray | None = None
