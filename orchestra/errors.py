@@ -80,6 +80,16 @@ class Conflict(OrchestraError):
         return self.sentence
 
 
+class ChangedSincePlan(Conflict):
+    """Somebody else has changed a project's definition since this change was planned."""
+
+    def __init__(self, project: str, planned_on: str, found: str | None) -> None:
+        super().__init__(f"the definition of {project!r} has changed since this plan was made: plan again, then apply")
+        self.project = project
+        self.planned_on = planned_on
+        self.found = found
+
+
 class Overloaded(OrchestraError):
     """A bounded queue is full; what was accepted before is not affected."""
 
