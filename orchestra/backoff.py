@@ -7,7 +7,8 @@ Fraction = Callable[[], float]
 
 
 def full_jitter_seconds(tries: int, *, minimum: float, maximum: float, fraction: Fraction) -> float:
-    """The wait after so many failed tries (from 1): evenly spread below a bound that doubles, never under half the minimum.
+    """The wait after so many failed tries (from 1): evenly spread below a bound that doubles, never under half the
+    minimum.
 
     Full jitter keeps a thousand workers that lost the same master from coming back in step.
     """

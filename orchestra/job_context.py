@@ -1,7 +1,9 @@
-"""What a running job may say about itself: check-ins and results, through files, so that nothing is lost while the agent is away.
+"""What a running job may say about itself: check-ins and results, through files, so that nothing is lost while the
+agent is away.
 
-Used by `orchestra checkin` and `orchestra result set` inside a step, and by Python jobs. Standard library only, imported within
-the job's own process. The worker names the files in the environment; the socket is only a hint that it should look now.
+Used by `orchestra checkin` and `orchestra result set` inside a step, and by Python jobs. Standard library only,
+imported within the job's own process. The worker names the files in the environment; the socket is only a hint that it
+should look now.
 """
 
 import fcntl
@@ -55,7 +57,8 @@ def checkin(progress: float | None = None, text: str = "") -> None:
 
 
 def set_result(name: str, value: object) -> None:
-    """Keeps a result under a name, any JSON value, beside the results that are there; raises NotInAJob, BadJobContext."""
+    """Keeps a result under a name, any JSON value, beside the results that are there; raises NotInAJob,
+    BadJobContext."""
     path = _place("ORCHESTRA_RESULTS")
     lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -1,0 +1,76 @@
+"""The command `orchestra worker start`, also `python -m orchestra_worker`."""
+
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+import click
+
+from orchestra.errors import OrchestraError
+from orchestra.identifiers import checked_name
+from orchestra_worker.assemble import WorkerSettings, run_worker
+from orchestra_worker.detection import given_properties
+
+SLOTS_MAX = 1024
+
+
+@click.command("start")
+@click.option("--master", required=True, metavar="URL", help="The master's address, such as https://orchestra:7780.")
+@click.option(
+    "--token-file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file with a token of kind worker; read at each connection.",
+)
+@click.option("--name", metavar="NAME", help="The worker's name; the machine's by default.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the worker keeps its journal, logs and workspaces; ./worker-NAME by default.",
+)
+@click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="Jobs match it; may be repeated.")
+@click.option(
+    "--slots", type=click.IntRange(1, SLOTS_MAX), help="How many slots runs may take together; the CPUs by default."
+)
+@click.option("--proxy", metavar="URL", help="Connect through this proxy; the environment's is not used.")
+@click.option("--end-with-parent", is_flag=True, help="End when standard input closes; steps go on.")
+def start(
+    master: str,
+    token_file: Path,
+    name: str | None,
+    folder: Path | None,
+    properties: tuple[str, ...],
+    slots: int | None,
+    proxy: str | None,
+    end_with_parent: bool,
+) -> None:
+    """Start a worker: it connects to the master by itself and executes the runs it is given."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    chosen = checked_name("worker", name or socket.gethostname().split(".")[0].lower())
+    run_worker(
+        WorkerSettings(
+            master=master,
+            token_file=token_file.absolute(),
+            name=chosen,
+            folder=(folder or Path(f"worker-{chosen}")).absolute(),
+            slots=slots or os.cpu_count() or 1,
+            properties=given_properties(properties),
+            proxy=proxy,
+            end_with_parent=end_with_parent,
+        )
+    )
+
+
+def main() -> None:
+    """Starts a worker without the rest of the command line."""
+    try:
+        start.main(prog_name="orchestra worker start")
+    except OrchestraError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""The agent: the engine and the link together, from start to end. Its end never ends a step."""
+
+import asyncio
+from collections.abc import Sequence
+
+from orchestra_worker.attempt import HeldAttempt
+from orchestra_worker.engine import Engine
+from orchestra_worker.link import Link
+
+
+class Agent:
+    """Runs until `end` is called. The link begins when the engine knows what it holds, so that `hello` tells it all."""
+
+    def __init__(self, *, engine: Engine, link: Link) -> None:
+        self._engine = engine
+        self._link = link
+        self._ending = asyncio.Event()
+        self._ready = asyncio.Event()
+
+    def end(self) -> None:
+        """Lets `run` return; may be called from a signal handler of the loop."""
+        self._ending.set()
+
+    async def run(self, held: Sequence[HeldAttempt]) -> None:
+        """Takes up what is held and serves; raises what breaks the journal, in an exception group."""
+        async with asyncio.TaskGroup() as tasks:
+            engine = tasks.create_task(self._engine.run(held, on_ready=self._ready.set), name="engine")
+            link = tasks.create_task(self._speak(), name="link")
+            await self._ending.wait()
+            link.cancel()
+            engine.cancel()
+
+    async def _speak(self) -> None:
+        await self._ready.wait()
+        await self._link.run()

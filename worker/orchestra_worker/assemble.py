@@ -1,0 +1,176 @@
+"""Puts a worker together: the only place that names concrete classes."""
+
+import asyncio
+import importlib.metadata
+import logging
+import os
+import random
+import secrets
+import signal
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestra.clock import SystemClock
+from orchestra.errors import FolderUnusable
+from orchestra.folder import lock_folder
+from orchestra.protocol.messages import Welcome
+from orchestra.specification import PropertyValue
+from orchestra_worker.agent import Agent
+from orchestra_worker.attempt_rows import load_attempts
+from orchestra_worker.detection import all_properties
+from orchestra_worker.engine import Engine
+from orchestra_worker.environment import base_environment
+from orchestra_worker.folders import WorkerFolder
+from orchestra_worker.journal import Journal, JournalBroken, open_journal
+from orchestra_worker.keeper_client import KeeperClient
+from orchestra_worker.keeper_files import boot_id
+from orchestra_worker.link import Link
+from orchestra_worker.outbox import Outbox
+from orchestra_worker.step_runner import MakeKeeper
+from orchestra_worker.transport import Connector
+from orchestra_worker.websocket import WebSocketConnector, link_address
+
+log = logging.getLogger(__name__)
+
+_STANDARD_INPUT = 0
+_INPUT_BYTES = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSettings:
+    """Everything that a worker is told when it is started."""
+
+    master: str
+    token_file: Path
+    name: str
+    folder: Path
+    slots: int
+    properties: Mapping[str, PropertyValue] = field(default_factory=dict)
+    proxy: str | None = None
+    end_with_parent: bool = False
+
+
+def run_worker(settings: WorkerSettings) -> None:
+    """Runs the agent until it is told to end; raises FolderInUse, FolderUnusable, BadMasterAddress."""
+    connector = WebSocketConnector(
+        address=link_address(settings.master), token_file=settings.token_file, proxy=settings.proxy
+    )
+    with lock_folder(settings.folder.absolute(), f"worker {settings.name}") as locked:
+        folder = WorkerFolder(path=locked.path)
+        folder.prepare()
+        is_broken = False
+        while asyncio.run(_run_once(settings, folder, connector, is_broken=is_broken)):
+            is_broken = True
+
+
+async def _run_once(settings: WorkerSettings, folder: WorkerFolder, connector: Connector, *, is_broken: bool) -> bool:
+    """One life of the agent; whether it must start again with a fresh journal."""
+    journal = _open_journal(folder, is_broken=is_broken)
+    try:
+        held = await journal.write(load_attempts)
+        agent = make_agent(settings, folder=folder, journal=journal, connector=connector)
+        _end_on_signals(agent.end)
+        if settings.end_with_parent:
+            _end_with_parent(agent.end)
+        await agent.run(held)
+    except* JournalBroken as group:
+        log.error("journal_broken: %s", group.exceptions[0])
+        is_broken = True
+    else:
+        is_broken = False
+    finally:
+        journal.close()
+    return is_broken
+
+
+def make_agent(
+    settings: WorkerSettings,
+    *,
+    folder: WorkerFolder,
+    journal: Journal,
+    connector: Connector,
+    on_welcome: Callable[[Welcome], None] = lambda welcome: None,
+) -> Agent:
+    """An agent of the default parts, over an open journal and a way to the master."""
+    clock, outbox, boot = SystemClock(), Outbox(), boot_id()
+    engine = Engine(
+        worker=settings.name,
+        slots=settings.slots,
+        boot_id=boot,
+        folder=folder,
+        base_environment=base_environment(os.environ, tools=folder.tools),
+        journal=journal,
+        make_keeper=keeper_maker(folder),
+        outbox=outbox,
+        clock=clock,
+    )
+    link = Link(
+        connector=connector,
+        engine=engine,
+        outbox=outbox,
+        folder=folder,
+        clock=clock,
+        fraction=random.SystemRandom().random,
+        worker=settings.name,
+        instance=instance_of(folder),
+        boot_id=boot,
+        version=importlib.metadata.version("job-orchestra"),
+        properties=all_properties(settings.properties),
+        slots=settings.slots,
+        on_welcome=on_welcome,
+    )
+    return Agent(engine=engine, link=link)
+
+
+def keeper_maker(folder: WorkerFolder) -> MakeKeeper:
+    """Makes clients of the folder's own keeper."""
+    return lambda on_report, on_output, on_lost: KeeperClient(
+        folder=folder.path, clock=SystemClock(), on_report=on_report, on_output=on_output, on_lost=on_lost
+    )
+
+
+def instance_of(folder: WorkerFolder) -> str:
+    """The identity of this folder, made once: two machines that use one worker name differ in it."""
+    try:
+        kept = folder.instance.read_text().strip()
+    except FileNotFoundError:
+        kept = ""
+    if not kept:
+        kept = secrets.token_hex(16)
+        beside = folder.instance.with_name(folder.instance.name + ".new")
+        beside.write_text(kept + "\n")
+        beside.replace(folder.instance)
+    return kept
+
+
+def _open_journal(folder: WorkerFolder, *, is_broken: bool) -> Journal:
+    now = SystemClock().now()
+    try:
+        journal, aside = open_journal(folder.journal, now=now, is_broken=is_broken)
+    except sqlite3.Error as error:
+        raise FolderUnusable(str(folder.path), f"{folder.journal.name}: {error}") from error
+    if aside is not None:
+        # Whose logs these are, only the journal knew: they are kept for a person to look at.
+        folder.put_attempts_aside(f"broken-{now}")
+        folder.prepare()
+    return journal
+
+
+def _end_on_signals(end: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+
+
+def _end_with_parent(end: Callable[[], None]) -> None:
+    """The parent holds the other end of our standard input: when it dies, however suddenly, the pipe closes."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        if not os.read(_STANDARD_INPUT, _INPUT_BYTES):
+            loop.remove_reader(_STANDARD_INPUT)
+            end()
+
+    loop.add_reader(_STANDARD_INPUT, read)

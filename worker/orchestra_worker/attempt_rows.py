@@ -1,0 +1,115 @@
+"""The rows of an attempt in the journal: how it is written and how the next agent finds it."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from orchestra.lifecycle import AttemptState
+from orchestra.protocol.messages import Event, Offer
+from orchestra.protocol.window import AttemptKey
+from orchestra_worker.attempt import HeldAttempt, KeptEvent, StepProgress
+from orchestra_worker.plan import StepOutcome
+
+_encode = msgspec.json.Encoder().encode
+_decode_offer = msgspec.json.Decoder(Offer).decode
+_decode_event = msgspec.json.Decoder(Event).decode
+_decode_results = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+Write = Callable[[sqlite3.Connection], None]
+
+
+def adding(attempt: HeldAttempt) -> Write:
+    """Writes an attempt that was just offered."""
+    row = (
+        *attempt.key,
+        _encode(attempt.offer),
+        str(attempt.state),
+        attempt.boot_id,
+    )
+
+    def add(connection: sqlite3.Connection) -> None:
+        connection.execute("insert into attempts (run, attempt, offer, state, boot_id) values (?, ?, ?, ?, ?)", row)
+
+    return add
+
+
+def saving(attempt: HeldAttempt, events: Sequence[KeptEvent] = ()) -> Write:
+    """Writes the attempt as it is now, its steps and these events; drops the events that are acknowledged."""
+    key = attempt.key
+    columns = (
+        str(attempt.state),
+        attempt.started_boottime,
+        attempt.contact_boottime,
+        attempt.stop_reason,
+        attempt.stop_grace,
+        attempt.sequence,
+        attempt.check_in_offset,
+        _encode(attempt.results),
+        *key,
+    )
+    steps = [_step_row(key, number, step) for number, step in attempt.steps.items()]
+    bodies = [(*key, kept.event.sequence, _encode(kept.event)) for kept in events]
+    acknowledged = attempt.acknowledged
+
+    def save(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "update attempts set state = ?, started_boottime = ?, contact_boottime = ?, stop_reason = ?,"
+            " stop_grace = ?, sequence = ?, check_in_offset = ?, results = ? where run = ? and attempt = ?",
+            columns,
+        )
+        connection.executemany("insert or replace into steps values (?, ?, ?, ?, ?, ?, ?)", steps)
+        connection.executemany("insert or replace into events values (?, ?, ?, ?)", bodies)
+        if acknowledged:
+            connection.execute(
+                "delete from events where run = ? and attempt = ? and sequence <= ?", (*key, acknowledged)
+            )
+
+    return save
+
+
+def deleting(key: AttemptKey) -> Write:
+    """Deletes every row of the attempt."""
+
+    def delete(connection: sqlite3.Connection) -> None:
+        for table in ("events", "steps", "attempts"):
+            connection.execute(f"delete from {table} where run = ? and attempt = ?", key)  # noqa: S608 - our tables
+
+    return delete
+
+
+def load_attempts(connection: sqlite3.Connection) -> list[HeldAttempt]:
+    """Everything that the worker holds, oldest run first."""
+    attempts: dict[tuple[int, int], HeldAttempt] = {}
+    for row in connection.execute(
+        "select run, attempt, offer, state, boot_id, started_boottime, contact_boottime, stop_reason, stop_grace,"
+        " sequence, check_in_offset, results from attempts order by run, attempt"
+    ):
+        attempts[row[0], row[1]] = HeldAttempt(
+            offer=_decode_offer(row[2]),
+            state=AttemptState(row[3]),
+            boot_id=row[4],
+            started_boottime=row[5],
+            contact_boottime=row[6],
+            stop_reason=row[7],
+            stop_grace=row[8],
+            sequence=row[9],
+            check_in_offset=row[10],
+            results=_decode_results(row[11]) if row[11] else {},
+        )
+    for run, attempt, number, exit_code, reason, log_start, log_length in connection.execute(
+        "select run, attempt, number, exit_code, reason, log_start, log_length from steps order by number"
+    ):
+        outcome = None if reason is None else StepOutcome(exit_code=exit_code, reason=reason)
+        attempts[run, attempt].steps[number] = StepProgress(log_start=log_start, outcome=outcome, log_length=log_length)
+    for run, attempt, body in connection.execute(
+        "select run, attempt, body from events order by run, attempt, sequence"
+    ):
+        kept = KeptEvent(event=_decode_event(body), is_written=True, was_sent=True)
+        attempts[run, attempt].events.append(kept)
+    return list(attempts.values())
+
+
+def _step_row(key: AttemptKey, number: int, step: StepProgress) -> tuple[int | str | None, ...]:
+    exit_code, reason = (step.outcome.exit_code, step.outcome.reason) if step.outcome else (None, None)
+    return (*key, number, exit_code, reason, step.log_start, step.log_length)

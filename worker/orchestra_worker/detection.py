@@ -1,0 +1,85 @@
+"""What a worker finds out about its machine; properties that were given by hand win over these."""
+
+import os
+import platform
+import socket
+from collections.abc import Mapping, Sequence
+
+from orchestra.errors import OrchestraError
+from orchestra.identifiers import checked_name
+from orchestra.specification import PropertyValue
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The names that container images and packages have made common."""
+_GIGABYTE = 1_000_000_000
+
+
+class BadProperty(OrchestraError):
+    """A property on the command line has no value."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.text!r} is no property: write name=value"
+
+
+def detected_properties() -> dict[str, PropertyValue]:
+    """os, arch, cpus, memory (text such as "33.4GB", of 10^9 bytes, rounded down), python (major.minor) and
+    hostname."""
+    properties: dict[str, PropertyValue] = {
+        "os": platform.system().lower(),
+        "arch": _MACHINES.get(platform.machine(), platform.machine().lower()),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "hostname": socket.gethostname(),
+    }
+    memory = _memory_bytes()
+    if memory:
+        properties["memory"] = size_text(memory)
+    return properties
+
+
+def size_text(size: int) -> str:
+    """Bytes as a requirement compares them: `>= 32GB` holds on a machine that was sold with 32 GB."""
+    tenths = size * 10 // _GIGABYTE
+    return f"{tenths // 10}.{tenths % 10}GB" if tenths % 10 else f"{tenths // 10}GB"
+
+
+def given_properties(texts: Sequence[str]) -> dict[str, PropertyValue]:
+    """`gpu=true`, `rack=12`, `role=db` as values: true and false, whole and decimal numbers, else text. Raises
+    BadProperty."""
+    properties: dict[str, PropertyValue] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not value.strip():
+            raise BadProperty(text)
+        properties[checked_name("property", name.strip())] = _value(value.strip())
+    return properties
+
+
+def all_properties(given: Mapping[str, PropertyValue]) -> dict[str, PropertyValue]:
+    """What is detected, and over it what is given."""
+    return {**detected_properties(), **given}
+
+
+def _value(text: str) -> PropertyValue:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        # Only what looks the same when it is printed: a version 1.10 or a code 007 is text.
+        if str(number) == text and number == number and abs(number) < 1e15:
+            return number
+    return text
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None

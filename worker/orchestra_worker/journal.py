@@ -1,0 +1,228 @@
+"""The worker's own memory, `worker.db`: plain SQLite with one writer thread and group commit, durable before it
+answers.
+
+Everyone gives functions of a connection to `write`; those that wait together share one transaction. The same batch
+function runs inline, without the thread, where a simulator wants every step to be its own.
+"""
+
+import asyncio
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+from orchestra.clock import Instant
+from orchestra.errors import OrchestraError
+from orchestra.limits import BATCH_CHANGES_MAX
+
+T = TypeVar("T")
+
+JOURNAL_VERSION = 1
+_TABLES = """
+create table attempts (
+    run integer not null, attempt integer not null, offer blob not null, state text not null,
+    boot_id text not null, started_boottime real, contact_boottime real,
+    stop_reason text, stop_grace real, sequence integer not null default 0,
+    check_in_offset integer not null default 0,
+    results blob, primary key (run, attempt)
+) without rowid;
+create table steps (
+    run integer not null, attempt integer not null, number integer not null,
+    exit_code integer, reason text, log_start integer not null, log_length integer,
+    primary key (run, attempt, number)
+) without rowid;
+create table events (
+    run integer not null, attempt integer not null, sequence integer not null, body blob not null,
+    primary key (run, attempt, sequence)
+) without rowid;
+"""
+
+_FILE_ITSELF_IS_BAD = ("attempt to write a readonly", "no such ", "malformed", "table ", "near ")
+
+log = logging.getLogger(__name__)
+
+
+class JournalBroken(OrchestraError):
+    """The journal was found damaged while it was in use: the agent must start again, which puts the file aside."""
+
+    def __init__(self, path: Path, cause: str) -> None:
+        super().__init__(path, cause)
+        self.path = path
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return f"the journal {self.path} is damaged ({self.cause}): the worker starts again with a fresh one"
+
+
+class _Change(Generic[T]):
+    """A function that waits for its transaction, and afterwards its outcome."""
+
+    def __init__(self, function: Callable[[sqlite3.Connection], T]) -> None:
+        self.function = function
+        self.result: T | None = None
+        self.error: Exception | None = None
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        self.result = self.function(connection)
+
+
+def commit_together(connection: sqlite3.Connection, changes: Sequence[_Change[T]]) -> None:
+    """Runs the changes in one transaction; if one of them fails, each gets its own, so that only the guilty one
+    fails."""
+    try:
+        _commit(connection, changes)
+    except Exception as error:  # noqa: BLE001 - whatever a change raises belongs to its own caller
+        if len(changes) == 1:
+            changes[0].error = error
+            return
+        for change in changes:
+            commit_together(connection, [change])
+
+
+def _commit(connection: sqlite3.Connection, changes: Sequence[_Change[T]]) -> None:
+    connection.execute("begin immediate")
+    try:
+        for change in changes:
+            change.run(connection)
+        connection.execute("commit")
+    except BaseException:
+        # A full disk may have rolled back by itself already.
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+
+
+class Journal:
+    """The one verb for what must survive the agent: `write`. Closed by its owner, after everyone who writes has
+    ended."""
+
+    def __init__(self, *, connection: sqlite3.Connection, path: Path, threaded: bool = True) -> None:
+        self._connection = connection
+        self._path = path
+        self._queue: SimpleQueue[tuple[_Change[object], asyncio.Future[object]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._write_batches, name="journal") if threaded else None
+        if self._thread:
+            self._thread.start()
+
+    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs the function in a transaction that others may share; what it returns is durable.
+
+        Raises what the function raises, sqlite3.OperationalError (disk full; nothing was changed) and JournalBroken.
+        """
+        change = _Change(function)
+        if self._thread is None:
+            commit_together(self._connection, [change])
+        else:
+            done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            self._queue.put((change, done))  # type: ignore[arg-type]  # a queue of changes of many result types
+            await done
+        if change.error is not None:
+            raise self._translated(change.error)
+        return change.result  # type: ignore[return-value]  # it has run, so it is a T
+
+    def close(self) -> None:
+        """Waits for what was asked, then closes the file."""
+        if self._thread:
+            self._queue.put(None)
+            self._thread.join()
+        self._connection.close()
+
+    def _translated(self, error: Exception) -> Exception:
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
+            error, (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+        )
+        return JournalBroken(self._path, str(error)) if damaged else error
+
+    def _write_batches(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch = [first]
+            ending = False
+            while len(batch) < BATCH_CHANGES_MAX and not self._queue.empty():
+                another = self._queue.get()
+                if another is None:
+                    ending = True
+                    break
+                batch.append(another)
+            commit_together(self._connection, [change for change, _ in batch])
+            self._answer([done for _, done in batch])
+            if ending:
+                return
+
+    def _answer(self, waiting: list[asyncio.Future[object]]) -> None:
+        # One call into the loop for the whole batch: each costs a wake-up.
+        try:
+            waiting[0].get_loop().call_soon_threadsafe(_resolve, waiting)
+        except RuntimeError:
+            log.debug("journal_answer_unheard: the loop has ended")
+
+
+def _resolve(waiting: list[asyncio.Future[object]]) -> None:
+    for done in waiting:
+        if not done.done():
+            done.set_result(None)
+
+
+def open_journal(
+    path: Path, *, now: Instant, is_broken: bool = False, threaded: bool = True
+) -> tuple[Journal, Path | None]:
+    """Opens or makes the journal.
+
+    A file that is damaged (`is_broken`: it was found so while in use), or that a newer version wrote, stops no worker:
+    it is put aside and its new place is the second value. Raises sqlite3.OperationalError if not even a fresh file can
+    be made.
+    """
+    aside = None
+    try:
+        if is_broken:
+            raise sqlite3.DatabaseError("it broke while it was in use")
+        connection = _connect(path)
+    except (sqlite3.DatabaseError, _NewerVersion) as cause:
+        if isinstance(cause, sqlite3.OperationalError) and not str(cause).startswith(_FILE_ITSELF_IS_BAD):
+            raise  # A full disk or a lock says nothing against the file: putting it aside would throw good runs away.
+        aside = _put_aside(path, now)
+        log.error("journal_put_aside: %s was unusable (%s), it is now %s", path, cause, aside)
+        connection = _connect(path)
+    return Journal(connection=connection, path=path, threaded=threaded), aside
+
+
+class _NewerVersion(Exception):
+    def __init__(self, version: int) -> None:
+        super().__init__(f"version {version}, this program knows {JOURNAL_VERSION}")
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Made before SQLite does, so that the secrets in it are never readable for others, the WAL (same mode) included.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
+    try:
+        path.chmod(0o600)
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        (verdict,) = connection.execute("pragma quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        (version,) = connection.execute("pragma user_version").fetchone()
+        if version > JOURNAL_VERSION:
+            raise _NewerVersion(version)
+        if version == 0:
+            connection.executescript(f"begin immediate; {_TABLES} pragma user_version = {JOURNAL_VERSION}; commit;")
+        for table in ("attempts", "steps", "events"):
+            connection.execute(f"select * from {table} limit 1")  # noqa: S608 - our own three names
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _put_aside(path: Path, now: Instant) -> Path:
+    aside = path.with_name(f"{path.name}.broken-{now}")
+    for suffix in ("-wal", "-shm"):
+        side = path.with_name(path.name + suffix)
+        if side.exists():
+            side.replace(aside.with_name(aside.name + suffix))
+    path.replace(aside)
+    return aside
