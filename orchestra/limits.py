@@ -132,6 +132,7 @@ SHUTDOWN_SECONDS_MAX: Final = 10
 """How long the server waits for open requests when it stops."""
 FAREWELL_SECONDS_MAX: Final = 3.0
 """How long the master may take to say goodbye to its workers."""
+HEALTH_SECONDS_MAX: Final = 5.0
 HOUSEKEEPING_SECONDS: Final = 3600.0
 BEARERS_KEPT_MAX: Final = 10_000
 BEARER_SECONDS_MAX: Final = 1.0
@@ -143,3 +144,9 @@ LOG_PIECE_BYTES: Final = 256 << 10
 TAIL_LINES_MAX: Final = 10_000
 TAIL_BYTES_MAX: Final = 4 << 20
 DEFAULT_PORT: Final = 7780
+
+# --- orchestra up ---
+CHILD_RESTART_SECONDS: Final = 1.0
+"""Before a local worker that has ended is started again."""
+CHILD_END_SECONDS_MAX: Final = 5.0
+DEMO_SECONDS_MAX: Final = 90.0

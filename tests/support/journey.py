@@ -1,0 +1,241 @@
+"""The programs of a journey as real processes, and the few words with which a test steers and watches them."""
+
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from orchestra.configuration import read_token_file
+from orchestra.definition.reader import read_definition
+from orchestra.network.client import API, ApiClient
+
+PYTHON = sys.executable
+START_SECONDS_MAX = 30.0
+T = TypeVar("T")
+
+
+def wait_until(check: Callable[[], T | None], *, seconds: float = 20.0, what: str = "") -> T:
+    """What the check gives as soon as it is true; fails the test after so many seconds, naming what was waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what or check}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What journeys look at of a run."""
+
+    id: int
+    state: str
+    reason: str
+    worker: str | None
+    exit_code: int | None
+    log_length: int
+    attempt: int
+    attempts_counted: int
+    stop_requested: object | None = None
+    attempts: tuple[Mapping[str, object], ...] = ()
+    steps: tuple[Mapping[str, object], ...] = ()
+    results: Mapping[str, object] = {}
+    waiting: object | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can change any more."""
+        return self.state in ("succeeded", "failed", "aborted", "cancelled", "skipped", "exception")
+
+
+class Program:
+    """One process of ours, started in a session of its own."""
+
+    def __init__(self, arguments: list[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._arguments = arguments
+        self._environment = {**os.environ, **(environment or {})}
+        self._log = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it (again); its output is appended to its log."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self._arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self.process is not None, "it was not started"
+        return self.process.pid
+
+    @property
+    def output(self) -> str:
+        """All it has said."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def kill(self) -> None:
+        """`kill -9`: nothing is tidied."""
+        assert self.process is not None, "it was not started"
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit status."""
+        assert self.process is not None, "it was not started"
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+class Orchestra:
+    """`orchestra up` in a folder: master and service on one port, and local workers if it has slots."""
+
+    def __init__(self, folder: Path, *, slots: int = 2, more: tuple[str, ...] = ()) -> None:
+        self.data = folder / "data"
+        self.port = free_port()
+        arguments = [PYTHON, "-m", "orchestra", "up", "--port", str(self.port), "--data", str(self.data)]
+        self.program = Program([*arguments, "--slots", str(slots), *more], log=folder / "up.log")
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        self.program.start()
+        wait_until(self._answers, seconds=START_SECONDS_MAX, what=f"orchestra up:\n{self.program.output}")
+
+    def _answers(self) -> bool:
+        assert self.program.process is not None, "it was not started"
+        assert self.program.process.poll() is None, f"orchestra up ended:\n{self.program.output}"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return (self.data / "connection.toml").exists()
+        return False
+
+    @property
+    def address(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def api(self) -> ApiClient:
+        """A client with the first administrator's token."""
+        return self.client(read_token_file(self.data / "admin.token"))
+
+    def client(self, token: str | None) -> ApiClient:
+        """A client with a token."""
+        return ApiClient(
+            server=self.address,
+            token=token,
+            new_key=lambda: secrets.token_hex(16),
+            pause=time.sleep,
+            user_agent="journey",
+        )
+
+    def apply(self, definition: str) -> None:
+        """Puts a definition in force, as `orchestra.yaml` has it."""
+        read = read_definition(definition, "orchestra.yaml")
+        self.api.put(f"{API}/projects/{read.name}/definition", read)
+
+    def trigger(self, job: str, parameters: Mapping[str, object] | None = None, **more: object) -> int:
+        """Triggers `project/job` and gives the run's number."""
+        project, _, name = job.partition("/")
+        body = {"parameters": parameters or {}, **more}
+        return self.api.post(f"{API}/projects/{project}/jobs/{name}/runs", body).read(Run).id
+
+    def run(self, number: int) -> Run:
+        """The run as it is now."""
+        return self.api.get(f"{API}/runs/{number}").read(Run)
+
+    def reach(self, number: int, *states: str, seconds: float = 30.0) -> Run:
+        """Waits until the run is in one of the states."""
+
+        def look() -> Run | None:
+            run = self.run(number)
+            assert run.state in states or not run.is_over, f"#{number} is {run.state}: {run.reason}"
+            return run if run.state in states else None
+
+        return wait_until(look, seconds=seconds, what=f"#{number} to be {' or '.join(states)}")
+
+    def finish(self, number: int, *, seconds: float = 30.0) -> Run:
+        """Waits until the run is over, however it ends."""
+
+        def look() -> Run | None:
+            run = self.run(number)
+            return run if run.is_over else None
+
+        return wait_until(look, seconds=seconds, what=f"#{number} to be over")
+
+    def log(self, number: int, attempt: int | None = None) -> bytes:
+        """The whole stored log."""
+        which = f"attempts/{attempt}/log" if attempt else "log"
+        return self.api.get(f"{API}/runs/{number}/{which}").body
+
+    def worker(self, folder: Path, name: str, *, slots: int = 2, port: int | None = None, **properties: str) -> Program:
+        """A worker agent of its own, not yet started; `port` is a proxy's instead of the master's."""
+        arguments = [PYTHON, "-m", "orchestra", "worker", "start", "--name", name, "--folder", str(folder / name)]
+        arguments += ["--master", f"ws://127.0.0.1:{port or self.port}", "--slots", str(slots)]
+        arguments += ["--token-file", str(self.data / "worker.token")]
+        for key, value in properties.items():
+            arguments += ["--property", f"{key}={value}"]
+        return Program(arguments, log=folder / f"{name}.log")
+
+    def connected(self, name: str) -> bool:
+        """Whether the worker is connected now."""
+        workers = self.api.get(f"{API}/workers").read(dict[str, object])["items"]
+        assert isinstance(workers, list)
+        return any(worker["name"] == name and worker["connected"] for worker in workers)
+
+
+@contextlib.contextmanager
+def started(orchestra: Orchestra, *programs: Program) -> Iterator[Orchestra]:
+    """Everything started, and ended afterwards with all that it left behind."""
+    orchestra.start()
+    try:
+        for program in programs:
+            program.start()
+        yield orchestra
+    finally:
+        for program in (*programs, orchestra.program):
+            if program.process is not None:
+                program.stop()
+
+
+def marked_processes(marker: str) -> list[int]:
+    """The processes that have the text in their environment or arguments, those of the test itself left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if marker.encode() in (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+    return found
+
+
+def keeper_of(worker_folder: Path) -> int:
+    """The process id of the worker's keeper."""
+    pids = [
+        pid
+        for pid in marked_processes(str(worker_folder))
+        if b"orchestra_worker.keeper" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    assert len(pids) == 1, f"{worker_folder} has keepers {pids}"
+    return pids[0]
