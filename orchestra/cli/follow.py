@@ -11,7 +11,7 @@ from orchestra.cli.formats import elapsed, length_in_words
 from orchestra.cli.invocation import Invocation
 from orchestra.cli.terminal import LogGuard, plain
 from orchestra.network.client import api
-from orchestra.network.event_stream import ServerEvent
+from orchestra.network.event_stream import COMMENT, ServerEvent
 from orchestra.network.problems import RequestRefused, ServerUnreachable
 
 LOOK_SECONDS: Final = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
@@ -71,8 +71,11 @@ class RunWatch:
             while not self._is_late():
                 heard, ended = self._stream_once(guard, SILENCE_SECONDS[min(silences, len(SILENCE_SECONDS) - 1)])
                 silences = 0 if heard else silences + 1
-                ending = self._look_patiently(tell=not heard) if ended is None else ended
-                if ending is not None and (ended is not None or not heard):
+                if heard and ended is None:
+                    continue
+                # The stream's last word lacks the results.
+                ending = self._look_patiently(tell=not heard) or ended
+                if ending is not None:
                     return ending
             return Ending(run=None)
         finally:
@@ -88,6 +91,8 @@ class RunWatch:
             with self._client.events(path, last_id=self._last_id, seconds_max=max(bound, 0.05)) as events:
                 for event in events:
                     self._away_since = None
+                    if event.name == COMMENT and not heard:
+                        self._look_patiently(tell=True)
                     if event.name == "end":
                         return True, Ending(run=_run_of(event), body=event.text.encode())
                     heard = self._show(event, guard) or heard

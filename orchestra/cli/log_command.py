@@ -80,7 +80,9 @@ def _print(call: Invocation, number: int, attempt: int | None, tail: int | None)
         while True:
             # In pieces: the length of a log is bounded by nothing, our memory is.
             wanted = f"bytes={position}-{position + _PIECE_BYTES - 1}"
-            body, length = _piece(call, path, wanted, position)
+            body, length, newest = _piece(call, path, wanted, position)
+            # A retry in the meantime must not put another attempt's log behind the first one's beginning.
+            path = api("runs", number, "attempts", newest, "log") if newest else path
             position += len(body)
             _write(call, guard, body, decoder.decode(body, final=position >= length))
             if position >= length or not body:
@@ -89,8 +91,8 @@ def _print(call: Invocation, number: int, attempt: int | None, tail: int | None)
         call.screen.write(guard.end())
 
 
-def _piece(call: Invocation, path: str, wanted: str, position: int) -> tuple[bytes, int]:
-    """Bytes of the log from the position on, and the log's whole committed length."""
+def _piece(call: Invocation, path: str, wanted: str, position: int) -> tuple[bytes, int, str | None]:
+    """Bytes of the log from the position on, the log's whole committed length, and which attempt's it is."""
     from orchestra.network.problems import RequestRefused
 
     try:
@@ -98,12 +100,13 @@ def _piece(call: Invocation, path: str, wanted: str, position: int) -> tuple[byt
     except RequestRefused as error:
         # Asking behind the end of an empty log is no mistake of the person.
         if error.problem.status == 416:
-            return b"", position
+            return b"", position, None
         raise
     length = answer.headers.get("x-log-length", "")
     whole = int(length) if length.isdigit() else position + len(answer.body)
     # A server that ignores ranges sends everything at once.
-    return (answer.body, whole) if answer.status == 206 else (answer.body[position:], len(answer.body))
+    body, whole = (answer.body, whole) if answer.status == 206 else (answer.body[position:], len(answer.body))
+    return body, whole, answer.headers.get("x-log-attempt")
 
 
 def _write(call: Invocation, guard: "LogGuard | None", body: bytes, text: str) -> None:

@@ -12,8 +12,12 @@ class ServerEvent:
     id: str | None
 
 
+COMMENT = ""
+"""The name of what a comment becomes: the server is there, and has nothing to say."""
+
+
 class EventParser:
-    """Puts the lines of a `text/event-stream` together (WHATWG HTML, section 9.2.6)."""
+    """Puts the lines of a `text/event-stream` together (WHATWG HTML, section 9.2.6); comments are told too."""
 
     def __init__(self) -> None:
         self._name = ""
@@ -25,6 +29,8 @@ class EventParser:
         if not line:
             return self._complete()
         field, _, value = line.partition(":")
+        if not field:
+            return ServerEvent(name=COMMENT, text="", id=self._id)
         value = value.removeprefix(" ")
         if field == "event":
             self._name = value

@@ -77,7 +77,8 @@ def test_one_run_is_shown_with_all_that_happened(typed: Typist, server: StandIn)
         {"number": 1, "worker": "atlas", "state": "failed", "reason": "exit 3", **times},
         {"number": 2, "worker": "borea", "state": "failed", "reason": "exit 3", "lost_bytes": 2048, **times},
     ]
-    shown = a_run(state="failed", reason="exit 3", results={"passed": 2}, attempts=attempts, steps=[step | times]) | times
+    shown = a_run(state="failed", reason="exit 3", results={"passed": 2}, attempts=attempts, steps=[step | times])
+    shown |= times
     server.on("GET", "/api/v1/runs/482", Told(content=shown))
 
     ended = typed("run", "show", "482", "--utc")

@@ -149,6 +149,7 @@ def test_following_prints_the_log_and_ends_with_the_summary(typed: Typist, serve
         event("end", over),
     )
     server.on("GET", STREAM, Told(pieces=pieces))
+    server.on("GET", "/api/v1/runs/482", Told(content=over))
 
     ended = typed("trigger", "ops/backup", "--follow")
 
