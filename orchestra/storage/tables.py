@@ -13,6 +13,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
 )
 
 metadata = MetaData(
@@ -171,28 +172,36 @@ Index(
     sqlite_where=runs.c.ended_at.is_(None),
     postgresql_where=runs.c.ended_at.is_(None),
 )
-Index("ix_runs_due", runs.c.due_at, sqlite_where=runs.c.ended_at.is_(None), postgresql_where=runs.c.ended_at.is_(None))
 Index(
-    "ix_runs_open_worker",
-    runs.c.worker_id,
+    "ix_runs_due",
+    runs.c.state,
+    runs.c.due_at,
     sqlite_where=runs.c.ended_at.is_(None),
     postgresql_where=runs.c.ended_at.is_(None),
 )
 Index(
+    "ix_runs_expiry",
+    runs.c.state,
+    runs.c.expires_at,
+    sqlite_where=runs.c.ended_at.is_(None),
+    postgresql_where=runs.c.ended_at.is_(None),
+)
+# Of all open runs few have a worker, and fewer a stop: without the second condition the planner reads all that wait.
+_ON_A_WORKER = and_(runs.c.ended_at.is_(None), runs.c.worker_id.is_not(None))
+Index("ix_runs_open_worker", runs.c.worker_id, sqlite_where=_ON_A_WORKER, postgresql_where=_ON_A_WORKER)
+Index(
     "ix_runs_open_job",
     runs.c.job_id,
+    runs.c.id,
     sqlite_where=runs.c.ended_at.is_(None),
     postgresql_where=runs.c.ended_at.is_(None),
 )
 Index("ix_runs_job", runs.c.job_id, runs.c.id)
 Index("ix_runs_project", runs.c.project_id, runs.c.id)
 Index("ix_runs_state", runs.c.state, runs.c.id)
-Index(
-    "ix_runs_stop",
-    runs.c.stop_requested_at,
-    sqlite_where=runs.c.ended_at.is_(None),
-    postgresql_where=runs.c.ended_at.is_(None),
-)
+Index("ix_runs_worker", runs.c.worker_id, runs.c.id)
+_ASKED_TO_STOP = and_(runs.c.ended_at.is_(None), runs.c.stop_requested_at.is_not(None))
+Index("ix_runs_stop", runs.c.stop_requested_at, sqlite_where=_ASKED_TO_STOP, postgresql_where=_ASKED_TO_STOP)
 
 attempts = Table(
     "attempts",
