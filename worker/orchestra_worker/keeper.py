@@ -1,9 +1,9 @@
 """The keeper: one small process per worker that starts the steps, reads their output and outlives the agent.
 
-Start it with `python -I -X utf8 -m orchestra_worker.keeper FOLDER`. It takes the folder's lock, listens, and goes on
-in the background; the call returns 0 as soon as agents can connect, or 3 if another keeper holds the folder. It ends
-by itself when it has had no step and no agent for a while. It has a single thread and uses the standard library only,
-because its memory is there on every machine.
+Start it with `python -I -X utf8 -m orchestra_worker.keeper FOLDER [--no-cgroups]`. It takes the folder's lock,
+listens, and goes on in the background; the call returns 0 as soon as agents can connect, or 3 if another keeper holds
+the folder. It ends by itself when it has had no step and no agent for a while. It has a single thread and uses the
+standard library only, because its memory is there on every machine.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from orchestra_worker.keeper_protocol import (
     EXIT_FOLDER_IN_USE,
     KEEPER_VERSION,
     LOCK_NAME,
+    NO_CGROUPS,
     SOCKET_NAME,
     integer,
     report_document,
@@ -153,7 +154,9 @@ def main(arguments: list[str]) -> int:
     _go_into_background(folder)
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     clock = SystemClock()
-    cgroups = CgroupParent.make("orchestra-" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:16])
+    wants_cgroups = NO_CGROUPS not in arguments[1:]
+    name = "orchestra-" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    cgroups = CgroupParent.make(name) if wants_cgroups else None
     house = StepHouse(reserve=DiskReserve(folder=folder, clock=clock), cgroups=cgroups, clock=clock)
     keeper = Keeper(listener=listener, house=house, clock=clock)
     signal.signal(signal.SIGTERM, _calling(keeper.ask_to_end))

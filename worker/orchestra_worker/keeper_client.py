@@ -17,6 +17,7 @@ from orchestra_worker.keeper_protocol import (
     EXIT_FOLDER_IN_USE,
     KEEPER_VERSION,
     LINE_BYTES_MAX,
+    NO_CGROUPS,
     SOCKET_NAME,
     StepReport,
     decode_object,
@@ -71,12 +72,14 @@ class KeeperClient:
         on_report: Callable[[StepReport], None],
         on_output: Callable[[str, int], None],
         on_lost: Callable[[], None],
+        use_cgroups: bool = True,
     ) -> None:
         self._folder = folder.absolute()
         self._clock = clock
         self._on_report = on_report
         self._on_output = on_output
         self._on_lost = on_lost
+        self._options = () if use_cgroups else (NO_CGROUPS,)
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -196,7 +199,16 @@ class KeeperClient:
     async def _start_keeper(self) -> None:
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-X", "utf8", "-m", "orchestra_worker.keeper", str(self._folder)),
+                *(
+                    sys.executable,
+                    "-I",
+                    "-X",
+                    "utf8",
+                    "-m",
+                    "orchestra_worker.keeper",
+                    str(self._folder),
+                    *self._options,
+                ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,

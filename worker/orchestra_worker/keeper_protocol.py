@@ -16,6 +16,7 @@ LOCK_NAME: Final = f"keeper.{KEEPER_VERSION}.lock"
 MARKER: Final = "ORCHESTRA_STEP"
 """The variable that every process of a step carries, so that it is found wherever it went."""
 LINE_BYTES_MAX: Final = 8 << 20
+NO_CGROUPS: Final = "--no-cgroups"
 EXIT_FOLDER_IN_USE: Final = 3
 """The exit code of a keeper that found another one in its folder."""
 
