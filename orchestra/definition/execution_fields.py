@@ -57,10 +57,10 @@ def _work(fields: Fields) -> tuple[Step, ...]:
         return _steps(work, "step")
     # A later check knows this work as the first of the steps.
     step = _step_of(work, given[0], name=given[0])
-    places, whole = work.findings.places, work.path
-    aliases = {path: place for path, place in places.items() if path[: len(whole)] == whole}
-    for path, place in aliases.items():
-        places[(*fields.owner.path, "steps", "0", *path[len(whole) - 1 :])] = place
+    places = work.findings.places
+    for tail in ((), *((str(index),) for index in range(len(step.command or ())))):
+        if (*work.path, *tail) in places:
+            places[(*fields.owner.path, "steps", "0", given[0], *tail)] = places[(*work.path, *tail)]
     return (step,)
 
 

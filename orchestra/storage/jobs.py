@@ -54,6 +54,12 @@ def job_of(connection: Connection, job: JobId) -> JobRecord:
     return _record(row)
 
 
+def job_by_name(connection: Connection, project: ProjectId, name: str) -> JobRecord | None:
+    """The project's job of this name, a retired one too, or None."""
+    row = connection.execute(_jobs().where(jobs.c.project_id == project, jobs.c.name == name)).one_or_none()
+    return None if row is None else _record(row)
+
+
 def jobs_of_project(connection: Connection, project: ProjectId, *, retired: bool = False) -> list[JobRecord]:
     """The jobs of a project by name; with `retired` those that no definition has any more as well."""
     query = _jobs().where(jobs.c.project_id == project).order_by(jobs.c.name)

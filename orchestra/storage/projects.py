@@ -34,6 +34,11 @@ class DefinitionRecord:
     applied_by: str
 
 
+def has_project(connection: Connection, name: str) -> bool:
+    """Whether there is a project of this name."""
+    return connection.execute(select(projects.c.id).where(projects.c.name == name)).first() is not None
+
+
 def find_project(connection: Connection, name: str, *, lock: bool = False) -> ProjectRecord:
     """The project of this name; with `lock` nobody else applies to it before this transaction ends. Raises NotFound."""
     query = select(projects).where(projects.c.name == name)

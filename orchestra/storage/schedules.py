@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
-from orchestra.identifiers import JobId, RunId, ScheduleId, Signature
+from orchestra.identifiers import JobId, ProjectId, RunId, ScheduleId, Signature
 from orchestra.specification import ScheduleSpecification
 from orchestra.storage.tables import job_versions, jobs, runs, schedule_ticks, schedules
 
@@ -51,6 +51,16 @@ def schedule_of_job(connection: Connection, job: JobId) -> ScheduleRecord | None
     return None if row is None else _record(row)
 
 
+def schedules_of_project(connection: Connection, project: ProjectId) -> list[ScheduleRecord]:
+    """The schedules of the project's jobs, without the retired ones."""
+    query = (
+        _schedules()
+        .join(jobs, jobs.c.id == schedules.c.job_id)
+        .where(jobs.c.project_id == project, jobs.c.retired_at.is_(None), schedules.c.retired_at.is_(None))
+    )
+    return [_record(row) for row in connection.execute(query)]
+
+
 def lock_due_schedule(connection: Connection, schedule: ScheduleId, due_at: Instant) -> ScheduleRecord | None:
     """The schedule, if it is still due at this instant and nobody else decides about it; else None.
 
@@ -65,7 +75,7 @@ def lock_due_schedule(connection: Connection, schedule: ScheduleId, due_at: Inst
     return None if row is None else _record(row)
 
 
-def due_schedules(connection: Connection, now: Instant, *, limit: int) -> list[DueSchedule]:
+def due_schedules(connection: Connection, *, now: Instant, limit: int) -> list[DueSchedule]:
     """Schedules whose instant is not after now, the oldest first."""
     query = (
         select(schedules.c.id, schedules.c.next_fire_at, job_versions.c.signature)

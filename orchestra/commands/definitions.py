@@ -1,0 +1,244 @@
+"""Plan and apply: what a definition would change, and the change itself in one transaction."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from orchestra.clock import Instant
+from orchestra.cron.occurrences import next_after
+from orchestra.cron.sentence import sentence
+from orchestra.definition.canonical import definition_digest, encode_definition
+from orchestra.definition.differences import describe_changes
+from orchestra.errors import ChangedSincePlan, Conflict
+from orchestra.identifiers import ProjectId
+from orchestra.specification import JobDefinition, ProjectDefinition
+from orchestra.storage.jobs import JobRecord, add_job, add_version, job_by_name, jobs_of_project, keep_job, retire_job
+from orchestra.storage.projects import (
+    DefinitionRecord,
+    ProjectRecord,
+    add_definition,
+    claim_project,
+    describe_project,
+    find_project,
+    has_project,
+    newest_definition,
+)
+from orchestra.storage.schedules import ScheduleRecord, retire_schedule, schedules_of_project, set_schedule
+
+
+class Action(StrEnum):
+    """What happens to a thing."""
+
+    ADD = "add"
+    CHANGE = "change"
+    REMOVE = "remove"
+    KEEP = "keep"
+
+
+class Kind(StrEnum):
+    """What a definition consists of."""
+
+    PROJECT = "project"
+    JOB = "job"
+    SCHEDULE = "schedule"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedChange:
+    """One line of a plan."""
+
+    action: Action
+    kind: Kind
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NextFire:
+    """When a job will run by itself next."""
+
+    job: str
+    at: Instant
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a definition changes, compared with what holds now."""
+
+    project: str
+    changes: tuple[PlannedChange, ...]
+    next: tuple[NextFire, ...]
+    planned_on: str | None
+    """The digest of the definition that holds before; None if there is none."""
+    version: str
+    """The digest of the planned definition."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything stays as it is."""
+        return self.planned_on == self.version and all(change.action is Action.KEEP for change in self.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is stored of a project."""
+
+    project: ProjectRecord | None
+    definition: DefinitionRecord | None
+    jobs: dict[str, JobRecord]
+    schedules: dict[str, ScheduleRecord]
+
+
+def plan(connection: Connection, definition: ProjectDefinition, now: Instant) -> Plan:
+    """What applying the definition now would change; changes nothing. The definition must have passed the checks."""
+    return _compare(_before(connection, definition.name), definition, now)
+
+
+def apply_definition(
+    connection: Connection,
+    definition: ProjectDefinition,
+    *,
+    owner_file: str | None,
+    source: str,
+    by: str,
+    now: Instant,
+    if_match: str | None = None,
+) -> Plan:
+    """Makes the definition hold, all of it or nothing, and returns what was changed.
+
+    `owner_file` is the file that the project belongs to from now on, None if it belongs to the API. Raises Conflict if
+    it belongs to another file, ChangedSincePlan if `if_match` is given and is not the digest of what holds now. Jobs
+    that are not in the definition are retired; a schedule that did not change keeps its cursor. Signal Topic.DUE after
+    the commit.
+    """
+    is_new = not has_project(connection, definition.name)
+    project = claim_project(
+        connection, definition.name, description=definition.description, owner_file=owner_file, now=now
+    )
+    _require_owner(project, owner_file)
+    before = _before(connection, definition.name)
+    if is_new:
+        before = replace(before, project=None)
+    found = before.definition.digest if before.definition else None
+    if if_match is not None and if_match != found:
+        raise ChangedSincePlan(definition.name, if_match, found)
+    made = _compare(before, definition, now)
+    if made.is_empty and before.project is not None and before.project.owner_file == owner_file:
+        return made
+    describe_project(connection, project.id, description=definition.description, owner_file=owner_file)
+    for job in definition.jobs:
+        _apply_job(connection, project.id, job, before, now)
+    kept = {job.name for job in definition.jobs}
+    for name, record in before.jobs.items():
+        if name not in kept:
+            retire_job(connection, record.id, now=now)
+            retire_schedule(connection, record.id, now=now)
+    if found != made.version:
+        add_definition(
+            connection,
+            project.id,
+            DefinitionRecord(
+                document=encode_definition(definition),
+                digest=made.version,
+                source=source,
+                applied_at=now,
+                applied_by=by,
+            ),
+        )
+    return made
+
+
+def _require_owner(project: ProjectRecord, owner_file: str | None) -> None:
+    if project.owner_file is None or project.owner_file == owner_file:
+        return
+    raise Conflict(
+        f"the project {project.name!r} belongs to the file {project.owner_file}: change it there, "
+        "or rename the project in this definition"
+    )
+
+
+def _before(connection: Connection, name: str) -> _Before:
+    if not has_project(connection, name):
+        return _Before(None, None, {}, {})
+    project = find_project(connection, name)
+    jobs = {job.name: job for job in jobs_of_project(connection, project.id)}
+    names = {job.id: job.name for job in jobs.values()}
+    schedules = {names[found.job_id]: found for found in schedules_of_project(connection, project.id)}
+    return _Before(project, newest_definition(connection, project.id), jobs, schedules)
+
+
+def _apply_job(connection: Connection, project: ProjectId, job: JobDefinition, before: _Before, now: Instant) -> None:
+    record = before.jobs.get(job.name) or job_by_name(connection, project, job.name)
+    if record is None:
+        identifier = add_job(connection, project, job.name, job.specification, enabled=job.enabled, now=now)
+    else:
+        identifier = record.id
+        if record.specification != job.specification:
+            add_version(connection, record.id, job.specification, now=now)
+        keep_job(connection, record.id, enabled=job.enabled)
+    schedule = before.schedules.get(job.name)
+    if job.schedule is None:
+        retire_schedule(connection, identifier, now=now)
+    elif schedule is None or schedule.specification != job.schedule:
+        set_schedule(connection, identifier, job.schedule, next_fire_at=next_after(job.schedule, now))
+
+
+def _compare(before: _Before, definition: ProjectDefinition, now: Instant) -> Plan:
+    changes = [_project_change(before.project, definition)]
+    fires: list[NextFire] = []
+    for job in definition.jobs:
+        changes.append(_job_change(before.jobs.get(job.name), job))
+        schedule = before.schedules.get(job.name)
+        changes.extend(_schedule_changes(schedule, job))
+        if job.schedule is not None:
+            is_kept = schedule is not None and schedule.specification == job.schedule
+            at = schedule.next_fire_at if is_kept and schedule else next_after(job.schedule, now)
+            if at is not None:
+                fires.append(NextFire(job=job.name, at=at))
+    kept = {job.name for job in definition.jobs}
+    for name in before.jobs:
+        if name not in kept:
+            changes.append(PlannedChange(action=Action.REMOVE, kind=Kind.JOB, name=name, detail="its history is kept"))
+            if name in before.schedules:
+                changes.append(PlannedChange(action=Action.REMOVE, kind=Kind.SCHEDULE, name=name))
+    return Plan(
+        project=definition.name,
+        changes=tuple(changes),
+        next=tuple(sorted(fires, key=lambda fire: (fire.at, fire.job))),
+        planned_on=before.definition.digest if before.definition else None,
+        version=definition_digest(definition),
+    )
+
+
+def _project_change(project: ProjectRecord | None, definition: ProjectDefinition) -> PlannedChange:
+    if project is None:
+        return PlannedChange(action=Action.ADD, kind=Kind.PROJECT, name=definition.name)
+    if project.description != definition.description:
+        return PlannedChange(action=Action.CHANGE, kind=Kind.PROJECT, name=definition.name, detail="description")
+    return PlannedChange(action=Action.KEEP, kind=Kind.PROJECT, name=definition.name)
+
+
+def _job_change(record: JobRecord | None, job: JobDefinition) -> PlannedChange:
+    if record is None:
+        return PlannedChange(action=Action.ADD, kind=Kind.JOB, name=job.name)
+    details = [describe_changes(record.specification, job.specification)]
+    if record.enabled != job.enabled:
+        details.append("enabled" if job.enabled else "disabled")
+    detail = ", ".join(part for part in details if part)
+    action = Action.CHANGE if detail else Action.KEEP
+    return PlannedChange(action=action, kind=Kind.JOB, name=job.name, detail=detail)
+
+
+def _schedule_changes(schedule: ScheduleRecord | None, job: JobDefinition) -> Iterator[PlannedChange]:
+    if job.schedule is None:
+        if schedule is not None:
+            yield PlannedChange(action=Action.REMOVE, kind=Kind.SCHEDULE, name=job.name)
+    elif schedule is None:
+        yield PlannedChange(action=Action.ADD, kind=Kind.SCHEDULE, name=job.name, detail=sentence(job.schedule))
+    elif schedule.specification != job.schedule:
+        detail = describe_changes(schedule.specification, job.schedule)
+        yield PlannedChange(action=Action.CHANGE, kind=Kind.SCHEDULE, name=job.name, detail=detail)
+    else:
+        yield PlannedChange(action=Action.KEEP, kind=Kind.SCHEDULE, name=job.name)
