@@ -3,12 +3,12 @@
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, select
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.identifiers import ProjectId, RunId
-from orchestra.policy import Permission, Principal, Scope
+from orchestra.policy import Permission, Principal
 from orchestra.queries.addresses import moment
 from orchestra.queries.run_filters import RunFilter, conditions
 from orchestra.queries.run_views import (
@@ -21,6 +21,7 @@ from orchestra.queries.run_views import (
     select_runs,
     steps_of,
 )
+from orchestra.queries.visibility import within
 from orchestra.queries.waiting import WaitingView, waiting_of
 from orchestra.storage.paging import KEY_MAX, Page, count_capped, cursor_of
 from orchestra.storage.tables import run_events, runs
@@ -44,11 +45,6 @@ class RunEventView(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int | None
     actor: str
     detail: str
-
-
-def within(scope: Scope, column: ColumnElement[int]) -> list[ColumnElement[bool]]:
-    """The condition that filters what this scope may not see; empty if it may see all."""
-    return [] if scope.everywhere else [column.in_(scope.projects)]
 
 
 def list_runs(connection: Connection, who: Principal, asked: RunFilter) -> Page[RunView]:

@@ -2,11 +2,11 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from orchestra.errors import InvalidFields
 from orchestra.limits import COUNT_ROWS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX
@@ -67,3 +67,40 @@ def count_capped(connection: Connection, query: Select[tuple[int]]) -> Count:
         select(func.count()).select_from(query.order_by(None).limit(COUNT_ROWS_MAX + 1).subquery())
     ).scalar_one()
     return Count(value=min(found, COUNT_ROWS_MAX), exact=found <= COUNT_ROWS_MAX)
+
+
+class PageAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page somebody wants."""
+
+    limit: int = PAGE_ROWS_DEFAULT
+    behind: int = 0
+    """The key of the row (or the position) that the page begins behind."""
+
+
+def read_page_asked(query: Mapping[str, str]) -> PageAsked:
+    """From `limit` and `cursor`; raises InvalidFields."""
+    behind = key_of(query["cursor"]) if "cursor" in query else 0
+    return PageAsked(limit=rows_of_page(query.get("limit")), behind=behind)
+
+
+def page_by_key(
+    connection: Connection, query: Select[tuple[object, ...]], key: ColumnElement[int], asked: PageAsked
+) -> Page[Row[tuple[object, ...]]]:
+    """The rows of the query behind the asked key, in the key's order; the key is a column `id` of the query."""
+    rows = connection.execute(query.where(key > asked.behind).order_by(key).limit(asked.limit + 1)).all()
+    page = rows[: asked.limit]
+    return Page(
+        items=page,
+        next=cursor_of(page[-1].id) if len(rows) > asked.limit else None,
+        total=count_capped(connection, query.with_only_columns(key)),
+    )
+
+
+def page_by_position(items: Sequence[T], asked: PageAsked) -> Page[T]:
+    """A page of a list that is short by its nature and in an order of its own."""
+    end = asked.behind + asked.limit
+    return Page(
+        items=tuple(items[asked.behind : end]),
+        next=cursor_of(end) if end < len(items) else None,
+        total=Count(value=len(items), exact=True),
+    )

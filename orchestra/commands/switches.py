@@ -1,0 +1,89 @@
+"""Enabling and disabling jobs, steering workers."""
+
+from sqlalchemy import Connection
+
+from orchestra.clock import Clock
+from orchestra.errors import Conflict, ImpossibleTransition, InvalidFields
+from orchestra.lifecycle import NEXT_WORKER_STATE, WorkerEvent, WorkerState
+from orchestra.policy import Permission, Principal
+from orchestra.queries.fleet import WorkerView, show_worker
+from orchestra.queries.jobs import JobDetail, show_job
+from orchestra.storage.audit import add_audit_entry
+from orchestra.storage.database import Database, Signal, Topic
+from orchestra.storage.jobs import find_job, pause_job
+from orchestra.storage.workers import move_worker
+
+STEERABLE = (WorkerState.ONLINE, WorkerState.DRAINING, WorkerState.DISABLED)
+
+
+class Switches:
+    """What people may turn on and off."""
+
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def switch_job(self, who: Principal, project: str, name: str, *, enabled: bool, reason: str) -> JobDetail:
+        """Pauses a job (no schedule or person makes runs of it; those that exist go on), or lets it go on.
+
+        Raises NotFound, NotAllowed, and Conflict for a job that only its definition can enable.
+        """
+        now = self._clock.now()
+
+        def switch(connection: Connection) -> JobDetail:
+            job = find_job(connection, project, name)
+            who.require_in(Permission.SWITCH_JOBS, job.project_id, "job", f"{project}/{name}")
+            if job.retired_at is not None:
+                raise Conflict(f"job {project}/{name} is in no definition any more: there is nothing to switch")
+            if enabled and not job.enabled:
+                raise Conflict(f"job {project}/{name} is disabled by its definition: say 'enabled: true' there")
+            words = who.name + (f": {reason}" if reason else "")
+            pause_job(connection, job.id, disabled_by=None if enabled else words)
+            add_audit_entry(
+                connection,
+                at=now,
+                actor=who.actor,
+                action="job_enabled" if enabled else "job_disabled",
+                subject=f"job {project}/{name}",
+                detail=reason,
+            )
+            return show_job(connection, who, project, name, now=now)
+
+        return await self._database.write(switch, signals=[Signal(Topic.DUE)])
+
+    async def steer_worker(self, who: Principal, name: str, *, state: WorkerState, reason: str) -> WorkerView:
+        """Brings a worker into a state; its runs go on. Being there is no error. Raises NotFound, NotAllowed."""
+        who.require(Permission.STEER_WORKERS)
+        if state not in STEERABLE:
+            raise InvalidFields([("/state", f"must be {', '.join(STEERABLE[:-1])} or {STEERABLE[-1]}")])
+        now = self._clock.now()
+
+        def steer(connection: Connection) -> WorkerView:
+            before = show_worker(connection, who, name, now=now).state
+            if before is not state:
+                move_worker(connection, name, _event(before, state), reason=_words(who, state, reason))
+                add_audit_entry(
+                    connection,
+                    at=now,
+                    actor=who.actor,
+                    action=f"worker_{state}",
+                    subject=f"worker {name}",
+                    detail=reason,
+                )
+            return show_worker(connection, who, name, now=now)
+
+        return await self._database.write(steer, signals=[Signal(Topic.WORKERS, name)])
+
+
+def _words(who: Principal, state: WorkerState, reason: str) -> str:
+    if state is WorkerState.ONLINE:
+        return ""
+    return f"by {who.name}" + (f": {reason}" if reason else "")
+
+
+def _event(before: WorkerState, wanted: WorkerState) -> WorkerEvent:
+    """The event that leads from one state to the other; raises ImpossibleTransition if the table has none."""
+    for (state, event), after in NEXT_WORKER_STATE.items():
+        if state is before and after is wanted:
+            return event
+    raise ImpossibleTransition(before, wanted)

@@ -1,0 +1,137 @@
+"""Users and tokens, as those see them who may; never a secret."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
+
+from orchestra.errors import NotFound
+from orchestra.identifiers import TokenId, UserId
+from orchestra.policy import Grant, Permission, Principal, Role
+from orchestra.queries.addresses import moment
+from orchestra.storage.access import find_user, grants_of
+from orchestra.storage.paging import Page, PageAsked, page_by_key
+from orchestra.storage.tables import tokens, users
+
+
+class RoleView(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A role, everywhere or (with a project) there."""
+
+    role: Role
+    project: str | None = None
+
+
+class UserView(msgspec.Struct, frozen=True, kw_only=True):
+    """A user."""
+
+    name: str
+    enabled: bool
+    roles: tuple[RoleView, ...]
+    has_password: bool
+    created_at: datetime
+
+
+class TokenView(msgspec.Struct, frozen=True, kw_only=True):
+    """A token without its secret."""
+
+    id: int
+    name: str
+    user: str
+    kind: str
+    prefix: str
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class MeView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks."""
+
+    name: str
+    roles: tuple[RoleView, ...]
+    via: str
+
+
+def show_me(who: Principal) -> MeView:
+    """The asker, as the service knows them."""
+    return MeView(name=who.name, roles=_roles(who.grants), via=who.via)
+
+
+def list_users(connection: Connection, asked: PageAsked) -> Page[UserView]:
+    """A page of all users."""
+    page = page_by_key(connection, select(users), users.c.id, asked)
+    return Page(items=[_user(connection, row) for row in page.items], next=page.next, total=page.total)
+
+
+def show_user(connection: Connection, name: str) -> UserView:
+    """One user; raises NotFound."""
+    user = find_user(connection, name)
+    return UserView(
+        name=user.name,
+        enabled=user.disabled_at is None,
+        roles=_roles(grants_of(connection, user.id)),
+        has_password=user.password_hash is not None,
+        created_at=moment(user.created_at),
+    )
+
+
+def list_tokens(connection: Connection, who: Principal, asked: PageAsked) -> Page[TokenView]:
+    """A page of the own tokens, or of everybody's for those who may read users; sign-in links are none."""
+    query = _tokens()
+    if not who.may(Permission.READ_USERS):
+        query = query.where(tokens.c.user_id == who.user_id)
+    page = page_by_key(connection, query, tokens.c.id, asked)
+    return Page(items=[_token(row) for row in page.items], next=page.next, total=page.total)
+
+
+def show_token(connection: Connection, who: Principal, token: TokenId) -> TokenView:
+    """One token; raises NotFound for another's, unless this person manages users."""
+    query = _tokens().where(tokens.c.id == token)
+    if not who.may(Permission.MANAGE_USERS):
+        query = query.where(_is_own(who))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("token", token)
+    return _token(row)
+
+
+def _is_own(who: Principal) -> ColumnElement[bool]:
+    return tokens.c.user_id == who.user_id
+
+
+def _tokens() -> Select[tuple[object, ...]]:
+    return (
+        select(tokens, users.c.name.label("user"))
+        .join(users, users.c.id == tokens.c.user_id)
+        .where(tokens.c.kind != "sign-in")
+    )
+
+
+def _user(connection: Connection, row: Row[tuple[object, ...]]) -> UserView:
+    return UserView(
+        name=row.name,
+        enabled=row.disabled_at is None,
+        roles=_roles(grants_of(connection, UserId(row.id))),
+        has_password=row.password_hash is not None,
+        created_at=moment(row.created_at),
+    )
+
+
+def _token(row: Row[tuple[object, ...]]) -> TokenView:
+    return TokenView(
+        id=row.id,
+        name=row.name,
+        user=row.user,
+        kind=row.kind,
+        prefix=row.prefix,
+        created_at=moment(row.created_at),
+        expires_at=moment(row.expires_at),
+        last_used_at=moment(row.last_used_at),
+        revoked_at=moment(row.revoked_at),
+    )
+
+
+def _roles(grants: Sequence[Grant]) -> tuple[RoleView, ...]:
+    return tuple(RoleView(role=grant.role, project=grant.project) for grant in grants)

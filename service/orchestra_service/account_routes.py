@@ -1,0 +1,130 @@
+"""Users, tokens and sessions over HTTP."""
+
+import msgspec
+from starlette.responses import Response
+
+from orchestra.commands.accounts import Accounts, TokenRequest, UserChange, UserRequest
+from orchestra.commands.sign_in import SignIn
+from orchestra.errors import InvalidFields
+from orchestra.queries.addresses import API, moment
+from orchestra.queries.people import list_tokens, list_users, show_me
+from orchestra.storage.database import Database
+from orchestra_service.answers import NO_STORE, empty_answer, json_answer
+from orchestra_service.asking import Asking
+from orchestra_service.authentication import Authenticator, comes_from_another_site
+from orchestra_service.cookies import SessionCookie
+from orchestra_service.endpoint import Handlers
+from orchestra_service.errors import CrossSite
+
+
+class SignInRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Name and password, or the secret of a link."""
+
+    name: str | None = None
+    password: str | None = None
+    link: str | None = None
+
+
+class AccountRoutes:
+    """The handlers for who people are and what they may show to prove it."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        accounts: Accounts,
+        sign_in: SignIn,
+        authenticator: Authenticator,
+        cookie: SessionCookie,
+    ) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._sign_in = sign_in
+        self._authenticator = authenticator
+        self._cookie = cookie
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {
+            ("POST", f"{API}/sign-in"): self.sign_in,
+            ("POST", f"{API}/sign-out"): self.sign_out,
+            ("GET", f"{API}/me"): self.me,
+            ("GET", f"{API}/users"): self.users,
+            ("POST", f"{API}/users"): self.create_user,
+            ("PATCH", f"{API}/users/{{user}}"): self.change_user,
+            ("GET", f"{API}/tokens"): self.tokens,
+            ("POST", f"{API}/tokens"): self.create_token,
+            ("DELETE", f"{API}/tokens/{{token}}"): self.revoke_token,
+        }
+
+    async def sign_in(self, asking: Asking) -> Response:
+        """Begins a session, whose secret only the cookie has."""
+        asking.query()
+        if comes_from_another_site(asking.request):
+            raise CrossSite
+        wanted = asking.decode(SignInRequest)
+        match wanted:
+            case SignInRequest(link=None, name=str(name), password=str(password)):
+                session = await self._sign_in.by_password(name, password)
+            case SignInRequest(link=str(link), name=None, password=None):
+                session = await self._sign_in.by_link(link)
+            case _:
+                raise InvalidFields([("", "give name and password, or link alone")])
+        answer = {"user": session.user, "expires_at": moment(session.expires_at)}
+        response = json_answer(answer, headers=NO_STORE)
+        self._cookie.give(response, session.secret.text)
+        return response
+
+    async def sign_out(self, asking: Asking) -> Response:
+        """Ends the session; a token stays what it is."""
+        asking.query()
+        if asking.who.session_digest is not None:
+            await self._sign_in.out(asking.who.session_digest)
+            self._authenticator.forget()
+        response = empty_answer()
+        self._cookie.take_back(response)
+        return response
+
+    async def me(self, asking: Asking) -> Response:
+        """Who asks."""
+        asking.query()
+        return json_answer(show_me(asking.who))
+
+    async def users(self, asking: Asking) -> Response:
+        """A page of users."""
+        page = asking.page()
+        return json_answer(await self._database.read(lambda connection: list_users(connection, page)))
+
+    async def create_user(self, asking: Asking) -> Response:
+        """Makes a user."""
+        asking.query()
+        made = await self._accounts.create_user(asking.who, asking.decode(UserRequest))
+        return json_answer(made, status=201)
+
+    async def change_user(self, asking: Asking) -> Response:
+        """Changes a user."""
+        asking.query()
+        changed = await self._accounts.change_user(asking.who, asking.path("user"), asking.decode(UserChange))
+        self._authenticator.forget()
+        return json_answer(changed)
+
+    async def tokens(self, asking: Asking) -> Response:
+        """A page of tokens."""
+        page = asking.page()
+        return json_answer(
+            await self._database.read(lambda connection: list_tokens(connection, asking.who, page)), headers=NO_STORE
+        )
+
+    async def create_token(self, asking: Asking) -> Response:
+        """Makes a token; this answer is the only one with its secret."""
+        asking.query()
+        made = await self._accounts.create_token(asking.who, asking.decode(TokenRequest))
+        return json_answer(made, status=201, headers=NO_STORE)
+
+    async def revoke_token(self, asking: Asking) -> Response:
+        """Takes a token's power away."""
+        asking.query()
+        await self._accounts.revoke_token(asking.who, asking.token())
+        self._authenticator.forget()
+        return empty_answer()

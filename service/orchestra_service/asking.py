@@ -1,0 +1,115 @@
+"""One request, as handlers see it: who asks, the query and the body, each checked when it is read."""
+
+import re
+from collections.abc import Collection
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from orchestra.commands.triggers import Repetition
+from orchestra.errors import InvalidFields, NotFound
+from orchestra.identifiers import AttemptNumber, RunId, TokenId
+from orchestra.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX
+from orchestra.policy import Principal
+from orchestra.sealing import Sealing
+from orchestra.storage.paging import PageAsked, read_page_asked
+from orchestra_service.errors import BadQuery, BadRequest
+
+T = TypeVar("T")
+_WHERE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+
+
+class Asking:
+    """A request whose sender is known and whose body is whole."""
+
+    def __init__(self, *, request: Request, who: Principal | None, body: bytes) -> None:
+        self.request = request
+        self.body = body
+        self._who = who
+
+    @property
+    def who(self) -> Principal:
+        """Who asks; only for routes that are not open to all."""
+        assert self._who is not None, "this route is open to all"
+        return self._who
+
+    def path(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    def run(self) -> RunId:
+        """The run that the path names; raises NotFound for what is no number."""
+        return RunId(self._number("run"))
+
+    def attempt(self) -> AttemptNumber:
+        """The attempt that the path names; raises NotFound."""
+        return AttemptNumber(self._number("attempt"))
+
+    def token(self) -> TokenId:
+        """The token that the path names; raises NotFound."""
+        return TokenId(self._number("token"))
+
+    def decode(self, form: type[T]) -> T:
+        """The body in this form; an empty body is an empty object. Raises InvalidFields, and BadRequest for no JSON."""
+        try:
+            return msgspec.json.decode(self.body or b"{}", type=form)
+        except msgspec.ValidationError as error:
+            raise InvalidFields([_pointed(str(error))]) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadRequest(f"the body is no JSON: {error}") from None
+        except RecursionError:
+            raise BadRequest("the body is nested too deeply") from None
+
+    def query(self, *allowed: str) -> dict[str, str]:
+        """The query parameters, each at most once; raises BadQuery for one that this route does not have."""
+        found: dict[str, str] = {}
+        problems = []
+        for name, value in self.request.query_params.multi_items():
+            if name not in allowed:
+                problems.append((f"/{name}", _unknown(allowed)))
+            elif name in found:
+                problems.append((f"/{name}", "may be given once"))
+            found[name] = value
+        if problems:
+            raise BadQuery(problems)
+        return found
+
+    def page(self, *others: str) -> PageAsked:
+        """The page that is asked for; raises BadQuery, for parameters too that are neither of a page nor `others`."""
+        query = self.query("limit", "cursor", *others)
+        try:
+            return read_page_asked(query)
+        except InvalidFields as error:
+            raise BadQuery(error.problems) from None
+
+    def repetition(self, sealing: Sealing) -> Repetition | None:
+        """The idempotency key of the request, if it has one; raises BadRequest."""
+        key = self.request.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX:
+            raise BadRequest(f"an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} characters")
+        # Keyed, because the body may hold a secret that could be guessed from a plain digest.
+        what = f"{self.request.method} {self.request.url.path}\n".encode() + self.body
+        return Repetition(key=key, request_digest=sealing.fingerprint(what))
+
+    def _number(self, name: str) -> int:
+        text = self.path(name)
+        if not _NUMBER.fullmatch(text):
+            raise NotFound(name, text[:40])
+        return int(text)
+
+
+def _unknown(allowed: Collection[str]) -> str:
+    return f"is unknown here: use {', '.join(allowed)}" if allowed else "is unknown here: this path takes no parameters"
+
+
+def _pointed(message: str) -> tuple[str, str]:
+    """msgspec's "… - at `$.a[0]`" as a JSON pointer and a sentence."""
+    found = _WHERE.search(message)
+    if found is None:
+        return "", message
+    pointer = re.sub(r"\[(\d+|\.\.\.)\]", r"/\1", found["path"].replace(".", "/"))
+    return pointer.replace("/...", ""), message[: found.start()]

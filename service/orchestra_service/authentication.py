@@ -1,0 +1,109 @@
+"""Who asks: a token in the Authorization header, or a session cookie from a page of ours."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection
+from starlette.requests import Request
+
+from orchestra.clock import Clock, Instant, seconds_between
+from orchestra.commands.bearer_texts import digest_of, is_well_formed
+from orchestra.commands.sign_in import SECONDS_PER_DAY, extended_until
+from orchestra.errors import NotSignedIn
+from orchestra.limits import BEARER_SECONDS_MAX, BEARERS_KEPT_MAX
+from orchestra.policy import Principal
+from orchestra.storage.access import KnownBearer, extend_session, find_session, find_token, note_token_use
+from orchestra.storage.database import Database
+from orchestra_service.errors import CrossSite, SecretInAddress
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_SECRET_MARKS = ("orc_u_", "orc_w_", "orc_s_")
+_SECRET_NAMES = frozenset({"token", "access_token", "api_key", "apikey", "secret"})
+_OWN_SITES = frozenset({"same-origin", "none"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    principal: Principal
+    until: float
+    """By the monotonic clock."""
+
+
+class Authenticator:
+    """Finds out who asks; a look-up is believed for a second, so that a busy program costs no query per request."""
+
+    def __init__(self, *, database: Database, clock: Clock, cookie_name: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._cookie_name = cookie_name
+        self._remembered: dict[str, _Remembered] = {}
+
+    async def authenticate(self, request: Request) -> Principal:
+        """Who asks. Raises NotSignedIn; CrossSite for a change by cookie that does not prove to come from our pages."""
+        authorization = request.headers.get("authorization")
+        if authorization is not None:
+            scheme, _, text = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not is_well_formed(text):
+                raise NotSignedIn
+            return await self._find(text, find_token)
+        cookie = request.cookies.get(self._cookie_name)
+        if cookie is None or not is_well_formed(cookie):
+            raise NotSignedIn
+        if request.method not in SAFE_METHODS and not comes_from_own_page(request):
+            raise CrossSite
+        return await self._find(cookie, find_session)
+
+    def forget(self) -> None:
+        """Users, roles, tokens or sessions were changed: everybody is looked up again."""
+        self._remembered.clear()
+
+    async def _find(self, text: str, find: Callable[..., KnownBearer | None]) -> Principal:
+        digest = digest_of(text)
+        remembered = self._remembered.get(digest)
+        if remembered is not None and self._clock.monotonic() < remembered.until:
+            return remembered.principal
+        asked_at, now = self._clock.monotonic(), self._clock.now()
+        known = await self._database.read(lambda connection: find(connection, digest, now=now))
+        if known is None:
+            self._remembered.pop(digest, None)
+            raise NotSignedIn
+        if known.used_at is None or seconds_between(known.used_at, now) >= SECONDS_PER_DAY:
+            await self._database.write(lambda connection: _note_use(connection, digest, known, now))
+        if len(self._remembered) >= BEARERS_KEPT_MAX:
+            self._remembered.clear()
+        self._remembered[digest] = _Remembered(known.principal, asked_at + BEARER_SECONDS_MAX)
+        return known.principal
+
+
+def comes_from_own_page(request: Request) -> bool:
+    """Whether the browser proves that a page of ours made the request: by Sec-Fetch-Site, else by Origin."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in _OWN_SITES
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+
+
+def comes_from_another_site(request: Request) -> bool:
+    """Whether the browser says that a foreign page made the request; programs say nothing."""
+    has_word = "sec-fetch-site" in request.headers or "origin" in request.headers
+    return has_word and not comes_from_own_page(request)
+
+
+def refuse_secret_in_address(request: Request) -> None:
+    """Raises SecretInAddress for a token among the query parameters."""
+    query = request.scope["query_string"]
+    if not query:
+        return
+    text = query.decode("latin-1")
+    if any(mark in text for mark in _SECRET_MARKS) or not _SECRET_NAMES.isdisjoint(request.query_params):
+        raise SecretInAddress
+
+
+def _note_use(connection: Connection, digest: str, known: KnownBearer, now: Instant) -> None:
+    principal = known.principal
+    if principal.token_id is not None:
+        note_token_use(connection, principal.token_id, now=now)
+    else:
+        extend_session(connection, digest, expires_at=extended_until(known.created_at, now), now=now)

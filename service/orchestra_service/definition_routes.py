@@ -1,0 +1,122 @@
+"""Definitions over HTTP: what would change, and the change itself."""
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from orchestra.clock import Clock
+from orchestra.commands.definitions import Action, Kind, Plan, apply_definition, plan
+from orchestra.definition.canonical import decode_definition
+from orchestra.definition.checks import require_usable
+from orchestra.errors import InvalidFields
+from orchestra.queries.addresses import API, moment
+from orchestra.storage.audit import add_audit_entry
+from orchestra.storage.database import Database, Signal, Topic
+from orchestra_service.answers import json_answer
+from orchestra_service.asking import Asking
+from orchestra_service.endpoint import Handlers
+from orchestra_service.errors import BadQuery
+
+_TRUTH = {"true": True, "false": False}
+_SOURCE_CHARACTERS_MAX = 255
+
+
+class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a plan."""
+
+    action: Action
+    kind: Kind
+    name: str
+    detail: str
+
+
+class FireView(msgspec.Struct, frozen=True, kw_only=True):
+    """When a job runs by itself next."""
+
+    job: str
+    at: datetime
+
+
+class PlanView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a definition changes."""
+
+    project: str
+    changes: tuple[ChangeView, ...]
+    next: tuple[FireView, ...]
+
+
+class AppliedView(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan, and whether it was carried out."""
+
+    plan: PlanView
+    applied: bool
+    version: str
+    """The digest of the definition: for `If-Match` on the next change."""
+
+
+class DefinitionRoutes:
+    """The handler for definitions."""
+
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {("PUT", f"{API}/projects/{{project}}/definition"): self.put}
+
+    async def put(self, asking: Asking) -> Response:
+        """Plans, and unless it is a dry run applies."""
+        query = asking.query("dry_run", "source")
+        dry_run = _TRUTH.get(query.get("dry_run", "false"))
+        if dry_run is None:
+            raise BadQuery([("/dry_run", "must be true or false")])
+        definition = decode_definition(asking.body)
+        if definition.name != asking.path("project"):
+            raise InvalidFields([("/name", f"is {definition.name!r}, but the path says {asking.path('project')!r}")])
+        require_usable(definition)
+        source = query.get("source", "the API")[:_SOURCE_CHARACTERS_MAX]
+        if_match = asking.request.headers.get("if-match", "").strip('"') or None
+        now = self._clock.now()
+        if dry_run:
+            planned = await self._database.read(lambda connection: plan(connection, definition, now))
+            return _answer(planned, applied=False)
+
+        def apply(connection: Connection) -> Plan:
+            made = apply_definition(
+                connection,
+                definition,
+                owner_file=None,
+                source=source,
+                by=asking.who.actor,
+                now=now,
+                if_match=if_match,
+            )
+            add_audit_entry(
+                connection,
+                at=now,
+                actor=asking.who.actor,
+                action="definition_applied",
+                subject=f"project {definition.name}",
+                detail=f"version {made.version[:12]} from {source}",
+            )
+            return made
+
+        made = await self._database.write(apply, signals=[Signal(Topic.DUE)])
+        return _answer(made, applied=True)
+
+
+def _answer(made: Plan, *, applied: bool) -> Response:
+    view = PlanView(
+        project=made.project,
+        changes=tuple(
+            ChangeView(action=change.action, kind=change.kind, name=change.name, detail=change.detail)
+            for change in made.changes
+        ),
+        next=tuple(FireView(job=fire.job, at=moment(fire.at)) for fire in made.next),
+    )
+    answer = AppliedView(plan=view, applied=applied, version=made.version)
+    return json_answer(answer, headers={"etag": f'"{made.version}"'})

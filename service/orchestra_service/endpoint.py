@@ -1,0 +1,134 @@
+"""The door: every request passes it, whatever it asks. One endpoint per path, so that 405 knows all methods."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from orchestra.commands.bearer_texts import RandomBytes
+from orchestra.errors import NotSignedIn, OrchestraError
+from orchestra.limits import BODY_BYTES_MAX
+from orchestra.policy import Permission, Principal
+from orchestra_service.answers import complete, json_answer
+from orchestra_service.asking import Asking
+from orchestra_service.authentication import Authenticator, refuse_secret_in_address
+from orchestra_service.errors import BodyTooLarge, NoSuchPath, RouteWithoutPolicy, WrongMethod
+from orchestra_service.policy import POLICY, Need, Open
+from orchestra_service.problems import MEDIA_TYPE, problem_of, unexpected_problem
+
+Handler = Callable[[Asking], Awaitable[Response]]
+Handlers = Mapping[tuple[str, str], Handler]
+"""By method and path."""
+
+_log = logging.getLogger("orchestra.service")
+_REQUEST_ID_BYTES = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Door:
+    """What is asked of every request before its handler sees it."""
+
+    authenticator: Authenticator
+    random_bytes: RandomBytes
+
+    async def admit(self, request: Request, need: Need) -> Principal | None:
+        """Who asks, if that person may; None for a route that is open to all. Raises NotSignedIn, NotAllowed."""
+        refuse_secret_in_address(request)
+        if need is Open.TO_ALL:
+            return None
+        who = await self.authenticator.authenticate(request)
+        assert isinstance(need, Permission)
+        who.require(need)
+        return who
+
+    def refuse(self, error: OrchestraError) -> tuple[Response, str]:
+        """The problem that tells of the error, and the request's id."""
+        request_id = self.new_request_id()
+        return _refusal(error, request_id), request_id
+
+    def new_request_id(self) -> str:
+        """Names a request in the answer and in the log."""
+        return self.random_bytes(_REQUEST_ID_BYTES).hex()
+
+
+class Endpoint:
+    """All methods of one path, as an ASGI application."""
+
+    def __init__(self, *, door: Door, methods: Mapping[str, tuple[Need, Handler]]) -> None:
+        self._door = door
+        self._methods = dict(methods)
+        if "GET" in self._methods:
+            self._methods["HEAD"] = self._methods["GET"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        request_id = self._door.new_request_id()
+        try:
+            response = await self._answer(request, request_id)
+            complete(response, request_id)
+            await response(scope, receive, send)
+        except ClientDisconnect:
+            _log.debug("client_gone", extra={"request": request_id})
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        try:
+            found = self._methods.get(request.method)
+            if found is None:
+                raise WrongMethod(request.method, self._methods)
+            need, handler = found
+            who = await self._door.admit(request, need)
+            return await handler(Asking(request=request, who=who, body=await _whole_body(request)))
+        except OrchestraError as error:
+            if not isinstance(error, NotSignedIn):
+                _log.debug("refused", extra={"request": request_id, "cause": str(error)})
+            return _refusal(error, request_id)
+        except ClientDisconnect:
+            raise
+        except Exception:  # noqa: BLE001 — the edge of the request's task: one request never ends the service
+            _log.exception("request_failed %s %s %s", request_id, request.method, request.url.path)
+            return json_answer(unexpected_problem(request_id), status=500, headers={"content-type": MEDIA_TYPE})
+
+
+def build_routes(door: Door, handlers: Handlers) -> list[Route]:
+    """One route per path; raises RouteWithoutPolicy unless handlers and policy have exactly the same rows."""
+    if handlers.keys() != POLICY.keys():
+        raise RouteWithoutPolicy(handlers.keys() ^ POLICY.keys())
+    paths: dict[str, dict[str, tuple[Need, Handler]]] = {}
+    for (method, path), handler in handlers.items():
+        paths.setdefault(path, {})[method] = (POLICY[method, path], handler)
+    return [Route(path, Endpoint(door=door, methods=methods)) for path, methods in paths.items()]
+
+
+class Nowhere:
+    """The endpoint of every path that is not there."""
+
+    def __init__(self, *, door: Door) -> None:
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response, request_id = self._door.refuse(NoSuchPath(scope["path"]))
+        complete(response, request_id)
+        await response(scope, receive, send)
+
+
+def _refusal(error: OrchestraError, request_id: str) -> Response:
+    problem, headers = problem_of(error, request_id)
+    return json_answer(problem, status=problem.status, headers={**headers, "content-type": MEDIA_TYPE})
+
+
+async def _whole_body(request: Request) -> bytes:
+    length = request.headers.get("content-length", "0")
+    if length.isascii() and length.isdigit() and int(length[:20]) > BODY_BYTES_MAX:
+        raise BodyTooLarge(BODY_BYTES_MAX)
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > BODY_BYTES_MAX:
+            raise BodyTooLarge(BODY_BYTES_MAX)
+        pieces.append(piece)
+    return b"".join(pieces)

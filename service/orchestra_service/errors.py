@@ -1,0 +1,90 @@
+"""What can be wrong with a request as such, before it means anything."""
+
+from collections.abc import Iterable
+
+from orchestra.errors import InvalidFields, OrchestraError
+
+
+class BadQuery(InvalidFields):
+    """Unknown or malformed query parameters: each as (pointer, sentence)."""
+
+
+class BadRequest(OrchestraError):
+    """A request that cannot be read; the sentence is made by who raises it."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class SecretInAddress(OrchestraError):
+    """A token in the URL, where logs and histories keep it."""
+
+    def __str__(self) -> str:
+        return "a token does not belong in the URL: revoke it, and send a new one in the Authorization header"
+
+
+class BodyTooLarge(OrchestraError):
+    """A body beyond the bound; nothing of it was used."""
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(bytes_max)
+        self.bytes_max = bytes_max
+
+    def __str__(self) -> str:
+        return f"the body is larger than {self.bytes_max} bytes"
+
+
+class CrossSite(OrchestraError):
+    """A change that a browser sends with our cookie, but not from our own pages."""
+
+    def __str__(self) -> str:
+        return "this request comes from another site: open the page itself, or use a token"
+
+
+class NoSuchPath(OrchestraError):
+    """A path that the service does not have."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"there is nothing at {self.path[:200]!r}"
+
+
+class WrongMethod(OrchestraError):
+    """A path that exists, asked with a method that it does not have."""
+
+    def __init__(self, method: str, allowed: Iterable[str]) -> None:
+        self.method = method
+        self.allowed = tuple(sorted(allowed))
+        super().__init__(method, self.allowed)
+
+    def __str__(self) -> str:
+        return f"{self.method[:20]} is not possible here: use {' or '.join(self.allowed)}"
+
+
+class RangeBeyondEnd(OrchestraError):
+    """A byte range of a log that begins behind its end."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(length)
+        self.length = length
+
+    def __str__(self) -> str:
+        return f"the log has {self.length} bytes so far: ask for a range that begins before its end"
+
+
+class RouteWithoutPolicy(OrchestraError):
+    """The table of routes and the table of permissions do not have the same rows; the service does not start."""
+
+    def __init__(self, routes: Iterable[tuple[str, str]]) -> None:
+        self.routes = tuple(sorted(routes))
+        super().__init__(self.routes)
+
+    def __str__(self) -> str:
+        return f"routes and their permissions differ: {', '.join(f'{method} {path}' for method, path in self.routes)}"

@@ -1,0 +1,44 @@
+"""Is it alive, and can it work?"""
+
+import asyncio
+
+from sqlalchemy import text
+from starlette.responses import Response
+
+from orchestra.errors import DatabaseAway
+from orchestra.limits import HEALTH_SECONDS_MAX
+from orchestra.queries.addresses import API
+from orchestra.storage.database import Database
+from orchestra_service.answers import NO_STORE, json_answer
+from orchestra_service.asking import Asking
+from orchestra_service.endpoint import Handlers
+
+
+class HealthRoutes:
+    """The handlers for those who watch over the service."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {
+            ("GET", f"{API}/health/live"): self.live,
+            ("GET", f"{API}/health/ready"): self.ready,
+        }
+
+    async def live(self, asking: Asking) -> Response:
+        """The process answers."""
+        asking.query()
+        return json_answer({"status": "ok"}, headers=NO_STORE)
+
+    async def ready(self, asking: Asking) -> Response:
+        """The database answers too; raises DatabaseAway."""
+        asking.query()
+        try:
+            look = self._database.read(lambda connection: connection.execute(text("select 1")).scalar_one())
+            await asyncio.wait_for(look, HEALTH_SECONDS_MAX)
+        except TimeoutError:
+            raise DatabaseAway("of this service", f"no answer in {HEALTH_SECONDS_MAX:.0f} s") from None
+        return json_answer({"status": "ok"}, headers=NO_STORE)

@@ -1,0 +1,78 @@
+"""Projects, jobs and schedules over HTTP."""
+
+import msgspec
+from starlette.responses import Response
+
+from orchestra.clock import Clock
+from orchestra.commands.switches import Switches
+from orchestra.queries.addresses import API
+from orchestra.queries.jobs import list_jobs, list_projects, show_job
+from orchestra.queries.schedules import list_schedules
+from orchestra.storage.database import Database
+from orchestra_service.answers import json_answer
+from orchestra_service.asking import Asking
+from orchestra_service.endpoint import Handlers
+
+
+class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a job shall make runs, and why."""
+
+    enabled: bool
+    reason: str = ""
+
+
+class JobRoutes:
+    """The handlers for projects, jobs and schedules."""
+
+    def __init__(self, *, database: Database, clock: Clock, switches: Switches) -> None:
+        self._database = database
+        self._clock = clock
+        self._switches = switches
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {
+            ("GET", f"{API}/projects"): self.projects,
+            ("GET", f"{API}/jobs"): self.list,
+            ("GET", f"{API}/projects/{{project}}/jobs/{{job}}"): self.show,
+            ("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): self.switch,
+            ("GET", f"{API}/schedules"): self.schedules,
+        }
+
+    async def projects(self, asking: Asking) -> Response:
+        """A page of projects."""
+        page = asking.page()
+        return json_answer(await self._database.read(lambda connection: list_projects(connection, asking.who, page)))
+
+    async def list(self, asking: Asking) -> Response:
+        """A page of jobs."""
+        page = asking.page("project")
+        project, now = asking.request.query_params.get("project"), self._clock.now()
+        return json_answer(
+            await self._database.read(lambda connection: list_jobs(connection, asking.who, project, page, now=now))
+        )
+
+    async def show(self, asking: Asking) -> Response:
+        """One job with everything."""
+        asking.query()
+        project, job, now = asking.path("project"), asking.path("job"), self._clock.now()
+        return json_answer(
+            await self._database.read(lambda connection: show_job(connection, asking.who, project, job, now=now))
+        )
+
+    async def switch(self, asking: Asking) -> Response:
+        """Pauses a job or lets it go on."""
+        asking.query()
+        wanted = asking.decode(SwitchRequest)
+        project, job = asking.path("project"), asking.path("job")
+        return json_answer(
+            await self._switches.switch_job(asking.who, project, job, enabled=wanted.enabled, reason=wanted.reason)
+        )
+
+    async def schedules(self, asking: Asking) -> Response:
+        """A page of schedules."""
+        page, now = asking.page(), self._clock.now()
+        return json_answer(
+            await self._database.read(lambda connection: list_schedules(connection, asking.who, page, now=now))
+        )

@@ -1,0 +1,143 @@
+"""Logs over HTTP: by range, by their last lines, and live."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+from starlette.responses import Response, StreamingResponse
+
+from orchestra.identifiers import AttemptNumber, RunId
+from orchestra.limits import LOG_PIECE_BYTES, TAIL_BYTES_MAX, TAIL_LINES_MAX
+from orchestra.logs.store import LogReader
+from orchestra.queries.addresses import API
+from orchestra.queries.run_logs import LogExtent, logs_of_run
+from orchestra.storage.database import Database
+from orchestra_service.asking import Asking
+from orchestra_service.endpoint import Handlers
+from orchestra_service.errors import BadQuery, BadRequest, RangeBeyondEnd
+from orchestra_service.log_stream import LogPosition, LogStream
+from orchestra_service.log_text import start_of_last_lines
+from orchestra_service.run_signals import RunSignals
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+_EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,18})", re.ASCII)
+_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+# What a job prints is shown as text and can never become a page of ours.
+_TEXT_HEADERS = {"content-type": "text/plain; charset=utf-8", "content-security-policy": "default-src 'none'; sandbox"}
+_STREAM_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+class LogRoutes:
+    """The handlers for logs."""
+
+    def __init__(self, *, database: Database, logs: LogReader, signals: RunSignals) -> None:
+        self._database = database
+        self._logs = logs
+        self._signals = signals
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {
+            ("GET", f"{API}/runs/{{run}}/log"): self.newest,
+            ("GET", f"{API}/runs/{{run}}/attempts/{{attempt}}/log"): self.of_attempt,
+            ("GET", f"{API}/runs/{{run}}/log/stream"): self.stream,
+        }
+
+    async def newest(self, asking: Asking) -> Response:
+        """The log of the newest attempt."""
+        run = asking.run()
+        known = await self._database.read(lambda connection: logs_of_run(connection, asking.who, run))
+        return await self._serve(asking, run, known.newest)
+
+    async def of_attempt(self, asking: Asking) -> Response:
+        """The log of one attempt."""
+        run = asking.run()
+        known = await self._database.read(lambda connection: logs_of_run(connection, asking.who, run))
+        return await self._serve(asking, run, known.of(asking.attempt()))
+
+    async def stream(self, asking: Asking) -> Response:
+        """The log as it grows."""
+        position = _position(asking)
+        run = asking.run()
+        # Unknown runs are refused before the stream begins: afterwards there is no status code left to say it with.
+        await self._database.read(lambda connection: logs_of_run(connection, asking.who, run))
+        stream = LogStream(
+            database=self._database,
+            logs=self._logs,
+            signals=self._signals,
+            who=asking.who,
+            run=run,
+            position=position,
+        )
+        return StreamingResponse(stream.events(), headers=_STREAM_HEADERS)
+
+    async def _serve(self, asking: Asking, run: RunId, extent: LogExtent) -> Response:
+        query = asking.query("tail")
+        status, start, end = 200, 0, extent.length
+        asked = asking.request.headers.get("range")
+        if "tail" in query:
+            start = await self._start_of_tail(run, extent, _lines(query["tail"]))
+        elif asked is not None and (found := _RANGE.fullmatch(asked)) and found.group() != "bytes=-":
+            status = 206
+            start, end = _bounds(found[1], found[2], extent.length)
+        headers = {
+            **_TEXT_HEADERS,
+            "accept-ranges": "bytes",
+            "content-length": str(end - start),
+            "x-log-length": str(extent.length),
+            "x-log-offset": str(start),
+            "x-log-attempt": str(extent.attempt),
+            "x-log-complete": "true" if extent.is_complete else "false",
+        }
+        if status == 206:
+            headers["content-range"] = f"bytes {start}-{end - 1}/{extent.length}"
+        return StreamingResponse(self._pieces(run, extent.attempt, start, end), status_code=status, headers=headers)
+
+    async def _pieces(self, run: RunId, attempt: AttemptNumber, start: int, end: int) -> AsyncIterator[bytes]:
+        while start < end:
+            length = min(LOG_PIECE_BYTES, end - start)
+            content = await asyncio.to_thread(self._logs.read, run, attempt, start, length)
+            if not content:
+                raise OSError(f"the log of run #{run} attempt {attempt} ends at {start}, {end} bytes were committed")
+            yield content
+            start += len(content)
+
+    async def _start_of_tail(self, run: RunId, extent: LogExtent, lines: int) -> int:
+        start = max(0, extent.length - TAIL_BYTES_MAX)
+        if start == extent.length or lines == 0:
+            return extent.length
+        pieces = [piece async for piece in self._pieces(run, extent.attempt, start, extent.length)]
+        return start + start_of_last_lines(b"".join(pieces), lines)
+
+
+def _lines(text: str) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) > TAIL_LINES_MAX:
+        raise BadQuery([("/tail", f"must be a whole number of lines, at most {TAIL_LINES_MAX}")])
+    return int(text)
+
+
+def _bounds(first: str, last: str, length: int) -> tuple[int, int]:
+    """RFC 9110, section 14.1.2: first and last byte, or the last so many bytes."""
+    if not first:
+        start, end = max(0, length - int(last)), length
+    else:
+        start, end = int(first), length if not last else min(length, int(last) + 1)
+    if start >= end:
+        raise RangeBeyondEnd(length)
+    return start, end
+
+
+def _position(asking: Asking) -> LogPosition:
+    query = asking.query("offset", "attempt")
+    last = asking.request.headers.get("last-event-id")
+    if last:
+        found = _EVENT_ID.fullmatch(last)
+        if found is None:
+            raise BadRequest("Last-Event-ID is none of ours: send the id of the last event, as it came")
+        return LogPosition(attempt=AttemptNumber(int(found[1])), offset=int(found[2]))
+    numbers = {name: query.get(name, "0") for name in ("attempt", "offset")}
+    wrong = [(f"/{name}", "must be a whole number") for name, text in numbers.items() if not _NUMBER.fullmatch(text)]
+    if wrong:
+        raise BadQuery(wrong)
+    return LogPosition(attempt=AttemptNumber(int(numbers["attempt"])), offset=int(numbers["offset"]))

@@ -1,0 +1,122 @@
+"""Runs over HTTP: trigger, list, show, stop, retry."""
+
+import msgspec
+from starlette.responses import Response
+
+from orchestra.clock import Clock
+from orchestra.commands.stops import Stops
+from orchestra.commands.triggers import RetryRequest, Triggered, TriggerRequest, Triggers
+from orchestra.errors import InvalidFields
+from orchestra.queries.addresses import API, run_address
+from orchestra.queries.run_filters import read_run_filter
+from orchestra.queries.runs import history_of_run, list_runs, results_of_run, show_run_detail
+from orchestra.queries.waiting import WaitingView
+from orchestra.sealing import Sealing
+from orchestra.storage.database import Database
+from orchestra.storage.paging import whole
+from orchestra_service.answers import encoded_answer, json_answer
+from orchestra_service.asking import Asking
+from orchestra_service.endpoint import Handlers
+from orchestra_service.errors import BadQuery
+
+
+class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a run shall end."""
+
+    reason: str = ""
+
+
+class RunRoutes:
+    """The handlers for runs."""
+
+    def __init__(self, *, database: Database, clock: Clock, sealing: Sealing, triggers: Triggers, stops: Stops) -> None:
+        self._database = database
+        self._clock = clock
+        self._sealing = sealing
+        self._triggers = triggers
+        self._stops = stops
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {
+            ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/runs"): self.trigger,
+            ("GET", f"{API}/runs"): self.list,
+            ("GET", f"{API}/runs/{{run}}"): self.show,
+            ("GET", f"{API}/runs/{{run}}/waiting"): self.waiting,
+            ("GET", f"{API}/runs/{{run}}/results"): self.results,
+            ("GET", f"{API}/runs/{{run}}/events"): self.history,
+            ("POST", f"{API}/runs/{{run}}/cancel"): self.cancel,
+            ("POST", f"{API}/runs/{{run}}/abort"): self.abort,
+            ("POST", f"{API}/runs/{{run}}/retry"): self.retry,
+        }
+
+    async def trigger(self, asking: Asking) -> Response:
+        """Makes a run of a job."""
+        asking.query()
+        request = asking.decode(TriggerRequest)
+        repetition = asking.repetition(self._sealing)
+        made = await self._triggers.trigger(asking.who, asking.path("project"), asking.path("job"), request, repetition)
+        return _created(made)
+
+    async def retry(self, asking: Asking) -> Response:
+        """Makes a new run like an old one."""
+        asking.query()
+        request = asking.decode(RetryRequest)
+        made = await self._triggers.retry(asking.who, asking.run(), request, asking.repetition(self._sealing))
+        return _created(made)
+
+    async def list(self, asking: Asking) -> Response:
+        """A page of runs."""
+        try:
+            wanted = read_run_filter(asking.request.query_params.multi_items())
+        except InvalidFields as error:
+            raise BadQuery(error.problems) from None
+        return json_answer(await self._database.read(lambda connection: list_runs(connection, asking.who, wanted)))
+
+    async def show(self, asking: Asking) -> Response:
+        """One run with everything."""
+        asking.query()
+        run, now = asking.run(), self._clock.now()
+        return json_answer(
+            await self._database.read(lambda connection: show_run_detail(connection, asking.who, run, now=now))
+        )
+
+    async def waiting(self, asking: Asking) -> Response:
+        """Why it is not running."""
+        asking.query()
+        run, now = asking.run(), self._clock.now()
+        detail = await self._database.read(lambda connection: show_run_detail(connection, asking.who, run, now=now))
+        return json_answer(detail.waiting or WaitingView(state=detail.state, reasons=(), workers=()))
+
+    async def results(self, asking: Asking) -> Response:
+        """What it found out."""
+        asking.query()
+        run = asking.run()
+        return json_answer(await self._database.read(lambda connection: results_of_run(connection, asking.who, run)))
+
+    async def history(self, asking: Asking) -> Response:
+        """What happened to it."""
+        asking.query()
+        run = asking.run()
+        events = await self._database.read(lambda connection: history_of_run(connection, asking.who, run))
+        return json_answer(whole(events))
+
+    async def cancel(self, asking: Asking) -> Response:
+        """Withdraws a run that has not started."""
+        asking.query()
+        reason = asking.decode(StopRequest).reason
+        return json_answer(await self._stops.cancel(asking.who, asking.run(), reason=reason), status=202)
+
+    async def abort(self, asking: Asking) -> Response:
+        """Stops a run wherever it is."""
+        asking.query()
+        reason = asking.decode(StopRequest).reason
+        return json_answer(await self._stops.abort(asking.who, asking.run(), reason=reason), status=202)
+
+
+def _created(made: Triggered) -> Response:
+    headers = {"location": run_address(made.run)}
+    if made.replayed:
+        headers["idempotency-replayed"] = "true"
+    return encoded_answer(made.body, status=201, headers=headers)

@@ -1,0 +1,64 @@
+"""Workers over HTTP."""
+
+import msgspec
+from starlette.responses import Response
+
+from orchestra.clock import Clock
+from orchestra.commands.switches import Switches
+from orchestra.lifecycle import WorkerState
+from orchestra.queries.addresses import API
+from orchestra.queries.fleet import list_workers, show_worker
+from orchestra.storage.database import Database
+from orchestra_service.answers import json_answer
+from orchestra_service.asking import Asking
+from orchestra_service.endpoint import Handlers
+
+
+class SteerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a worker shall be, and why."""
+
+    state: WorkerState
+    reason: str = ""
+
+
+class WorkerRoutes:
+    """The handlers for workers."""
+
+    def __init__(self, *, database: Database, clock: Clock, switches: Switches) -> None:
+        self._database = database
+        self._clock = clock
+        self._switches = switches
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {
+            ("GET", f"{API}/workers"): self.list,
+            ("GET", f"{API}/workers/{{worker}}"): self.show,
+            ("PATCH", f"{API}/workers/{{worker}}"): self.steer,
+        }
+
+    async def list(self, asking: Asking) -> Response:
+        """A page of workers."""
+        page, now = asking.page(), self._clock.now()
+        return json_answer(
+            await self._database.read(lambda connection: list_workers(connection, asking.who, page, now=now))
+        )
+
+    async def show(self, asking: Asking) -> Response:
+        """One worker."""
+        asking.query()
+        worker, now = asking.path("worker"), self._clock.now()
+        return json_answer(
+            await self._database.read(lambda connection: show_worker(connection, asking.who, worker, now=now))
+        )
+
+    async def steer(self, asking: Asking) -> Response:
+        """Enables, drains or disables a worker."""
+        asking.query()
+        wanted = asking.decode(SteerRequest)
+        return json_answer(
+            await self._switches.steer_worker(
+                asking.who, asking.path("worker"), state=wanted.state, reason=wanted.reason
+            )
+        )
