@@ -15,7 +15,7 @@ from orchestra_worker.keeper_files import (
     write_claim,
     write_exit,
 )
-from orchestra_worker.keeper_log import DiskReserve, LogWriter
+from orchestra_worker.keeper_log import NO_ROOM, DiskReserve, LogWriter
 from orchestra_worker.keeper_protocol import StepReport, number, optional_number, report_document, text
 from orchestra_worker.keeper_spawn import Order, SpawnFailed, make_pipe, order_from, spawn
 from orchestra_worker.keeper_step import KeptStep
@@ -141,7 +141,7 @@ class StepHouse:
                     undo.callback(cgroup.remove)
                 # All that may be refused for want of room or descriptors is done before the claim: then nothing is
                 # claimed.
-                claim = write_claim(order.folder, self._claim(order, log, cgroup))
+                claim = self._write_claim(order, log, cgroup)
                 try:
                     pid = spawn(order, output=writer, cgroups=self._cgroups, cgroup=cgroup)
                 except SpawnFailed as failure:
@@ -159,8 +159,8 @@ class StepHouse:
         self._watch(reader, step)
         return step.report()
 
-    def _claim(self, order: Order, log: LogWriter, cgroup: Cgroup | None) -> Claim:
-        return Claim(
+    def _write_claim(self, order: Order, log: LogWriter, cgroup: Cgroup | None) -> int:
+        claim = Claim(
             step=order.step,
             number=order.number,
             keeper=os.getpid(),
@@ -169,6 +169,14 @@ class StepHouse:
             log_start=log.start,
             cgroup="" if cgroup is None else cgroup.path,
         )
+        try:
+            return write_claim(order.folder, claim)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            # A run that has begun goes on with its next step, though its output finds no room.
+            self._reserve.free()
+            return write_claim(order.folder, claim)
 
     def _not_started(self, order: Order, log: LogWriter, reason: str) -> StepReport:
         now = self._clock.now()
