@@ -246,6 +246,22 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True):
     total: Total = Total()
 
 
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A project, as far as a plan needs it."""
+
+    name: str
+    version: str | None = None
+    """The digest of the definition that holds."""
+
+
+class Projects(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of projects."""
+
+    items: list[Project]
+    next: str | None = None
+    total: Total = Total()
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that applying a definition does."""
 
@@ -275,4 +291,5 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
     plan: Plan
     applied: bool = False
-    version: int | str | None = None
+    version: str | None = None
+    """The digest of the definition."""

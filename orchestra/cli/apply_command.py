@@ -12,6 +12,7 @@ from orchestra.cli.words import ApiCommand
 
 if TYPE_CHECKING:
     from orchestra.cli.answers import Plan
+    from orchestra.network.client import ApiClient
     from orchestra.specification import ProjectDefinition
 
 _SIGNS: Final = {"add": "+", "change": "~", "remove": "-", "keep": " "}
@@ -34,6 +35,7 @@ def apply(call: Invocation, *, name: str, diff: bool, exit_code: bool, yes: bool
     client = call.client()
     path = api("projects", definition.name, "definition")
     # No absolute path: the source is shown to others, whom this machine's folders do not concern.
+    version = _version_in_force(client, definition.name)
     planned = client.put(path, definition, {"dry_run": "true", "source": name})
     plan = planned.read(Applied).plan
     changes = [change for change in plan.changes if change.action != "keep"]
@@ -48,13 +50,16 @@ def apply(call: Invocation, *, name: str, diff: bool, exit_code: bool, yes: bool
     if not yes and not _agreed(call):
         call.screen.note("Nothing was changed.")
         return ExitCode.FAILED
-    answer = client.put(path, definition, {"source": name})
+    # What was agreed to is what happens: a definition that changed in the meantime is refused.
+    headers = {"If-Match": f'"{version}"'} if version else {}
+    answer = client.put(path, definition, {"source": name}, headers=headers)
     if call.screen.as_json:
         call.screen.json(answer.body)
         return ExitCode.DONE
     applied = answer.read(Applied)
-    version = "" if applied.version is None else f", version {applied.version}"
-    call.screen.note(f"Applied: {len(changes)} changes{version}. {_next_step(definition)}")
+    digest = f", version {applied.version[:12]}" if applied.version else ""
+    count = "1 change" if len(changes) == 1 else f"{len(changes)} changes"
+    call.screen.note(f"Applied: {count}{digest}. {_next_step(definition)}")
     return ExitCode.DONE
 
 
@@ -69,6 +74,19 @@ def _read(call: Invocation, name: str) -> "ProjectDefinition":
             call.screen.note(shown_report(error.report()))
             raise CommandFailed("nothing was applied", remedy=f"repair {name}, then apply again") from None
         raise
+
+
+def _version_in_force(client: "ApiClient", project: str) -> str | None:
+    from orchestra.cli.answers import Projects
+    from orchestra.network.client import api
+
+    cursor: str | None = None
+    while True:
+        page = client.get(api("projects"), {"limit": 200, "cursor": cursor}).read(Projects)
+        found = [item.version for item in page.items if item.name == project]
+        if found or not page.next:
+            return found[0] if found else None
+        cursor = page.next
 
 
 def _show(call: Invocation, plan: "Plan") -> None:

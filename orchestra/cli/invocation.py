@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -114,6 +115,10 @@ def system_invocation() -> Invocation:
     """The call of this process, over its own streams, environment and clocks."""
     import secrets
 
+    # A terminal that cannot show a character shows a stand-in: no output is worth a failure.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     return Invocation(
         screen=Screen(out=sys.stdout, errors=sys.stderr, environment=os.environ),
         environment=os.environ,

@@ -22,7 +22,7 @@ _CARE: Final = "Care"
 _STEP: Final = "Inside a step"
 
 WORDS: Final[Mapping[str, Word]] = {
-    "up": Word(place="orchestra.up:command", sentence="Start everything here, on one port.", section=_START),
+    "up": Word(place="orchestra.up.command:command", sentence="Start everything here, on one port.", section=_START),
     "master": Word(place="orchestra_master.__main__:command", sentence="Start a master.", section=_START),
     "service": Word(place="orchestra_service.__main__:command", sentence="Start an API service.", section=_START),
     "worker": Word(

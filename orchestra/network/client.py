@@ -81,9 +81,11 @@ class ApiClient:
         """Ask for a change under an Idempotency-Key (a new one, unless the caller keeps one over several calls)."""
         return self._send("POST", path, content, {"Idempotency-Key": key or self._new_key()})
 
-    def put(self, path: str, content: object, query: Query | None = None) -> Answer:
+    def put(
+        self, path: str, content: object, query: Query | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Replace something; saying the same twice is saying it once."""
-        return self._send("PUT", path_with(path, query), content, {})
+        return self._send("PUT", path_with(path, query), content, headers or {})
 
     def patch(self, path: str, content: object) -> Answer:
         """Change some fields of something to these values."""
@@ -175,7 +177,12 @@ class ApiClient:
             sent["Content-Type"] = "application/json"
         if self._token:
             sent["Authorization"] = f"Bearer {self._token}"
-        connection.request(method, f"{self._parts.path}{target}", body=body, headers=sent)
+        try:
+            connection.request(method, f"{self._parts.path}{target}", body=body, headers=sent)
+        except (BrokenPipeError, ConnectionResetError):
+            # A server that refuses a body that is too large answers before it has read it all: the answer may be there.
+            if connection.sock is None:
+                raise
         return connection.getresponse()
 
     def _body_of(self, response: http.client.HTTPResponse) -> bytes:

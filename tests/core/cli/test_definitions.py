@@ -7,18 +7,20 @@ import pytest
 from orchestra.cli.file_commands import EXAMPLES
 from orchestra.definition.reader import examine_definition, read_definition
 from tests.core.cli.conftest import Typist
-from tests.core.cli.stand_in import StandIn, Told
+from tests.core.cli.stand_in import StandIn, Told, problem
 
 DEFINITION = "/api/v1/projects/ops/definition"
 KEPT = {"action": "keep", "kind": "project", "name": "ops"}
 ADDED = {"action": "add", "kind": "job", "name": "backup", "detail": "runs by itself"}
+
+IN_FORCE = Told(content={"items": [{"name": "ops", "version": "beef"}], "next": None})
 
 
 def planned(*changes: dict[str, str], applied: bool = False) -> Told:
     """What the server answers to a definition."""
     fires = [{"job": "backup", "at": "2026-03-02T01:30:00Z"}] if changes else []
     plan = {"project": "ops", "changes": [KEPT, *changes], "next": fires}
-    return Told(content={"plan": plan, "applied": applied, "version": 3 if applied else None})
+    return Told(content={"plan": plan, "applied": applied, "version": "f00d" * 16})
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -86,6 +88,7 @@ def test_a_missing_file_is_one_sentence(lonely: Typist) -> None:
 def test_a_plan_is_shown_and_asked_for(typed: Typist, server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """A no leaves everything as it is."""
     typed("init")
+    server.on("GET", "/api/v1/projects", IN_FORCE)
     server.on("PUT", DEFINITION, planned(ADDED))
     monkeypatch.setattr("click.confirm", lambda *_words, **_options: False)
 
@@ -96,46 +99,60 @@ def test_a_plan_is_shown_and_asked_for(typed: Typist, server: StandIn, monkeypat
         "+ job backup: runs by itself",
         "  backup fires next 2026-03-02 01:30:00 UTC",
     ]
-    assert [asked.query.get("dry_run") for asked in server.asked] == [["true"]]
+    assert [asked.query.get("dry_run") for asked in server.asked_for("PUT", DEFINITION)] == [["true"]]
 
 
 def test_with_yes_the_plan_is_carried_out(typed: Typist, server: StandIn) -> None:
     """The whole project is sent, and only the file's name."""
     typed("init")
+    server.on("GET", "/api/v1/projects", IN_FORCE)
     server.on("PUT", DEFINITION, planned(ADDED), planned(ADDED, applied=True))
 
     ended = typed("apply", "--yes")
 
-    sent = server.asked[1].content()
+    applied = server.asked_for("PUT", DEFINITION)[1]
+    sent = applied.content()
     assert ended.code == 0
     assert isinstance(sent, dict)
     assert sent["name"] == "ops"
-    assert server.asked[1].query == {"source": ["orchestra.yaml"]}
-    assert "Applied: 1 changes, version 3. Next: orchestra trigger ops/backup --follow" in ended.errors
+    assert applied.query == {"source": ["orchestra.yaml"]}
+    assert applied.headers["if-match"] == '"beef"'
+    assert "Applied: 1 change, version f00df00df00d. Next: orchestra trigger ops/backup --follow" in ended.errors
+
+
+def test_what_changed_since_the_plan_is_a_conflict(typed: Typist, server: StandIn) -> None:
+    """Nobody overwrites what nobody has looked at."""
+    typed("init")
+    server.on("GET", "/api/v1/projects", IN_FORCE)
+    server.on("PUT", DEFINITION, planned(ADDED), problem(412, "the definition of 'ops' has changed"))
+
+    assert typed("apply", "--yes").code == 5
 
 
 def test_where_nobody_can_be_asked_yes_is_needed(typed: Typist, server: StandIn) -> None:
     """A script never changes things by accident."""
     typed("init")
+    server.on("GET", "/api/v1/projects", IN_FORCE)
     server.on("PUT", DEFINITION, planned(ADDED))
 
     ended = typed("apply")
 
     assert ended.code == 1
     assert "help: look at the plan, then: orchestra apply --yes" in ended.errors
-    assert len(server.asked) == 1
+    assert len(server.asked_for("PUT", DEFINITION)) == 1
 
 
 def test_a_diff_changes_nothing_and_may_exit_7(typed: Typist, server: StandIn) -> None:
     """For checks in a pipeline of someone else."""
     typed("init")
+    server.on("GET", "/api/v1/projects", IN_FORCE)
     server.on("PUT", DEFINITION, planned(ADDED))
     assert typed("apply", "--diff").code == 0
     assert typed("apply", "--diff", "--exit-code").code == 7
 
     server.on("PUT", DEFINITION, planned())
     assert typed("apply", "--diff", "--exit-code").code == 0
-    assert {tuple(asked.query["dry_run"]) for asked in server.asked} == {("true",)}
+    assert {tuple(asked.query["dry_run"]) for asked in server.asked_for("PUT", DEFINITION)} == {("true",)}
 
 
 def test_a_bad_file_is_not_sent(typed: Typist, server: StandIn) -> None:
