@@ -15,7 +15,7 @@ from orchestra_master.contacts import ContactKeeper
 from orchestra_master.dispatcher import Dispatcher, SecretReader
 from orchestra_master.duty import Duty
 from orchestra_master.listener import Listener
-from orchestra_master.master import Master
+from orchestra_master.master import Loop, Master
 from orchestra_master.offer_watch import OfferWatch
 from orchestra_master.parts import MasterParts
 from orchestra_master.promoter import Promoter
@@ -23,6 +23,7 @@ from orchestra_master.rescuer import Rescuer
 from orchestra_master.roster import Roster
 from orchestra_master.selection import SpreadingSelector, WorkerSelector
 from orchestra_master.stopper import Stopper
+from orchestra_master.ticker import Ticker
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ def build_master(
     clock: Clock,
     selector: WorkerSelector | None = None,
     name: str | None = None,
+    more_loops: Sequence[Loop] = (),
     more_duties: Callable[[MasterParts], Sequence[Duty]] = lambda _: (),
 ) -> Master:
     """A master over these ports; must be called inside the loop that it will run in. The caller owns the ports."""
@@ -56,7 +58,13 @@ def build_master(
         *more_duties(parts),
     ]
     dispatcher = Dispatcher(parts=parts, selector=selector or SpreadingSelector(), secrets=secrets)
-    return Master(parts=parts, listener=Listener(parts=parts), dispatcher=dispatcher, duties=duties)
+    return Master(
+        parts=parts,
+        listener=Listener(parts=parts),
+        dispatcher=dispatcher,
+        duties=duties,
+        loops=[Ticker(database=database, clock=clock), *more_loops],
+    )
 
 
 class LogThread:

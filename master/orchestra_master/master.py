@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from orchestra.errors import StorageError
 from orchestra.limits import BYE_SECONDS, POLL_SECONDS
@@ -18,6 +18,13 @@ from orchestra_master.parts import MasterParts
 logger = logging.getLogger(__name__)
 
 
+class Loop(Protocol):
+    """Something of the master that keeps its own time, such as the ticker."""
+
+    async def run(self) -> None:
+        """Works until it is cancelled."""
+
+
 class Master:
     """Used as `async with master:`; while it is open it gives out runs. Closing it harms no run.
 
@@ -26,12 +33,19 @@ class Master:
     """
 
     def __init__(
-        self, *, parts: MasterParts, listener: Listener, dispatcher: Dispatcher, duties: Sequence[Duty]
+        self,
+        *,
+        parts: MasterParts,
+        listener: Listener,
+        dispatcher: Dispatcher,
+        duties: Sequence[Duty],
+        loops: Sequence[Loop],
     ) -> None:
         self._parts = parts
         self.listener = listener
         self._dispatcher = dispatcher
         self._duties = duties
+        self._loops = loops
         self._capacity = asyncio.Event()
         self._stack = AsyncExitStack()
 
@@ -42,6 +56,7 @@ class Master:
             tasks.create_task(self._dispatch(), name="dispatcher"),
             tasks.create_task(self._listen_for_pending(), name="dispatcher signals"),
             *(tasks.create_task(keep_doing(duty, self._parts.database), name=duty.name) for duty in self._duties),
+            *(tasks.create_task(loop.run(), name=type(loop).__name__) for loop in self._loops),
         ]
         for task in running:
             self._stack.callback(task.cancel)
