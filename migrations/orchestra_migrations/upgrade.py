@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestra.errors import DatabaseAway, WrongSchemaVersion
 from orchestra.limits import DATABASE_CONNECT_SECONDS_MAX
 from orchestra.storage.open import database_address
-from orchestra.storage.schema import found_version, require_version
+from orchestra.storage.schema import found_version, require_file, require_version
 from orchestra.storage.sqlite_file import sqlite_engine
 
 T = TypeVar("T")
@@ -37,7 +37,10 @@ def upgrade(location: str | Path) -> str:
 
 def check(location: str | Path) -> str:
     """The version of the database; raises WrongSchemaVersion if this program needs another, or DatabaseAway."""
-    return _connected(database_address(location), _check)
+    address = database_address(location)
+    if address.drivername == "sqlite":
+        require_file(Path(address.database or ""))
+    return _connected(address, _check)
 
 
 def configuration(connection: Connection | None = None) -> Config:

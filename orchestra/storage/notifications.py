@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -33,6 +34,9 @@ def decode(line: str) -> tuple[str, Signal] | None:
         return None
 
 
+_log = logging.getLogger(__name__)
+
+
 class _Listenable(Protocol):
     """What is used of the driver's own connection."""
 
@@ -55,9 +59,10 @@ class Listener:
     async def run(self) -> None:
         """Listens until it is cancelled; whenever the connection has been renewed, every subscriber is told to look."""
         while True:
-            # Whatever ends a connection, the next may be better; without any, the polls still find everything.
-            with contextlib.suppress(SQLAlchemyError, OSError, _driver_errors()):
+            try:
                 await self._listen_once()
+            except Exception as error:  # noqa: BLE001 — whatever it was, polls still find everything, and the next may work
+                _log.warning("listener_lost %s", error)
             await asyncio.sleep(self._delay_seconds)
             self._delay_seconds = min(self._delay_seconds * 2, RECONNECT_SECONDS_MAX)
 
@@ -98,10 +103,3 @@ async def _driver(connection: AsyncConnection) -> _Listenable:
     driver: _Listenable | None = pooled.driver_connection
     assert driver is not None, "a connection that was just opened has its driver's connection"
     return driver
-
-
-def _driver_errors() -> type[Exception]:
-    import asyncpg
-
-    root: type[Exception] = asyncpg.PostgresError
-    return root

@@ -8,7 +8,7 @@ from sqlalchemy.exc import ArgumentError
 
 from orchestra.errors import StorageError
 from orchestra.storage.database import Database
-from orchestra.storage.schema import require_version
+from orchestra.storage.schema import require_file, require_version
 from orchestra.storage.sqlite import Sqlite
 
 FILE_NAME = "orchestra.db"
@@ -54,7 +54,9 @@ async def open_database(location: str | Path, *, notify: bool = True) -> Databas
     address = database_address(location)
     database: Database
     if address.drivername == "sqlite":
-        database = Sqlite(path=Path(address.database or ""))
+        path = Path(address.database or "")
+        require_file(path)
+        database = Sqlite(path=path)
     else:
         # A light install has SQLite only.
         from orchestra.storage.postgres import Postgres

@@ -1,5 +1,7 @@
 """Which schema this program needs, and whether a database has it."""
 
+from pathlib import Path
+
 from sqlalchemy import Connection, inspect, text
 
 from orchestra.errors import WrongSchemaVersion
@@ -13,6 +15,12 @@ def found_version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("select version_num from alembic_version")).scalar_one_or_none()
+
+
+def require_file(path: Path) -> None:
+    """Raises WrongSchemaVersion if there is no SQLite file, which opening it would make, in a folder that is there."""
+    if path.parent.is_dir() and not path.exists():
+        raise WrongSchemaVersion(None, SCHEMA_VERSION)
 
 
 def require_version(connection: Connection) -> None:

@@ -60,6 +60,15 @@ async def test_a_database_without_schema_is_not_opened_and_the_remedy_is_named(e
         await open_database(empty_url)
 
 
+async def test_asking_for_a_database_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(WrongSchemaVersion, match="has no schema"):
+        await open_database(tmp_path)
+    with pytest.raises(WrongSchemaVersion, match="has no schema"):
+        check(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_check_of_a_database_without_schema_says_so(empty_url: str) -> None:
     with pytest.raises(WrongSchemaVersion, match="has no schema"):
         check(empty_url)
