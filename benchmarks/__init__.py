@@ -1,1 +1,1 @@
-"""How fast it is, beside floors that are measured in the same run; figures, never tests."""
+"""Speed and memory, always as ratios to a floor that is measured in the same run; never part of the tests."""
