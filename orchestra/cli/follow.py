@@ -41,11 +41,15 @@ class Ending:
 class RunWatch:
     """Watches one run; stops when it is over or the deadline has come."""
 
-    def __init__(self, *, call: Invocation, run: int, seconds_max: float | None) -> None:
+    def __init__(
+        self, *, call: Invocation, run: int, seconds_max: float | None, first_attempt: int | None = None
+    ) -> None:
         self._call = call
         self._client = call.client()
         self._run = run
         self._deadline = None if seconds_max is None else call.beat.monotonic() + seconds_max
+        self._first_attempt = first_attempt
+        """From which attempt on the log is followed; None is the newest."""
         self._last_id: str | None = None
         self._attempt: int | None = None
         self._told = ""
@@ -87,8 +91,9 @@ class RunWatch:
         heard = False
         bound = min(silence_seconds, self._left(silence_seconds))
         path = api("runs", self._run, "log", "stream")
+        query = {"attempt": self._first_attempt} if self._last_id is None else {}
         try:
-            with self._client.events(path, last_id=self._last_id, seconds_max=max(bound, 0.05)) as events:
+            with self._client.events(path, query, last_id=self._last_id, seconds_max=max(bound, 0.05)) as events:
                 for event in events:
                     self._away_since = None
                     if event.name == COMMENT and not heard:

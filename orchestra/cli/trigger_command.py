@@ -137,20 +137,29 @@ def _stay(
         _say_made(call, run, answer)
         return ExitCode.DONE
     try:
-        return stay_with(call, run, follow=follow, timeout=timeout, pass_exit_code=pass_exit_code)
+        # A new run is followed from its very beginning, however late the stream is reached.
+        return stay_with(call, run, follow=follow, timeout=timeout, pass_exit_code=pass_exit_code, first_attempt=1)
     except KeyboardInterrupt:
         call.screen.note(detached_sentence(run.id))
         return ExitCode.INTERRUPTED
 
 
-def stay_with(call: Invocation, run: "Run", *, follow: bool, timeout: float | None, pass_exit_code: bool) -> int:
+def stay_with(
+    call: Invocation,
+    run: "Run",
+    *,
+    follow: bool,
+    timeout: float | None,
+    pass_exit_code: bool,
+    first_attempt: int | None = None,
+) -> int:
     """Wait for the end of a run, printing its log if asked to, and say how it ended."""
     from orchestra.cli.follow import RunWatch, address_of, ending_lines, exit_of, waiting_sentence
 
     server = call.client().server
     if not call.screen.as_json:
         call.screen.note(f"Run #{run.id} {run.project}/{run.job}: {address_of(run, server)}")
-    watch = RunWatch(call=call, run=run.id, seconds_max=timeout)
+    watch = RunWatch(call=call, run=run.id, seconds_max=timeout, first_attempt=first_attempt)
     ending = watch.follow() if follow and not call.screen.as_json else watch.wait()
     if call.screen.as_json:
         call.screen.json(ending.body)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestra.cli.invocation import Invocation
+from orchestra.cli.invocation import Beat, Invocation
 from orchestra.cli.program import main
 from orchestra.cli.screen import Screen
 from tests.core.cli.stand_in import StandIn, serving
@@ -57,10 +57,11 @@ class Typed:
 class Typist:
     """Types commands, each in a call of its own."""
 
-    def __init__(self, *, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, *, folder: Path, environment: dict[str, str], beat: Beat | None = None) -> None:
         self.folder = folder
         self.environment = environment
-        self.beat = QuickBeat()
+        self.quick = QuickBeat()
+        self.beat = beat or self.quick
         self._keys = iter(f"key-{number}" for number in range(1000))
 
     def __call__(self, *words: str, terminal: bool = False, interactive: bool = False) -> Typed:

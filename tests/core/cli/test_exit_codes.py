@@ -125,7 +125,7 @@ def test_a_server_that_is_not_there_is_6_at_once(lonely: Typist) -> None:
 
     assert ended.code == 6
     assert "does not answer (connection refused)" in ended.errors
-    assert lonely.beat.pauses == []
+    assert lonely.quick.pauses == []
 
 
 def test_something_else_that_answers_is_6(typed: Typist, server: StandIn) -> None:

@@ -63,7 +63,7 @@ def test_a_busy_server_is_asked_again_when_it_says(typed: Typist, server: StandI
     ended = typed("trigger", "ops/backup")
 
     assert ended.code == 0
-    assert typed.beat.pauses == [2.0]
+    assert typed.quick.pauses == [2.0]
 
 
 def test_values_are_sent_in_the_types_that_the_job_declares(typed: Typist, server: StandIn) -> None:
