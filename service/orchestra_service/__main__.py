@@ -1,0 +1,101 @@
+"""The command `orchestra service`: the HTTP API in a process of its own, over PostgreSQL."""
+
+import asyncio
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from orchestra.clock import SystemClock
+from orchestra.errors import OrchestraError
+from orchestra.limits import DEFAULT_PORT
+from orchestra.logs.store import FileLogStore
+from orchestra.network.server import serve
+from orchestra.sealing import Sealing, read_or_make_key
+from orchestra.storage.open import database_address, open_database
+from orchestra_service.assemble import ServiceSettings, build_service
+
+
+class NeedsServer(OrchestraError):
+    """Several processes would write one SQLite file, which can destroy it."""
+
+    def __str__(self) -> str:
+        return "an SQLite file belongs to one process: use 'orchestra up', or give a postgresql:// address"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Installation:
+    """Where the service finds what it shares with the masters."""
+
+    host: str
+    port: int
+    database: str
+    logs: Path
+    key_file: Path
+    secure_cookies: bool
+
+
+async def run_service(installation: Installation) -> None:
+    """Serves until SIGTERM or SIGINT. Raises NeedsServer, DatabaseAway, WrongSchemaVersion, PortInUse."""
+    if database_address(installation.database).drivername == "sqlite":
+        raise NeedsServer
+    database = await open_database(installation.database)
+    try:
+        closing = asyncio.Event()
+        app = build_service(
+            database=database,
+            clock=SystemClock(),
+            logs=FileLogStore(installation.logs),
+            sealing=Sealing(key=read_or_make_key(installation.key_file)),
+            closing=closing,
+            settings=ServiceSettings(secure_cookies=installation.secure_cookies),
+        )
+        await serve(
+            app,
+            host=installation.host,
+            port=installation.port,
+            closing=closing,
+            before_close=_nothing_to_say,
+            ready=lambda port: click.echo(f"The service is up at http://{installation.host}:{port}", err=True),
+        )
+    finally:
+        await database.close()
+
+
+async def _nothing_to_say() -> None:
+    """The service has no workers to say goodbye to."""
+
+
+@click.command("service")
+@click.option("--database", required=True, envvar="ORCHESTRA_DATABASE", help="postgresql://USER@HOST/NAME")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free port."
+)
+@click.option("--logs", type=click.Path(path_type=Path), required=True, help="The folder in which masters keep logs.")
+@click.option("--key-file", type=click.Path(path_type=Path), required=True, help="The key of sealed secrets.")
+@click.option("--secure-cookies", is_flag=True, help="Behind TLS: cookies never travel over plain HTTP.")
+@click.option("--verbose", is_flag=True, help="Say everything that happens.")
+def command(
+    database: str, host: str, port: int, logs: Path, key_file: Path, secure_cookies: bool, verbose: bool
+) -> None:
+    """Serve the HTTP API in a process of its own; any number of them may run.
+
+    \b
+      orchestra service --database postgresql://orchestra@db/orchestra --logs /srv/logs --key-file /etc/orchestra.key
+    """
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    asyncio.run(
+        run_service(
+            Installation(
+                host=host, port=port, database=database, logs=logs, key_file=key_file, secure_cookies=secure_cookies
+            )
+        )
+    )
+
+
+if __name__ == "__main__":
+    command()
