@@ -5,6 +5,7 @@ ones (below /sys/fs/cgroup/unified), therefore the mount table is asked. All pat
 no pathlib.
 """
 
+import contextlib
 import os
 
 
@@ -32,6 +33,10 @@ class Cgroup:
     def remove(self) -> bool:
         """Removes the empty group; False if it is not empty yet."""
         try:
+            # The step may have made groups of its own below; an empty one goes without a look.
+            with contextlib.suppress(OSError):
+                os.rmdir(self.path)
+                return True
             for folder, _, _ in os.walk(self.path, topdown=False):
                 os.rmdir(folder)
         except FileNotFoundError:
@@ -84,8 +89,10 @@ class CgroupParent:
         return _write(f"{group.path}/cgroup.procs", b"0")
 
     def leave(self) -> None:
-        """Moves this process back to its own group; raises OSError, upon which the group must never be killed."""
-        os.write(self._home, b"0")
+        """Moves this process back to its own group."""
+        with contextlib.suppress(OSError):
+            # If it fails, we are found among the step's processes, and they are killed one by one without us.
+            os.write(self._home, b"0")
 
     def can_be_entered(self) -> bool:
         """Whether moving in and out works, tried once."""

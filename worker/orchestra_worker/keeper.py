@@ -33,6 +33,7 @@ from orchestra_worker.keeper_protocol import (
 )
 
 IDLE_SECONDS = 30.0
+COMPLAINTS_BYTES_MAX = 64 << 10
 SUSPENSION_LOOK_SECONDS = 1.0
 """The selector's clock stops while the machine sleeps, the deadlines' does not: so they are awaited in pieces."""
 
@@ -177,7 +178,9 @@ def _go_into_background(folder: str) -> None:
     with contextlib.suppress(OSError):
         os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
-    complaints = os.open(f"{folder}/keeper.stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
+    complaints = os.open(f"{folder}/keeper.stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND, OWNER_ONLY)
+    if os.fstat(complaints).st_size > COMPLAINTS_BYTES_MAX:
+        os.ftruncate(complaints, 0)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.dup2(complaints, 2)

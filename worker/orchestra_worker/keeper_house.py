@@ -102,13 +102,17 @@ class StepHouse:
         """Does what the agent asks; raises ValueError for what it cannot ask, OSError if nothing could be done."""
         verb = text(request, "do")
         if verb == "steps":
-            return [step.report() for step in self._open.values()] + list(self._ended.values())
+            running = {name: step.report() for name, step in self._open.items()}
+            return list({**running, **self._ended}.values())
         if verb == "spawn":
             return [self._spawn(order_from(request))]
         name = text(request, "step")
         step = self._open.get(name)
         if verb == "forget":
             self._ended.pop(name, None)
+            if step is not None and step.is_over:
+                # Its end found no room on the disk; now nobody needs it any more.
+                del self._open[name]
         elif verb == "deadline":
             if step is not None:
                 step.set_deadline(optional_number(request, "deadline"), text(request, "reason"))
@@ -134,6 +138,9 @@ class StepHouse:
             undo.callback(log.close)
             reader, writer = make_pipe()
             undo.callback(os.close, reader)
+            # Kept for the process's descriptor: when it runs it is too late to find that there is none left.
+            spare = os.dup(reader)
+            undo.callback(os.close, spare)
             with contextlib.ExitStack() as always:
                 always.callback(os.close, writer)
                 cgroup = self._cgroups.add(order.step) if self._cgroups is not None else None
@@ -149,6 +156,7 @@ class StepHouse:
                     return self._not_started(order, log, str(failure))
             complete_claim(claim, pid=pid, started_at=self._clock.now())
             undo.pop_all()
+        os.close(spare)
         tree = ProcessTree(
             step=order.step, leader=pid, cgroup=cgroup, has_orphans=self._has_orphans if self._adopts else None
         )

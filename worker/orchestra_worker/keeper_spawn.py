@@ -82,9 +82,13 @@ def spawn(order: Order, *, output: int, cgroups: CgroupParent | None, cgroup: Cg
         os.chdir(order.directory)
     except OSError as error:
         raise SpawnFailed(f"directory not found: {order.directory} ({os.strerror(error.errno or 0)})") from error
+    except ValueError as error:
+        raise SpawnFailed(f"directory not found: {order.directory!r} ({error})") from error
     try:
-        if cgroups is None or cgroup is None or not cgroups.enter(cgroup):
+        if cgroups is None or cgroup is None:
             return _posix_spawn(order, output)
+        if not cgroups.enter(cgroup):
+            raise SpawnFailed("no process could be started (its control group cannot be entered)")
         try:
             return _posix_spawn(order, output)
         finally:
