@@ -135,11 +135,13 @@ class _Checker:
             self.refuse(
                 term, position, f"the range {base} runs backwards", f"write {low}-{self.of.high},{self.of.low}-{high}"
             )
-        if not slash:
-            return f"{low}-{high}" if dash else str(low)
-        if not dash and low + int(step) > high:
+        stride = int(step) if slash else 1
+        if self.of.name == "weekday" and (slash or low == high or high == 7):
+            # Written out: the engine takes 0-0 for the whole week, and does not know that 7 ends a range as Sunday.
+            return ",".join(str(day) for day in sorted({day % 7 for day in range(low, high + 1, stride)}))
+        if low + stride > high:
             return str(low)
-        return f"{low}-{high}/{int(step)}"
+        return f"{low}-{high}/{stride}" if slash else f"{low}-{high}"
 
     def special(self, term: str) -> str | None:
         if term == "h" or term.startswith(("h/", "h(")):

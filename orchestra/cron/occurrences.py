@@ -106,21 +106,17 @@ def _following_clock(expression: CronExpression, zone: ZoneInfo, start: datetime
     while True:
         wall = next(_walls(expression, passed), None)
         moment = None if wall is None else wall.replace(tzinfo=UTC) - _offset(position.astimezone(zone))
-        change = _change_before(zone, position, moment)
-        if change is None:
+        near = position + _NEAR if moment is None else min(position + _NEAR, moment)
+        if _offset(near.astimezone(zone)) != _offset(position.astimezone(zone)):
+            # The first wall-clock second of the new stretch counts as well.
+            position = _change_between(zone, position, near)
+            passed = position.astimezone(zone).replace(tzinfo=None) - _SECOND
+        elif moment is None or moment == near:
             return moment
-        # The first wall-clock second of the new stretch counts as well.
-        position, passed = change, change.astimezone(zone).replace(tzinfo=None) - _SECOND
-
-
-def _change_before(zone: ZoneInfo, position: datetime, moment: datetime | None) -> datetime | None:
-    """The next change of the offset, if it may matter for what is due until this moment."""
-    offset = _offset(position.astimezone(zone))
-    near = position + _NEAR
-    for end in (near if moment is None else min(near, moment), moment):
-        if end is not None and _offset(end.astimezone(zone)) != offset:
-            return _change_between(zone, position, end)
-    return None
+        else:
+            # Until then the offset may change and change back. Nothing matches on the way, so look again from close by.
+            position = max(near, moment - _NEAR)
+            passed = position.astimezone(zone).replace(tzinfo=None)
 
 
 def _change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
