@@ -117,6 +117,7 @@ class Orchestra:
         self.port = free_port()
         arguments = [PYTHON, "-m", "orchestra", "up", "--port", str(self.port), "--data", str(self.data)]
         self.program = Program([*arguments, "--slots", str(slots), *more], log=folder / "up.log")
+        self._clients: dict[str | None, ApiClient] = {}
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
@@ -141,14 +142,22 @@ class Orchestra:
         return self.client(read_token_file(self.data / "admin.token"))
 
     def client(self, token: str | None) -> ApiClient:
-        """A client with a token."""
-        return ApiClient(
-            server=self.address,
-            token=token,
-            new_key=lambda: secrets.token_hex(16),
-            pause=time.sleep,
-            user_agent="journey",
-        )
+        """A client with a token, the same one each time."""
+        if token not in self._clients:
+            self._clients[token] = ApiClient(
+                server=self.address,
+                token=token,
+                new_key=lambda: secrets.token_hex(16),
+                pause=time.sleep,
+                user_agent="journey",
+            )
+        return self._clients[token]
+
+    def stop(self) -> int:
+        """Ends it as SIGTERM does, and gives its exit status."""
+        for client in self._clients.values():
+            client.close()
+        return self.program.stop()
 
     def apply(self, definition: str) -> None:
         """Puts a definition in force, as `orchestra.yaml` has it."""
@@ -214,9 +223,10 @@ def started(orchestra: Orchestra, *programs: Program) -> Iterator[Orchestra]:
             program.start()
         yield orchestra
     finally:
-        for program in (*programs, orchestra.program):
+        for program in programs:
             if program.process is not None:
                 program.stop()
+        orchestra.stop()
 
 
 def marked_processes(marker: str) -> list[int]:
