@@ -1,0 +1,101 @@
+"""The Python form of a definition: it makes the document of an `orchestra.yaml`, which goes through the same checks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestra.definition.document import document_of
+from orchestra.definition.problems import DefinitionErrors
+from orchestra.definition.reader import FORMAT_VERSION, examine_document
+from orchestra.specification import ProjectDefinition
+
+Plain = str | int | float | bool
+Document = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """A schedule by a cron expression, in a time zone."""
+
+    expression: str
+    zone: str = "UTC"
+    overlap: str = "skip"
+    parameters: Mapping[str, Plain] = field(default_factory=dict)
+
+    def document(self) -> Document:
+        """As the file has it."""
+        parameters: Document = {"parameters": dict(self.parameters)} if self.parameters else {}
+        return {"cron": self.expression, "zone": self.zone, "overlap": self.overlap, **parameters}
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """A schedule by elapsed time: `Every("15m")`."""
+
+    duration: str
+    overlap: str = "skip"
+    parameters: Mapping[str, Plain] = field(default_factory=dict)
+
+    def document(self) -> Document:
+        """As the file has it."""
+        parameters: Document = {"parameters": dict(self.parameters)} if self.parameters else {}
+        return {"every": self.duration, "overlap": self.overlap, **parameters}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """When a run gets another attempt by itself."""
+
+    max_attempts: int
+    wait: str = "1m"
+    factor: float = 1
+    on: Sequence[str] = ("exit", "timeout", "lost")
+
+    def document(self) -> Document:
+        """As the file has it."""
+        return {"max-attempts": self.max_attempts, "wait": self.wait, "factor": self.factor, "on": list(self.on)}
+
+
+class Project:
+    """A project in Python: `Project("ops").job("tidy", run="./tidy.sh")`, then `definition()`."""
+
+    def __init__(self, name: str, *, description: str = "") -> None:
+        self._name = name
+        self._description = description
+        self._jobs: dict[str, Document] = {}
+
+    def job(
+        self,
+        name: str,
+        *,
+        schedule: Cron | Every | str | None = None,
+        retry: Retry | Mapping[str, object] | None = None,
+        **keys: object,
+    ) -> "Project":
+        """Adds a job and returns the project. `keys` are those of the file, with `_` for `-`: `lost_after="2h"`.
+
+        A name that is there already raises ValueError; everything else is said by `definition()`, all at once.
+        """
+        if name in self._jobs:
+            raise ValueError(f"the job {name!r} is already in the project {self._name!r}: rename one of them")
+        document: Document = {key.replace("_", "-"): value for key, value in keys.items() if value is not None}
+        if schedule is not None:
+            document["schedule"] = schedule if isinstance(schedule, str) else schedule.document()
+        if retry is not None:
+            document["retry"] = retry.document() if isinstance(retry, Retry) else dict(retry)
+        self._jobs[name] = document
+        return self
+
+    def document(self) -> Document:
+        """The project as plain values, as a YAML file has them."""
+        document: Document = {"orchestra": FORMAT_VERSION, "project": self._name}
+        if self._description:
+            document["description"] = self._description
+        return {**document, "jobs": dict(self._jobs)}
+
+    def definition(self) -> ProjectDefinition:
+        """The checked definition; raises DefinitionErrors with all problems."""
+        source = f"project {self._name!r}"
+        reading = examine_document(document_of(self.document()), source=source, text="")
+        if reading.problems:
+            raise DefinitionErrors(source, reading.problems)
+        return reading.definition

@@ -1,0 +1,165 @@
+"""The JSON Schema (draft-07) of `orchestra.yaml`, for editors; the reader's own checks say more and say it better."""
+
+from orchestra.definition import bounds
+from orchestra.definition.bounds import Bound
+from orchestra.definition.reader import FORMAT_VERSION
+from orchestra.specification import Overlap, ParameterType, RetryCause
+
+Schema = dict[str, object]
+
+_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_DURATION: Schema = {
+    "type": "string",
+    "pattern": r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+$",
+    "description": "A duration such as 45m or 1h30m.",
+}
+_PLAIN: Schema = {"type": ["string", "number", "boolean"]}
+_TEXT: Schema = {"type": "string"}
+
+
+def definition_schema() -> Schema:
+    """The schema as plain JSON values."""
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Job Orchestra project",
+        **_mapping(
+            {
+                "orchestra": {"const": FORMAT_VERSION, "description": "The format of this file."},
+                "project": {"type": "string", "pattern": _NAME, "description": "The project's name."},
+                "description": _said("What the project is for."),
+                "jobs": {
+                    "type": "object",
+                    "propertyNames": {"pattern": _NAME},
+                    "additionalProperties": _job(),
+                    "description": "The jobs by name.",
+                },
+            },
+            required=["orchestra", "project"],
+        ),
+    }
+
+
+def _job() -> Schema:
+    return {
+        **_mapping(
+            {
+                "description": _said("What the job is for; Markdown."),
+                "run": _said("Text for /bin/sh -e. Parameters are in $PARAM_NAME."),
+                "command": _command(),
+                "steps": {**_steps(), "description": "Several commands, each with its own part of the log."},
+                "setup": {**_steps(), "description": "Before the steps; a failure is an exception, not a failed run."},
+                "teardown": {**_steps(), "description": "After success, failure and abort alike."},
+                "environment": {"type": "object", "additionalProperties": _PLAIN, "description": "Variables."},
+                "directory": _said("Where the steps run; relative to the workspace of the project."),
+                "timeout": _lasting("Longer runs are ended and fail. None by default."),
+                "grace": _lasting("Between SIGTERM and SIGKILL; 10s by default."),
+                "retry": _retry(),
+                "disconnect": _disconnect(),
+                "lost-after": _lasting("A worker out of contact for so long is given up; 7d by default."),
+                "expire-after": _lasting("A run that no worker took for so long is cancelled; 24h by default."),
+                "priority": {**_integer(bounds.PRIORITY), "description": "Higher goes first."},
+                "worker": _worker(),
+                "slots": {**_integer(bounds.SLOTS), "description": "How many slots of a worker a run takes."},
+                "enabled": {"type": "boolean"},
+                "parameters": {"type": "object", "additionalProperties": _parameter()},
+                "schedule": _schedule(),
+            }
+        ),
+        "oneOf": [{"required": [key]} for key in ("run", "command", "steps")],
+    }
+
+
+def _command() -> Schema:
+    return {
+        "type": "array",
+        "items": _PLAIN,
+        "minItems": 1,
+        "description": "A program and its arguments, without a shell; {parameters.name} is filled in.",
+    }
+
+
+def _steps() -> Schema:
+    whole = _mapping({"name": _TEXT, "run": _TEXT, "command": _command()})
+    whole["oneOf"] = [{"required": ["run"]}, {"required": ["command"]}]
+    return {"type": "array", "minItems": 1, "items": {"anyOf": [_TEXT, whole]}}
+
+
+def _retry() -> Schema:
+    cause: Schema = {"anyOf": [{"enum": [str(cause) for cause in RetryCause]}, {"type": "string", "pattern": "^exit:"}]}
+    codes: Schema = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}
+    each: Schema = {"anyOf": [cause, _mapping({"exit": codes})]}
+    return _mapping(
+        {
+            "max-attempts": _integer(bounds.MAX_ATTEMPTS),
+            "wait": _lasting("Before the second attempt; 1m by default."),
+            "factor": {"type": "number", "minimum": bounds.RETRY_FACTOR.low, "maximum": bounds.RETRY_FACTOR.high},
+            "on": {"anyOf": [each, {"type": "array", "items": each, "minItems": 1}]},
+        }
+    )
+
+
+def _disconnect() -> Schema:
+    words: Schema = {"type": "string", "pattern": r"^(keep|stop .+)$"}
+    return {
+        "anyOf": [words, _mapping({"stop": _DURATION}, required=["stop"])],
+        "description": "What a worker does with the run when it has lost the master: keep it, or stop it after a time.",
+    }
+
+
+def _worker() -> Schema:
+    several: Schema = {"type": "array", "items": _PLAIN, "minItems": 1}
+    refused = _mapping({"not": {"anyOf": [_PLAIN, several]}}, required=["not"])
+    one: Schema = {"anyOf": [_PLAIN, several, refused]}
+    return {
+        "type": "object",
+        "properties": {"prefer": {"type": "object", "additionalProperties": one}},
+        "additionalProperties": one,
+        "description": 'Properties that a worker must have: a value, a list of values, ">= 1", { not: … }.',
+    }
+
+
+def _parameter() -> Schema:
+    return _mapping(
+        {
+            "type": {"enum": [str(kind) for kind in ParameterType]},
+            "pattern": _said("A regular expression that the whole text must match."),
+            "options": {"type": "array", "items": _PLAIN, "minItems": 1},
+            "min": {"type": ["number", "string"]},
+            "max": {"type": ["number", "string"]},
+            "required": {"type": "boolean"},
+            "default": _PLAIN,
+            "example": _PLAIN,
+            "help": _TEXT,
+        }
+    )
+
+
+def _schedule() -> Schema:
+    whole = _mapping(
+        {
+            "cron": _said("Five fields, or six with seconds first, or @daily and its kin."),
+            "every": _DURATION,
+            "zone": _said("A time zone such as Europe/Paris; UTC by default."),
+            "overlap": {"enum": [str(word) for word in Overlap]},
+            "parameters": {"type": "object", "additionalProperties": _PLAIN},
+        }
+    )
+    whole["oneOf"] = [{"required": ["cron"]}, {"required": ["every"]}]
+    return {"anyOf": [_TEXT, whole]}
+
+
+def _mapping(properties: Schema, *, required: list[str] | None = None) -> Schema:
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": required} if required else schema
+
+
+def _said(words: str) -> Schema:
+    return {"type": "string", "description": words}
+
+
+def _lasting(words: str) -> Schema:
+    return {**_DURATION, "description": words}
+
+
+def _integer(bound: Bound) -> Schema:
+    return {"type": "integer", "minimum": int(bound.low), "maximum": int(bound.high)}
