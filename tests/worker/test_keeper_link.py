@@ -29,7 +29,8 @@ from orchestra_worker.keeper import Keeper, listen
 from orchestra_worker.keeper_house import StepHouse
 from orchestra_worker.keeper_log import DiskReserve
 clock = SystemClock()
-house = StepHouse(reserve=DiskReserve(folder=sys.argv[1], clock=clock, reserve_bytes=4096), cgroups=None, clock=clock)
+reserve = DiskReserve(folder=sys.argv[1], clock=clock, reserve_bytes=4096)
+house = StepHouse(name="idle", reserve=reserve, cgroups=None, clock=clock)
 Keeper(listener=listen(sys.argv[1]), house=house, clock=clock, idle_seconds=0.3).run()
 """
 REPORT = StepReport(
@@ -161,6 +162,7 @@ def test_a_claim_says_whether_its_keeper_lives_died_or_was_of_another_boot(tmp_p
     own = Claim(
         step="7-1-1",
         number=1,
+        marker="7-1-1@here",
         keeper=os.getpid(),
         keeper_ticks=started_ticks(os.getpid()) or 0,
         boot=boot_id(),

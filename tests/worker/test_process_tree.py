@@ -11,6 +11,7 @@ import pytest
 
 from orchestra_worker.cgroup import CgroupParent, own_folder
 from orchestra_worker.keeper_client import StepPlace
+from orchestra_worker.keeper_files import read_claim
 from orchestra_worker.process_tree import living_processes, started_ticks
 from tests.support.keepers import KeeperRoom, is_alive, until
 
@@ -83,15 +84,17 @@ async def room(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     await room.close()
 
 
-def marked(step: str) -> set[int]:
-    """Everything alive that carries the step's marker."""
+def marked(room: KeeperRoom) -> set[int]:
+    """Everything alive that carries the marker of the room's first step."""
+    claim = read_claim(str(room.attempt), 1)
+    assert claim is not None
     found = set()
     for pid in living_processes():
         try:
             environment = Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             continue
-        if f"ORCHESTRA_STEP={step}".encode() in environment.split(b"\0") and is_alive(pid):
+        if f"ORCHESTRA_STEP={claim.marker}".encode() in environment.split(b"\0") and is_alive(pid):
             found.add(pid)
     return found
 
@@ -147,12 +150,12 @@ async def test_a_second_stop_can_only_hurry(room: KeeperRoom) -> None:
 
 async def test_a_fork_bomb_of_hundreds_leaves_no_survivor(room: KeeperRoom) -> None:
     await room.client.spawn(room.order(1, sys.executable, "-I", "-c", BOMB))
-    await until(lambda: len(marked("7-1-1")) >= 200)
+    await until(lambda: len(marked(room)) >= 200)
 
     await room.client.stop("7-1-1", "aborted", 0.0)
     await room.end_of(1)
 
-    assert marked("7-1-1") == set()
+    assert marked(room) == set()
 
 
 @needs_cgroup
@@ -199,6 +202,19 @@ async def test_the_trees_of_a_dead_keeper_are_ended(room: KeeperRoom) -> None:
     assert (report.state, report.reason) == ("unknown", "keeper lost")
     assert [pid for pid in pids if is_alive(pid)] == []
     await room.client.connect()
+
+
+async def test_a_step_of_the_same_name_in_another_folder_is_left_alone(room: KeeperRoom, tmp_path: Path) -> None:
+    other = KeeperRoom(tmp_path / "other", use_cgroups=False)
+    await other.client.connect()
+    await other.client.spawn(other.order(1, "/bin/sh", "-c", "sleep 1; exit 7"))
+    await room.client.spawn(room.order(1, "/bin/sleep", "600"))
+
+    await room.client.stop("7-1-1", "aborted", 0.0)
+
+    assert (await room.end_of(1)).reason == "aborted"
+    assert (await other.end_of(1)).exit_code == 7
+    await other.close()
 
 
 async def test_the_dead_are_collected(room: KeeperRoom) -> None:

@@ -75,7 +75,8 @@ class CgroupParent:
         """A new group for a step; None if none can be made."""
         path = f"{self._path}/{step}"
         try:
-            os.mkdir(path)
+            # Parents too: somebody may have tidied our empty group away.
+            os.makedirs(path)
         except OSError:
             return None
         return Cgroup(path)

@@ -156,9 +156,9 @@ def main(arguments: list[str]) -> int:
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     clock = SystemClock()
     wants_cgroups = NO_CGROUPS not in arguments[1:]
-    name = "orchestra-" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    cgroups = CgroupParent.make(name) if wants_cgroups else None
-    house = StepHouse(reserve=DiskReserve(folder=folder, clock=clock), cgroups=cgroups, clock=clock)
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    cgroups = CgroupParent.make(f"orchestra-{name}") if wants_cgroups else None
+    house = StepHouse(name=name, reserve=DiskReserve(folder=folder, clock=clock), cgroups=cgroups, clock=clock)
     keeper = Keeper(listener=listener, house=house, clock=clock)
     signal.signal(signal.SIGTERM, _calling(keeper.ask_to_end))
     keeper.run()

@@ -41,7 +41,7 @@ class StepOrder:
     """One process to run."""
 
     step: str
-    """"<run>-<attempt>-<step number>", unique for ever; its processes carry it as ORCHESTRA_STEP."""
+    """"<run>-<attempt>-<step number>", unique for ever; its processes carry it in ORCHESTRA_STEP."""
     folder: Path
     """The attempt's folder: `log`, `log.index`, `<number>.claim` and `<number>.exit` live here."""
     number: int

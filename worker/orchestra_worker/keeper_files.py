@@ -36,6 +36,8 @@ class Claim(NamedTuple):
 
     step: str
     number: int
+    marker: str
+    """What its processes carry in their environment."""
     keeper: int
     """The keeper's pid; with its start in ticks since boot it names that process for ever."""
     keeper_ticks: int
@@ -93,12 +95,13 @@ def read_claim(folder: str, number: int) -> Claim | None:
             lines = file.read().splitlines()
     except FileNotFoundError:
         return None
-    unread = Claim(step="", number=number, keeper=0, keeper_ticks=0, boot="", log_start=0, cgroup="")
+    unread = Claim(step="", number=number, marker="", keeper=0, keeper_ticks=0, boot="", log_start=0, cgroup="")
     with contextlib.suppress(ValueError, IndexError):
         first = decode_object(lines[0])
         unread = Claim(
             step=text(first, "step"),
             number=integer(first, "number"),
+            marker=text(first, "marker"),
             keeper=integer(first, "keeper"),
             keeper_ticks=integer(first, "keeper_ticks"),
             boot=text(first, "boot"),

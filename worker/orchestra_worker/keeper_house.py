@@ -27,7 +27,9 @@ ORPHAN_LOOK_SECONDS = 5.0
 class StepHouse:
     """The table of steps: running ones, and ended ones until the agent forgets them."""
 
-    def __init__(self, *, reserve: DiskReserve, cgroups: CgroupParent | None, clock: Clock) -> None:
+    def __init__(self, *, name: str, reserve: DiskReserve, cgroups: CgroupParent | None, clock: Clock) -> None:
+        self._name = name
+        """Of this worker folder: another worker on this machine may have a step of the same name."""
         self._reserve = reserve
         self._cgroups = cgroups
         self._clock = clock
@@ -150,7 +152,7 @@ class StepHouse:
                 # claimed.
                 claim = self._write_claim(order, log, cgroup)
                 try:
-                    pid = spawn(order, output=writer, cgroups=self._cgroups, cgroup=cgroup)
+                    pid = spawn(order, marker=self._marker(order), output=writer, cgroups=self._cgroups, cgroup=cgroup)
                 except SpawnFailed as failure:
                     os.close(claim)
                     return self._not_started(order, log, str(failure))
@@ -158,7 +160,10 @@ class StepHouse:
             undo.pop_all()
         os.close(spare)
         tree = ProcessTree(
-            step=order.step, leader=pid, cgroup=cgroup, has_orphans=self._has_orphans if self._adopts else None
+            marker=self._marker(order),
+            leader=pid,
+            cgroup=cgroup,
+            has_orphans=self._has_orphans if self._adopts else None,
         )
         step = KeptStep(order, pid=pid, pidfd=os.pidfd_open(pid), pipe=reader, log=log, tree=tree, clock=self._clock)
         self._open[order.step] = step
@@ -171,6 +176,7 @@ class StepHouse:
         claim = Claim(
             step=order.step,
             number=order.number,
+            marker=self._marker(order),
             keeper=os.getpid(),
             keeper_ticks=self._ticks,
             boot=self._boot,
@@ -185,6 +191,9 @@ class StepHouse:
             # A run that has begun goes on with its next step, though its output finds no room.
             self._reserve.free()
             return write_claim(order.folder, claim)
+
+    def _marker(self, order: Order) -> str:
+        return f"{order.step}@{self._name}"
 
     def _not_started(self, order: Order, log: LogWriter, reason: str) -> StepReport:
         now = self._clock.now()

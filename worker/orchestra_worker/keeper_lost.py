@@ -36,11 +36,11 @@ async def end_lost_steps(places: Sequence[StepPlace], *, clock: Clock) -> tuple[
 def _lost_tree(place: StepPlace) -> ProcessTree | None:
     claim = read_claim(str(place.folder), place.number)
     report = read_report(str(place.folder), place.number)
-    if claim is None or report is None or report.state != "unknown" or claim.boot != boot_id():
+    if claim is None or not claim.marker or report is None or report.state != "unknown" or claim.boot != boot_id():
         return None
     cgroup = Cgroup(claim.cgroup) if claim.cgroup else None
     # The pid is not given: nobody has kept it from being used again.
-    return ProcessTree(step=place.step, leader=None, cgroup=cgroup)
+    return ProcessTree(marker=claim.marker, leader=None, cgroup=cgroup)
 
 
 async def _end(trees: Sequence[ProcessTree], clock: Clock) -> None:

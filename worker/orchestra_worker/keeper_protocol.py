@@ -14,7 +14,7 @@ KEEPER_VERSION: Final = 1
 SOCKET_NAME: Final = f"keeper.{KEEPER_VERSION}.sock"
 LOCK_NAME: Final = f"keeper.{KEEPER_VERSION}.lock"
 MARKER: Final = "ORCHESTRA_STEP"
-"""The variable that every process of a step carries, so that it is found wherever it went."""
+"""The variable that every process of a step carries: "<step>@<name of the worker folder>"."""
 LINE_BYTES_MAX: Final = 8 << 20
 NO_CGROUPS: Final = "--no-cgroups"
 EXIT_FOLDER_IN_USE: Final = 3

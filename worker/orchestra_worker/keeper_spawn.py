@@ -57,7 +57,7 @@ def order_from(document: Mapping[str, object]) -> Order:
         number=integer(document, "number"),
         argv=argv,
         directory=text(document, "directory"),
-        environment={**environment, MARKER: step},
+        environment=environment,
         deadline=optional_number(document, "deadline"),
         deadline_reason=text(document, "deadline_reason"),
         grace_seconds=number(document, "grace_seconds"),
@@ -76,7 +76,7 @@ def make_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-def spawn(order: Order, *, output: int, cgroups: CgroupParent | None, cgroup: Cgroup | None) -> int:
+def spawn(order: Order, *, marker: str, output: int, cgroups: CgroupParent | None, cgroup: Cgroup | None) -> int:
     """Starts the process and gives its pid; raises SpawnFailed, and then nothing was started."""
     try:
         os.chdir(order.directory)
@@ -86,11 +86,11 @@ def spawn(order: Order, *, output: int, cgroups: CgroupParent | None, cgroup: Cg
         raise SpawnFailed(f"directory not found: {order.directory!r} ({error})") from error
     try:
         if cgroups is None or cgroup is None:
-            return _posix_spawn(order, output)
+            return _posix_spawn(order, marker, output)
         if not cgroups.enter(cgroup):
             raise SpawnFailed("no process could be started (its control group cannot be entered)")
         try:
-            return _posix_spawn(order, output)
+            return _posix_spawn(order, marker, output)
         finally:
             cgroups.leave()
     finally:
@@ -98,12 +98,12 @@ def spawn(order: Order, *, output: int, cgroups: CgroupParent | None, cgroup: Cg
         os.chdir("/")
 
 
-def _posix_spawn(order: Order, output: int) -> int:
+def _posix_spawn(order: Order, marker: str, output: int) -> int:
     try:
         return os.posix_spawn(
             order.argv[0],
             order.argv,
-            order.environment,
+            {**order.environment, MARKER: marker},
             file_actions=(
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, output, 1),

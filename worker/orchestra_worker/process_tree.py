@@ -30,9 +30,9 @@ class ProcessTree:
     """The processes of one step."""
 
     def __init__(
-        self, *, step: str, leader: int | None, cgroup: Cgroup | None, has_orphans: Callable[[], bool] | None = None
+        self, *, marker: str, leader: int | None, cgroup: Cgroup | None, has_orphans: Callable[[], bool] | None = None
     ) -> None:
-        self._marker = f"{MARKER}={step}".encode()
+        self._marker = f"{MARKER}={marker}".encode()
         self._leader = leader
         self._cgroup = cgroup
         self._has_orphans = has_orphans
