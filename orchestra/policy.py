@@ -113,14 +113,14 @@ class Principal:
     def require(self, permission: Permission) -> None:
         """Raises NotAllowed unless this is allowed somewhere."""
         if permission not in self.scopes:
-            raise NotAllowed(permission)
+            raise NotAllowed(permission.value)
 
     def require_in(self, permission: Permission, project: ProjectId, kind: str, name: str | int) -> None:
         """Raises NotAllowed, or NotFound for an object that this person may not even see."""
         if not self.scope(Permission.READ).covers(project):
             raise NotFound(kind, name)
         if not self.scope(permission).covers(project):
-            raise NotAllowed(permission)
+            raise NotAllowed(permission.value)
 
 
 NOWHERE = Scope(everywhere=False)

@@ -1,8 +1,10 @@
 """Secret parameters at rest: encrypted with a key that is kept in a file of its own, never in the database."""
 
+import contextlib
 import hashlib
 import hmac
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,8 +12,6 @@ import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
 from orchestra.errors import FolderUnusable, OrchestraError
-
-KEY_FILE_MODE = 0o600
 
 
 class Unsealable(OrchestraError):
@@ -66,17 +66,16 @@ def read_or_make_key(path: Path) -> bytes:
 
 def _make_key(path: Path) -> None:
     # Written aside and linked: a crash never leaves half a key, and the second of two makers keeps the first one's.
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEY_FILE_MODE)
+    # The file is 0600 from its first moment: mkstemp promises that.
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
+    aside = Path(name)
     try:
         os.write(descriptor, new_key() + b"\n")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     try:
-        path.hardlink_to(aside)
-    except FileExistsError:
-        pass
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(aside)
     finally:
         aside.unlink()

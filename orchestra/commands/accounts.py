@@ -100,9 +100,9 @@ class Accounts:
         administrator."""
         if not who.may(Permission.MANAGE_USERS):
             if name != who.name:
-                raise NotAllowed(Permission.MANAGE_USERS)
+                raise NotAllowed(Permission.MANAGE_USERS.value)
             if change.enabled is not None or change.roles is not None:
-                raise NotAllowed(Permission.MANAGE_USERS)
+                raise NotAllowed(Permission.MANAGE_USERS.value)
         if change.password is not None and name == who.name:
             await self._require_old_password(who, change.old_password)
         password_hash = await self._hash(change.password)

@@ -29,7 +29,7 @@ from orchestra.specification import (
 from orchestra.storage.access import NewToken, add_token, add_user, set_grants
 from orchestra.storage.database import Database
 from orchestra.storage.projects import find_project
-from orchestra.storage.tables import attempts, runs, workers
+from orchestra.storage.tables import attempts, runs, users, workers
 from orchestra_service.assemble import ServiceSettings, build_service
 
 START = Instant(1_763_700_000_000_000)
@@ -173,9 +173,13 @@ class World:
     async def worker(self, name: str, **values: object) -> None:
         """Registers a worker."""
         now = self.clock.now()
+        owner = await self.database.read(lambda connection: connection.execute(select(users.c.id)).scalars().first())
+        if owner is None:
+            await self.user("agents", Role.WORKER)
+            owner = 1
         columns: dict[str, object] = {
             "name": name,
-            "user_id": 1,
+            "user_id": owner,
             "state": "online",
             "registered_at": now,
             "master": "m1",

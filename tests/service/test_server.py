@@ -1,0 +1,107 @@
+"""The server around the applications: where it cannot listen, and how it ends."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from orchestra.errors import PortInUse
+from orchestra.network.server import serve
+from tests.service.listening import SECONDS_MAX, listening
+
+PROGRAM = """
+import asyncio, sys
+from starlette.applications import Starlette
+from orchestra.network.server import serve
+
+async def bye() -> None:
+    print("bye", flush=True)
+
+asyncio.run(serve(
+    Starlette(), host="127.0.0.1", port=0, closing=asyncio.Event(), before_close=bye,
+    ready=lambda port: print(port, flush=True),
+))
+print("over", flush=True)
+"""
+
+
+async def nothing() -> None:
+    """Nobody to say goodbye to."""
+
+
+async def test_a_port_that_is_taken_is_one_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(PortInUse) as refused:
+            await serve(
+                Starlette(),
+                host="127.0.0.1",
+                port=port,
+                closing=asyncio.Event(),
+                before_close=nothing,
+                ready=lambda _: None,
+            )
+
+    assert str(refused.value) == (
+        f"cannot listen on 127.0.0.1:{port} (Address already in use): stop what listens there, or give another --port"
+    )
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid"])
+async def test_an_address_that_is_not_ours_is_one_sentence(host: str) -> None:
+    with pytest.raises(PortInUse, match="cannot listen on"):
+        await serve(Starlette(), host=host, port=0, closing=asyncio.Event(), before_close=nothing, ready=lambda _: None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_with_status_0(number: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 0
+
+        os.kill(process.pid, number)
+        said, _ = process.communicate(timeout=SECONDS_MAX)
+
+    assert (process.returncode, said.split()) == (0, ["bye", "over"])
+
+
+async def test_an_open_request_is_finished_before_the_end() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: object) -> PlainTextResponse:
+        begun.set()
+        await go_on.wait()
+        return PlainTextResponse("done")
+
+    closing = asyncio.Event()
+    app = Starlette(routes=[Route("/slow", slow)])
+    async with listening(app, closing=closing) as server, httpx2.AsyncClient(base_url=server.address) as client:
+        asked = asyncio.create_task(client.get("/slow"), name="slow request")
+        await asyncio.wait_for(begun.wait(), SECONDS_MAX)
+        closing.set()
+        go_on.set()
+
+        answer = await asked
+
+    assert answer.text == "done"
+
+
+async def test_a_farewell_that_hangs_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestra.network.server.FAREWELL_SECONDS_MAX", 0.05)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with listening(Starlette(), closing=asyncio.Event(), before_close=hang) as server:
+        await server.stop()
+
+    assert server.task.done()
