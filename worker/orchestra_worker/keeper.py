@@ -8,7 +8,6 @@ standard library only, because its memory is there on every machine.
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import select
 import signal
@@ -156,7 +155,9 @@ def main(arguments: list[str]) -> int:
     os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     clock = SystemClock()
     wants_cgroups = NO_CGROUPS not in arguments[1:]
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    # Unique on this machine as long as the folder is there; a hash of its path would cost megabytes of OpenSSL.
+    here = os.stat(folder)
+    name = f"{here.st_dev:x}-{here.st_ino:x}"
     cgroups = CgroupParent.make(f"orchestra-{name}") if wants_cgroups else None
     house = StepHouse(name=name, reserve=DiskReserve(folder=folder, clock=clock), cgroups=cgroups, clock=clock)
     keeper = Keeper(listener=listener, house=house, clock=clock)
