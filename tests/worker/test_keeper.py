@@ -143,6 +143,16 @@ async def test_a_claim_of_a_keeper_that_died_before_the_spawn_forbids_the_start(
     assert not (room.folder / "witness").exists()
 
 
+async def test_a_forgotten_step_whose_exit_is_gone_is_not_taken_for_running(room: KeeperRoom) -> None:
+    order = room.order(1, "/bin/true")
+    await room.client.spawn(order)
+    await room.end_of(1)
+    await room.client.forget("7-1-1")
+    (room.attempt / "1.exit").unlink()
+
+    assert (await room.client.spawn(order)).state == "unknown"
+
+
 async def test_an_order_that_cannot_be_claimed_starts_nothing_and_may_be_given_again(room: KeeperRoom) -> None:
     order = room.order(1, "/bin/true")
     room.attempt.rename(room.attempt.with_name("away"))

@@ -169,6 +169,12 @@ def keeper_is_alive(claim: Claim) -> bool:
     return claim.keeper > 0 and claim.boot == boot_id() and started_ticks(claim.keeper) == claim.keeper_ticks
 
 
+def is_claimed_by(folder: str, number: int, keeper: int) -> bool:
+    """Whether this living keeper has made the claim."""
+    claim = read_claim(folder, number)
+    return claim is not None and claim.keeper == keeper and keeper_is_alive(claim)
+
+
 def log_length(folder: str) -> int:
     """The length of an attempt's log on this disk, punched holes included."""
     try:

@@ -11,12 +11,13 @@ from orchestra_worker.keeper_files import (
     Claim,
     boot_id,
     complete_claim,
+    is_claimed_by,
     read_report,
     write_claim,
     write_exit,
 )
 from orchestra_worker.keeper_log import NO_ROOM, DiskReserve, LogWriter
-from orchestra_worker.keeper_protocol import StepReport, number, optional_number, report_document, text
+from orchestra_worker.keeper_protocol import KEEPER_LOST, StepReport, number, optional_number, report_document, text
 from orchestra_worker.keeper_spawn import Order, SpawnFailed, make_pipe, order_from, spawn
 from orchestra_worker.keeper_step import KeptStep
 from orchestra_worker.process_tree import ProcessTree, become_subreaper, reap_orphans, started_ticks
@@ -129,10 +130,13 @@ class StepHouse:
         known = self._open.get(order.step)
         if known is not None:
             return known.report()
-        ended = self._ended.get(order.step) or read_report(order.folder, order.number)
-        if ended is not None:
-            return ended
-        return self._start(order)
+        found = self._ended.get(order.step) or read_report(order.folder, order.number)
+        if found is None:
+            return self._start(order)
+        if found.state == "running" and is_claimed_by(order.folder, order.number, os.getpid()):
+            # Ours, over and forgotten, and its exit is gone: only that it was started is known.
+            return found._replace(state="unknown", reason=KEEPER_LOST)
+        return found
 
     def _start(self, order: Order) -> StepReport:
         with contextlib.ExitStack() as undo:
