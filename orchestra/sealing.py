@@ -79,3 +79,9 @@ def _make_key(path: Path) -> None:
             path.hardlink_to(aside)
     finally:
         aside.unlink()
+    # The name too must survive a power failure: soon committed secrets can be opened by nothing else.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -92,11 +92,11 @@ LINUX = Matching(requirements=(Requirement(name="os", operator=Operator.IN, valu
 class World:
     """One instance with its service, to be asked by HTTP."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, sealing: Sealing | None = None) -> None:
         self.database = database
         self.clock = HandClock()
         self.logs = Logs()
-        self.sealing = Sealing(key=new_key())
+        self.sealing = sealing or Sealing(key=new_key())
         self.closing = asyncio.Event()
         self.randomness = Counter()
         self.app = build_service(

@@ -1,9 +1,14 @@
 """Triggering, listing and showing runs."""
 
+import asyncio
+
 import msgspec
+import pytest
 from sqlalchemy import func, select
 
+from orchestra.errors import DatabaseAway
 from orchestra.policy import Role
+from orchestra.storage.open import open_database
 from orchestra.storage.tables import idempotency_keys, runs
 from tests.service.given import World
 
@@ -63,6 +68,62 @@ async def test_the_same_key_with_another_body_is_refused(world: World) -> None:
     assert answer.status_code == 422
     assert "idempotency key 'k1'" in answer.json()["detail"]
     assert await count_runs(world) == 1
+
+
+async def test_two_services_that_get_one_key_at_the_same_moment_make_one_run(world: World) -> None:
+    token = await world.user("root", Role.ADMINISTRATOR)
+    clients = [each.client(token) for each in (world, World(world.database, sealing=world.sealing))]
+
+    answers = await asyncio.gather(
+        *(client.post(RUNS, json={}, headers={"idempotency-key": "k1"}) for client in clients * 4)
+    )
+
+    assert len({answer.content for answer in answers}) == 1
+    assert {answer.status_code for answer in answers} == {201}
+    assert await count_runs(world) == 1
+
+
+async def test_two_processes_that_get_one_key_at_the_same_moment_make_one_run(postgres_url: str) -> None:
+    first, second = await open_database(postgres_url), await open_database(postgres_url)
+    world, other = World(first), World(second)
+    await world.project()
+    # One key for both, as in an installation: else the fingerprints of the same request would differ.
+    clients = [
+        World(database, sealing=world.sealing).client(token)
+        for token in [await world.user("root", Role.ADMINISTRATOR)]
+        for database in (first, second)
+    ]
+
+    answers = []
+    for number in range(20):
+        answers += await asyncio.gather(
+            *(client.post(RUNS, json={}, headers={"idempotency-key": f"k{number}"}) for client in clients)
+        )
+
+    runs_made = await count_runs(other)
+    await first.close()
+    await second.close()
+    assert {answer.status_code for answer in answers} == {201}
+    assert runs_made == 20
+
+
+async def test_a_failure_behind_the_run_leaves_neither_run_nor_key(
+    small_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await small_world.administrator()
+    with monkeypatch.context() as patched:
+        patched.setattr("orchestra.commands.triggers.keep_answer", _fail)
+        broken = await client.post(RUNS, json={}, headers={"idempotency-key": "k1"})
+    assert (broken.status_code, await count_runs(small_world)) == (503, 0)
+
+    again = await client.post(RUNS, json={}, headers={"idempotency-key": "k1"})
+
+    assert again.status_code == 201
+    assert "idempotency-replayed" not in again.headers
+
+
+def _fail(*_arguments: object, **_named: object) -> bool:
+    raise DatabaseAway("test", "the disk is full")
 
 
 async def test_a_key_is_free_again_after_a_day(world: World) -> None:
