@@ -3,7 +3,7 @@
 #   make test                  every test, PostgreSQL included
 #   make unit                  the same without the journeys and faults on real processes (ARGS='-k schedule' narrows)
 #   make check                 lint, format, types, floors
-#   make bench                 throughput and latency beside their floors
+#   make bench                 speed and memory beside their floors, into docs/benchmarks.md
 #   make docs                  the pages that are generated
 #   make clean                 forget .venv and all caches
 #   make ... PYTHON=python3.13 another interpreter (3.11 or later)
@@ -43,8 +43,7 @@ check: $(DEVELOPMENT)
 	@.venv/bin/lint-imports --no-logo
 
 bench: $(DEVELOPMENT)
-	@.venv/bin/python benchmarks/throughput.py $(ARGS)
-	@.venv/bin/python benchmarks/latency.py $(ARGS)
+	@.venv/bin/python -m benchmarks
 
 docs: $(DEVELOPMENT)
 	@.venv/bin/python -m docs.generate_lifecycle

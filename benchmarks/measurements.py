@@ -1,0 +1,164 @@
+"""The measurements themselves, the same for every peer: throughput, latency, a large log, idleness."""
+
+import random
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peer import Kind, Peer, read_stamp
+from benchmarks.processes import Memory, cpu_seconds, memory, reset_peaks, wait_until
+from benchmarks.quiet import Foreign, wait_quiet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Throughput:
+    """How many runs a peer has done, and what they cost."""
+
+    name: str
+    runs: int
+    seconds: float
+    cpu_milliseconds_per_run: float
+    foreign_percent: float
+
+    @property
+    def runs_per_second(self) -> float:
+        """Over the whole time, from the first request until the last run is over."""
+        return self.runs / self.seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latency:
+    """Milliseconds from the request, to the job's own first reading of the clock and to the visible end."""
+
+    name: str
+    samples: int
+    start_minimum: float
+    start_p50: float
+    start_p99: float
+    done_p50: float
+    done_p99: float
+    foreign_percent: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LargeLog:
+    """One run that writes a large log."""
+
+    name: str
+    megabytes: int
+    seconds: float
+    cpu_seconds: float
+    grown: tuple[tuple[Memory, float], ...]
+    """Each process as it was before, and the MiB that it had grown at most."""
+    foreign_percent: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Idleness:
+    """What a peer costs when it has nothing to do."""
+
+    name: str
+    seconds: float
+    cpu_percent: float
+    processes: tuple[Memory, ...]
+    foreign_percent: float
+
+
+def measure_throughput(peer: Peer, kind: Kind, count: int, *, name: str = "") -> Throughput:
+    """So many runs, as fast as they go."""
+    wait_quiet(peer.roots)
+    with Foreign(peer.roots) as foreign:
+        before, began = cpu_seconds(peer.roots), time.monotonic()
+        peer.run_many(kind, count)
+        seconds = time.monotonic() - began
+        used = cpu_seconds(peer.roots) - before
+    return Throughput(
+        name=name or peer.name,
+        runs=count,
+        seconds=seconds,
+        cpu_milliseconds_per_run=1000 * used / count,
+        foreign_percent=foreign.percent,
+    )
+
+
+def measure_latency(peer: Peer, folder: Path, samples: int, *, rest_seconds: float = 0.05) -> Latency:
+    """One run after the other on an idle peer; the rests are random, so as not to fall into step with a poll."""
+    wait_quiet(peer.roots)
+    starts, ends = [], []
+    with Foreign(peer.roots) as foreign:
+        for number in range(samples + 1):
+            start, end = _sample(peer, folder / f"stamp-{number}")
+            if number:  # The first one warms up.
+                starts.append(start)
+                ends.append(end)
+            time.sleep(random.uniform(0, 2 * rest_seconds))
+    return Latency(
+        name=peer.name,
+        samples=samples,
+        start_minimum=min(starts),
+        start_p50=statistics.median(starts),
+        start_p99=_percentile(starts, 0.99),
+        done_p50=statistics.median(ends),
+        done_p99=_percentile(ends, 0.99),
+        foreign_percent=foreign.percent,
+    )
+
+
+def measure_log(peer: Peer, megabytes: int) -> LargeLog:
+    """One run with so much log, until all of it is stored."""
+    wait_quiet(peer.roots)
+    before = {row.pid: row for row in memory(peer.roots)}
+    reset_peaks(peer.roots)
+    with Foreign(peer.roots) as foreign:
+        used, began = cpu_seconds(peer.roots), time.monotonic()
+        run = peer.trigger(Kind.LOG, str(megabytes))
+        wait_until(lambda: peer.is_done(run), seconds=900, what="the log")
+        seconds = time.monotonic() - began
+        used = cpu_seconds(peer.roots) - used
+    return LargeLog(
+        name=peer.name,
+        megabytes=megabytes,
+        seconds=seconds,
+        cpu_seconds=used,
+        grown=tuple(
+            (before[row.pid], row.peak_mib - before[row.pid].resident_mib)
+            for row in memory(peer.roots)
+            if row.pid in before
+        ),
+        foreign_percent=foreign.percent,
+    )
+
+
+def measure_idleness(peer: Peer, seconds: float) -> Idleness:
+    """Does nothing for so long."""
+    wait_quiet(peer.roots)
+    with Foreign(peer.roots) as foreign:
+        before, began = cpu_seconds(peer.roots), time.monotonic()
+        time.sleep(seconds)
+        used = cpu_seconds(peer.roots) - before
+        passed = time.monotonic() - began
+    return Idleness(
+        name=peer.name,
+        seconds=passed,
+        cpu_percent=100 * used / passed,
+        processes=tuple(memory(peer.roots)),
+        foreign_percent=foreign.percent,
+    )
+
+
+def _sample(peer: Peer, stamp: Path) -> tuple[float, float]:
+    sent = time.time_ns()
+    run = peer.trigger(Kind.STAMP, str(stamp))
+    # The file first: a poll over HTTP would take the processor from what is being measured.
+    wait_until(lambda: read_stamp(stamp) is not None, seconds=60, every=0.0005, what=f"the stamp of #{run}")
+    wait_until(lambda: peer.is_done(run), seconds=60, every=0.002, what=f"#{run}")
+    done = time.time_ns()
+    started = read_stamp(stamp) or 0
+    stamp.unlink()
+    return (started - sent) / 1e6, (done - sent) / 1e6
+
+
+def _percentile(values: Sequence[float], fraction: float) -> float:
+    return sorted(values)[round(fraction * (len(values) - 1))]
