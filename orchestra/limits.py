@@ -65,6 +65,9 @@ SECRET_BYTES_MIN: Final = 6
 ARGUMENT_BYTES_MAX: Final = 128 << 10
 FORMAT_WIDTH_MAX: Final = 128
 
+END_REPEAT_SECONDS: Final = 0.5
+"""How often a part of the agent is told to end, until it has."""
+
 # --- storage ---
 BATCH_CHANGES_MAX: Final = 256
 """Changes that share one commit."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from orchestra.limits import END_REPEAT_SECONDS
 from orchestra_worker.attempt import HeldAttempt
 from orchestra_worker.engine import Engine
 from orchestra_worker.link import Link
@@ -27,9 +28,17 @@ class Agent:
             engine = tasks.create_task(self._engine.run(held, on_ready=self._ready.set), name="engine")
             link = tasks.create_task(self._speak(), name="link")
             await self._ending.wait()
-            link.cancel()
-            engine.cancel()
+            await _end(link)
+            await _end(engine)
 
     async def _speak(self) -> None:
         await self._ready.wait()
         await self._link.run()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    # Said until it is heard: a TaskGroup of Python 3.11 forgets a cancellation that comes together with an error of one
+    # of its own tasks, as when the master's death ends both the connection and the pipe of a local worker.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=END_REPEAT_SECONDS)

@@ -88,14 +88,9 @@ class Link:
         self._refusal_was_said = False
 
     async def run(self) -> None:
-        """Connects until it is cancelled."""
-        own = asyncio.current_task()
-        assert own is not None, "a coroutine runs in a task"
+        """Connects for ever."""
         while True:
             wait = await self.connect_once()
-            # A TaskGroup of Python 3.11 forgets a cancellation that comes together with the error of one of its tasks.
-            if own.cancelling():
-                raise asyncio.CancelledError
             await asyncio.sleep(wait)
 
     async def connect_once(self) -> float:
