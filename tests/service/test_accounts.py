@@ -1,6 +1,7 @@
 """Users, tokens and sessions: who may sign in, and what ends it."""
 
 import asyncio
+from functools import partial
 
 import httpx2
 import pytest
@@ -281,9 +282,7 @@ async def test_the_local_workers_user_is_found_again(small_world: World) -> None
     now = small_world.clock.now()
 
     ids = [
-        await small_world.database.write(
-            lambda connection, text=text: local_worker_user(connection, "local", token=text, now=now)  # type: ignore[misc]
-        )
+        await small_world.database.write(partial(local_worker_user, name="local", token=text, now=now))
         for text in texts
     ]
 

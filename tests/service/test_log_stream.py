@@ -15,7 +15,7 @@ from tests.service.listening import SECONDS_MAX, StreamEvent, events_of, listeni
 RUNS = "/api/v1/projects/ops/jobs/backup/runs"
 
 
-class LogData(msgspec.Struct, forbid_unknown_fields=True):
+class LogShown(msgspec.Struct, forbid_unknown_fields=True):
     attempt: int
     offset: int
     text: str
@@ -82,7 +82,7 @@ async def test_a_stream_brings_what_is_committed_while_it_grows_and_ends_with_th
             await end(world, run)
             last = await anext(events)
         for event in (first, second, third):
-            texts.append(msgspec.json.decode(event.text, type=LogData).text)
+            texts.append(msgspec.json.decode(event.text, type=LogShown).text)
 
     assert texts == ["grüße ", "aus ", "Östersund\n"]
     assert (second.id, third.id) == ("1-12", f"1-{len('grüße aus Östersund'.encode()) + 1}")
@@ -98,7 +98,7 @@ async def test_a_stream_resumes_where_the_listener_was(sqlite_database: Database
         events = await read_all(client, run, **{"last-event-id": "1-4"})
 
     assert [event.name for event in events] == ["log", "end"]
-    assert msgspec.json.decode(events[0].text, type=LogData) == LogData(attempt=1, offset=4, text="two\n")
+    assert msgspec.json.decode(events[0].text, type=LogShown) == LogShown(attempt=1, offset=4, text="two\n")
 
 
 async def test_a_stream_goes_on_with_the_next_attempt(sqlite_database: Database) -> None:
@@ -110,7 +110,7 @@ async def test_a_stream_goes_on_with_the_next_attempt(sqlite_database: Database)
     async with listening(world.app, closing=world.closing) as server, client_of(server.address, token) as client:
         events = await read_all(client, run, **{"last-event-id": "1-0"})
 
-    pieces = [msgspec.json.decode(event.text, type=LogData) for event in events[:-1]]
+    pieces = [msgspec.json.decode(event.text, type=LogShown) for event in events[:-1]]
     assert [(piece.attempt, piece.text) for piece in pieces] == [(1, "first"), (1, "\ufffd"), (2, "second")]
 
 

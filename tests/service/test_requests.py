@@ -1,6 +1,7 @@
 """What is wrong with a request is told as a problem, always in the same form, and changes nothing."""
 
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -71,11 +72,11 @@ async def test_a_refusal_is_a_problem_with_a_sentence(
 async def test_a_body_without_a_length_is_cut_off_at_the_bound(small_world: World) -> None:
     client = await small_world.administrator()
 
-    async def endless() -> "object":
+    async def endless() -> AsyncIterator[bytes]:
         for _ in range(40):
             yield b"x" * 65_536
 
-    answer = await client.post("/api/v1/projects/ops/jobs/backup/runs", content=endless())  # type: ignore[arg-type]
+    answer = await client.post("/api/v1/projects/ops/jobs/backup/runs", content=endless())
 
     assert answer.status_code == 413
 
