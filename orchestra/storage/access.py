@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, bindparam, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
@@ -130,13 +131,16 @@ def note_token_use(connection: Connection, token: TokenId, *, now: Instant) -> N
 
 def add_user(connection: Connection, name: str, *, password_hash: str | None, now: Instant) -> UserId | None:
     """Makes a user without any role; None if the name is taken."""
-    if connection.execute(select(users.c.id).where(users.c.name == name)).one_or_none() is not None:
-        return None
-    return UserId(
-        connection.execute(
-            insert(users).values(name=name, password_hash=password_hash, created_at=now).returning(users.c.id)
-        ).scalar_one()
-    )
+    made = connection.execute(
+        _ADD_USER[connection.dialect.name], {"name": name, "password_hash": password_hash, "created_at": now}
+    ).scalar_one_or_none()
+    return None if made is None else UserId(made)
+
+
+_ADD_USER = {
+    "sqlite": sqlite.insert(users).on_conflict_do_nothing(index_elements=["name"]).returning(users.c.id),
+    "postgresql": postgresql.insert(users).on_conflict_do_nothing(index_elements=["name"]).returning(users.c.id),
+}
 
 
 def find_user(connection: Connection, name: str, *, lock: bool = False) -> UserRecord:

@@ -18,6 +18,8 @@ from orchestra_service.errors import BadQuery, BadRequest
 
 T = TypeVar("T")
 _WHERE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
+_INDEX = re.compile(r"\[(\d+)\]", re.ASCII)
+_FIELD = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
@@ -109,7 +111,9 @@ def _unknown(allowed: Collection[str]) -> str:
 def _pointed(message: str) -> tuple[str, str]:
     """msgspec's "… - at `$.a[0]`" as a JSON pointer and a sentence."""
     found = _WHERE.search(message)
-    if found is None:
-        return "", message
-    pointer = re.sub(r"\[(\d+|\.\.\.)\]", r"/\1", found["path"].replace(".", "/"))
-    return pointer.replace("/...", ""), message[: found.start()]
+    sentence = message if found is None else message[: found.start()]
+    pointer = "" if found is None else _INDEX.sub(r"/\1", found["path"].replace("[...]", "").replace(".", "/"))
+    field = _FIELD.fullmatch(sentence)
+    if field is not None:
+        return f"{pointer}/{field[2]}", "is missing" if field[1] == "missing required" else "is unknown here"
+    return pointer, sentence[:1].lower() + sentence[1:]

@@ -90,7 +90,7 @@ def build_service(
             triggers=triggers,
             stops=Stops(database=database, clock=clock),
         ).handlers,
-        LogRoutes(database=database, logs=logs, signals=signals).handlers,
+        LogRoutes(database=database, logs=logs, signals=signals, authenticator=authenticator).handlers,
         JobRoutes(database=database, clock=clock, switches=switches).handlers,
         WorkerRoutes(database=database, clock=clock, switches=switches).handlers,
         DefinitionRoutes(database=database, clock=clock).handlers,

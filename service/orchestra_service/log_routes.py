@@ -1,9 +1,12 @@
 """Logs over HTTP: by range, by their last lines, and live."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 
 from orchestra.identifiers import AttemptNumber, RunId
@@ -13,12 +16,14 @@ from orchestra.queries.addresses import API
 from orchestra.queries.run_logs import LogExtent, logs_of_run
 from orchestra.storage.database import Database
 from orchestra_service.asking import Asking
+from orchestra_service.authentication import Authenticator
 from orchestra_service.endpoint import Handlers
 from orchestra_service.errors import BadQuery, BadRequest, RangeBeyondEnd
 from orchestra_service.log_stream import LogPosition, LogStream
 from orchestra_service.log_text import start_of_last_lines
 from orchestra_service.run_signals import RunSignals
 
+_log = logging.getLogger("orchestra.service")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,18})", re.ASCII)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
@@ -30,8 +35,11 @@ _STREAM_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-sto
 class LogRoutes:
     """The handlers for logs."""
 
-    def __init__(self, *, database: Database, logs: LogReader, signals: RunSignals) -> None:
+    def __init__(
+        self, *, database: Database, logs: LogReader, signals: RunSignals, authenticator: Authenticator
+    ) -> None:
         self._database = database
+        self._authenticator = authenticator
         self._logs = logs
         self._signals = signals
 
@@ -62,11 +70,13 @@ class LogRoutes:
         run = asking.run()
         # Unknown runs are refused before the stream begins: afterwards there is no status code left to say it with.
         await self._database.read(lambda connection: logs_of_run(connection, asking.who, run))
+        if asking.request.method == "HEAD":
+            return Response(headers=_STREAM_HEADERS)
         stream = LogStream(
             database=self._database,
             logs=self._logs,
             signals=self._signals,
-            who=asking.who,
+            readmit=partial(self._authenticator.authenticate, asking.request),
             run=run,
             position=position,
         )
@@ -92,6 +102,8 @@ class LogRoutes:
         }
         if status == 206:
             headers["content-range"] = f"bytes {start}-{end - 1}/{extent.length}"
+        if asking.request.method == "HEAD":
+            return Response(status_code=status, headers=headers)
         return StreamingResponse(self._pieces(run, extent.attempt, start, end), status_code=status, headers=headers)
 
     async def _pieces(self, run: RunId, attempt: AttemptNumber, start: int, end: int) -> AsyncIterator[bytes]:
@@ -99,7 +111,9 @@ class LogRoutes:
             length = min(LOG_PIECE_BYTES, end - start)
             content = await asyncio.to_thread(self._logs.read, run, attempt, start, length)
             if not content:
-                raise OSError(f"the log of run #{run} attempt {attempt} ends at {start}, {end} bytes were committed")
+                # The length is sent already: breaking off is the only way left to say that bytes are missing.
+                _log.error("log_bytes_missing run=%s attempt=%s at=%s committed=%s", run, attempt, start, end)
+                raise ClientDisconnect
             yield content
             start += len(content)
 

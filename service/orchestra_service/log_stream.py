@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 from sqlalchemy import Connection
 
+from orchestra.errors import NotAllowed, NotFound, NotSignedIn, StorageError
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.limits import POLL_SECONDS, STREAM_BYTES_MAX
 from orchestra.logs.store import LogReader
@@ -16,9 +19,11 @@ from orchestra.queries.run_logs import LogExtent, RunLogs, logs_of_run
 from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import show_run
 from orchestra.storage.database import Database
+from orchestra_service.errors import CrossSite
 from orchestra_service.log_text import LogText, TextPiece
 from orchestra_service.run_signals import RunSignals
 
+_log = logging.getLogger("orchestra.service")
 _encoder = msgspec.json.Encoder()
 RETRY = b"retry: 2000\n\n"
 PING = b": ping\n\n"
@@ -51,25 +56,36 @@ class LogStream:
         database: Database,
         logs: LogReader,
         signals: RunSignals,
-        who: Principal,
+        readmit: Callable[[], Awaitable[Principal]],
         run: RunId,
         position: LogPosition,
     ) -> None:
         self._database = database
         self._logs = logs
         self._signals = signals
-        self._who = who
+        self._readmit = readmit
         self._run = run
         self._attempt = position.attempt
         self._text = LogText(position.offset)
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The stream, until the run is over, the service closes, or the listener goes away."""
+        """The stream, until the run is over, the service closes, or the listener goes away or may listen no more."""
         yield RETRY
+        try:
+            async for event in self._follow():
+                yield event
+        except (NotSignedIn, NotAllowed, NotFound, CrossSite, StorageError) as error:
+            # The status code is long sent; whoever comes back is told by the next one.
+            _log.debug("stream_ended run=%s: %s", self._run, error)
+            yield BYE
+
+    async def _follow(self) -> AsyncIterator[bytes]:
         with self._signals.watch(self._run) as changed:
             while not self._signals.is_closing:
                 changed.clear()
-                known, view = await self._database.read(self._look)
+                # A stream may last for days: a disabled user or a revoked token ends it.
+                who = await self._readmit()
+                known, view = await self._database.read(partial(self._look, who=who))
                 async for piece in self._grown(known):
                     yield self._log_event(piece)
                 if known.is_over:
@@ -82,8 +98,8 @@ class LogStream:
                 yield PING
         yield BYE
 
-    def _look(self, connection: Connection) -> tuple[RunLogs, RunView]:
-        return logs_of_run(connection, self._who, self._run), show_run(connection, self._who, self._run)
+    def _look(self, connection: Connection, *, who: Principal) -> tuple[RunLogs, RunView]:
+        return logs_of_run(connection, who, self._run), show_run(connection, who, self._run)
 
     async def _grown(self, known: RunLogs) -> AsyncIterator[TextPiece]:
         """What is new, attempt by attempt; an attempt's half character is given up when it is over."""

@@ -114,6 +114,37 @@ async def test_a_stream_goes_on_with_the_next_attempt(sqlite_database: Database)
     assert [(piece.attempt, piece.text) for piece in pieces] == [(1, "first"), (1, "\ufffd"), (2, "second")]
 
 
+async def test_a_stream_ends_when_its_listener_loses_the_right_to_listen(sqlite_database: Database) -> None:
+    world, _, run = await running_world(sqlite_database)
+    await world.attempt(run, 1, b"one\n")
+    token = await world.user("ana", Role.VIEWER)
+
+    async with (
+        listening(world.app, closing=world.closing) as server,
+        client_of(server.address, token) as client,
+        client.stream("GET", f"/api/v1/runs/{run}/log/stream") as response,
+    ):
+        events = events_of(response)
+        await anext(events)
+        await world.database.write(
+            lambda connection: connection.exec_driver_sql("update users set disabled_at = 1 where name = 'ana'")
+        )
+        world.clock.advance(1.0)
+        await grow(world, run, 1, b"one\nsecret\n")
+        rest = [event.name async for event in events]
+
+    assert rest == ["bye"]
+
+
+async def test_the_head_of_a_stream_does_not_wait_for_the_run(small_world: World) -> None:
+    client = await small_world.administrator()
+    run = (await client.post(RUNS, json={})).json()["id"]
+
+    answer = await client.head(f"/api/v1/runs/{run}/log/stream")
+
+    assert answer.headers["content-type"] == "text/event-stream"
+
+
 async def test_an_open_stream_does_not_hold_up_the_end_of_the_service(sqlite_database: Database) -> None:
     world, token, run = await running_world(sqlite_database)
     await world.attempt(run, 1, b"hello\n")
