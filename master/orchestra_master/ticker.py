@@ -143,14 +143,15 @@ def decide_due(connection: Connection, due: DueSchedule, now: Instant) -> Decide
     if not move_cursor(connection, schedule.id, due_at=due.due_at, next_fire_at=dues.cursor):
         return Decided()
     missed = dues.passed if dues.are_more else dues.passed[:-1]
-    add_ticks(connection, schedule.id, [_tick(at, now, MISSED) for at in missed])
+    ticks = [_tick(at, now, MISSED) for at in missed]
     if dues.are_more:
+        add_ticks(connection, schedule.id, ticks)
         return Decided(ticks=len(missed))
     job = job_of(connection, schedule.job_id)
     at = dues.passed[-1]
     decision = _obstacle(connection, schedule, job)
     run = None if decision else _create(connection, schedule, job, at, now)
-    add_ticks(connection, schedule.id, [_tick(at, now, decision or FIRED, run)])
+    add_ticks(connection, schedule.id, [*ticks, _tick(at, now, decision or FIRED, run)])
     return Decided(ticks=len(dues.passed), signature=None if run is None else job.signature)
 
 

@@ -5,6 +5,7 @@ The check needs no cron library, so that a definition can be validated by a smal
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from orchestra.errors import OrchestraError
 
@@ -71,6 +72,7 @@ _WEEKDAY_OF_MONTH = re.compile(r"([0-7]|sun|mon|tue|wed|thu|fri|sat)#([1-5])")
 _LAST_WEEKDAY = re.compile(r"(?:([0-7]|sun|mon|tue|wed|thu|fri|sat)l|l([0-7]))")
 
 
+@lru_cache(maxsize=4096)
 def parse_cron(text: str) -> CronExpression:
     """The checked expression; raises BadCron."""
     stripped = text.strip()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
@@ -48,7 +48,7 @@ def find_job(connection: Connection, project: str, name: str) -> JobRecord:
 
 def job_of(connection: Connection, job: JobId) -> JobRecord:
     """The job of this id; raises NotFound."""
-    row = connection.execute(_jobs().where(jobs.c.id == job)).one_or_none()
+    row = connection.execute(_JOB_BY_ID, {"job": job}).one_or_none()
     if row is None:
         raise NotFound("job", job)
     return _record(row)
@@ -174,3 +174,6 @@ def _record(row: Row[tuple[object, ...]]) -> JobRecord:
         disabled_by=row.disabled_by,
         retired_at=row.retired_at,
     )
+
+
+_JOB_BY_ID = _jobs().where(jobs.c.id == bindparam("job"))
