@@ -147,6 +147,8 @@ LOG_PIECE_BYTES: Final = 256 << 10
 TAIL_LINES_MAX: Final = 10_000
 TAIL_BYTES_MAX: Final = 4 << 20
 DEFAULT_PORT: Final = 7780
+DEFAULT_MASTER_PORT: Final = 7781
+"""Of a master in a process of its own; `orchestra up` has one port for everything."""
 
 # --- orchestra up ---
 CHILD_RESTART_SECONDS: Final = 1.0

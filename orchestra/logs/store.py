@@ -194,7 +194,8 @@ class _OpenLog:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def cut(self) -> None:
-        """Removes the void tail. Only at a resume: a master whose session is over must not cut what its successor wrote."""
+        """Removes the void tail. Only at a resume: a master whose session is over must not cut what its successor
+        wrote."""
         assert self._descriptor is not None
         os.ftruncate(self._descriptor, self.digest.length)
 

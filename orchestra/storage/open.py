@@ -29,6 +29,13 @@ class BadDatabaseAddress(StorageError):
         )
 
 
+class NeedsServer(StorageError):
+    """Several processes would write one SQLite file, which can destroy it."""
+
+    def __str__(self) -> str:
+        return "an SQLite file belongs to one process: use 'orchestra up', or give a postgresql:// address"
+
+
 def database_address(location: str | Path) -> URL:
     """Where the database is, with the driver that we use; a folder means the SQLite file in it."""
     if isinstance(location, Path) or "://" not in location:
@@ -68,3 +75,11 @@ async def open_database(location: str | Path, *, notify: bool = True) -> Databas
         await database.close()
         raise
     return database
+
+
+async def open_shared_database(location: str) -> Database:
+    """Opens a database that other processes use as well; raises NeedsServer for SQLite, and what `open_database`
+    does."""
+    if database_address(location).drivername == "sqlite":
+        raise NeedsServer
+    return await open_database(location)

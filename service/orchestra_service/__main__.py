@@ -9,20 +9,12 @@ from pathlib import Path
 import click
 
 from orchestra.clock import SystemClock
-from orchestra.errors import OrchestraError
 from orchestra.limits import DEFAULT_PORT
 from orchestra.logs.store import FileLogStore
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
-from orchestra.storage.open import database_address, open_database
+from orchestra.storage.open import open_shared_database
 from orchestra_service.assemble import ServiceSettings, build_service
-
-
-class NeedsServer(OrchestraError):
-    """Several processes would write one SQLite file, which can destroy it."""
-
-    def __str__(self) -> str:
-        return "an SQLite file belongs to one process: use 'orchestra up', or give a postgresql:// address"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,9 +31,7 @@ class Installation:
 
 async def run_service(installation: Installation) -> None:
     """Serves until SIGTERM or SIGINT. Raises NeedsServer, DatabaseAway, WrongSchemaVersion, PortInUse."""
-    if database_address(installation.database).drivername == "sqlite":
-        raise NeedsServer
-    database = await open_database(installation.database)
+    database = await open_shared_database(installation.database)
     try:
         closing = asyncio.Event()
         app = build_service(
