@@ -1,4 +1,4 @@
-"""A schedule as a sentence: "At 02:30 AM, Monday through Friday (Europe/Paris)"."""
+"""A schedule as a sentence: "At 02:30, Monday through Friday (Europe/Paris)"."""
 
 from orchestra.cron.expression import parse_cron
 from orchestra.durations import duration_in_words

@@ -1,10 +1,12 @@
 """Cron expressions and their instants on ordinary days, and the sentence that says them."""
 
+import sys
+
 import pytest
 
 from orchestra.clock import Instant, from_datetime, rfc3339
 from orchestra.cron.expression import BadCron, parse_cron
-from orchestra.cron.occurrences import UnknownZone, next_after, upcoming, zone_of
+from orchestra.cron.occurrences import CronEngineMissing, UnknownZone, next_after, upcoming, zone_of
 from orchestra.cron.sentence import sentence
 from orchestra.specification import ScheduleSpecification
 from tests.core.cron_cases import at
@@ -123,3 +125,15 @@ def from_datetime_of_2190() -> Instant:
     from datetime import UTC, datetime
 
     return from_datetime(datetime(2190, 6, 1, tzinfo=UTC))
+
+
+def test_without_the_engine_an_expression_is_still_checked_and_the_remedy_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "croniter", None)
+    monkeypatch.setitem(sys.modules, "cron_descriptor", None)
+    schedule = ScheduleSpecification(cron="30 2 * * *")
+
+    assert sentence(schedule) == "0 30 2 * * * (UTC)"
+    with pytest.raises(CronEngineMissing, match="install this program with its 'server' extra"):
+        next_after(schedule, Instant(0))

@@ -1,4 +1,8 @@
-"""The ticker: one decision for each due instant, whatever happens to the clock, the masters and the database."""
+"""The ticker: one decision for each due instant, whatever happens to the clock, the masters and the database.
+
+The predecessor asked every ten seconds whether a schedule "is now" (its defect D10): what was due while it was busy or
+away was lost, a run and its cursor were two transactions, and two masters fired twice. None of it can come back.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -274,6 +278,22 @@ async def test_a_running_ticker_fires_soon_after_a_schedule_was_applied(sqlite_d
         partial(apply_definition, definition=definition, owner_file=None, source="test", by="ana", now=clock.now()),
         signals=[Signal(Topic.DUE)],
     )
+
+    assert await subscription.wait(3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    subscription.close()
+
+
+async def test_a_running_ticker_notices_a_clock_that_jumps_forward(sqlite_database: Database) -> None:
+    clock = FakeClock()
+    await given(sqlite_database, clock, project("1h"))
+    subscription = sqlite_database.subscribe(Topic.PENDING)
+    task = asyncio.create_task(Ticker(database=sqlite_database, clock=clock).run(), name="ticker")
+    assert not await subscription.wait(0.1)
+
+    clock.advance(3600)
 
     assert await subscription.wait(3)
     task.cancel()
