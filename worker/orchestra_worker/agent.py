@@ -8,6 +8,8 @@ from orchestra_worker.attempt import HeldAttempt
 from orchestra_worker.engine import Engine
 from orchestra_worker.link import Link
 
+_CANCEL_SECONDS = 0.5
+
 
 class Agent:
     """Runs until `end` is called. The link begins when the engine knows what it holds, so that `hello` tells it all."""

@@ -4,6 +4,7 @@ agent."""
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestra.clock import Clock
 from orchestra.errors import OrchestraError
@@ -74,11 +75,13 @@ class AttemptLife:
         )
         self._current: Run | None = None
         self._order: StepOrder | None = None
+        self._begun: frozenset[int] = frozenset()
         self._teardown_started: float | None = None
 
     async def live(self) -> None:
         """Goes on from what the journal knows, until the final event is written or the attempt is forgotten."""
         attempt = self.attempt
+        self._begun = self._claimed_steps()
         while not attempt.is_over and not attempt.is_forgotten:
             action = next_action(self._facts())
             if isinstance(action, Finish):
@@ -142,11 +145,18 @@ class AttemptLife:
         return PlanFacts(
             execution=attempt.offer.execution,
             ended=attempt.ended_steps,
+            begun=self._begun,
             stop=attempt.stop_reason,
             timed_out=self._is_past(self._timeout_at()),
             lost=self._lost(),
-            unusable=None if attempt.steps else self._unusable(),
+            unusable=None if attempt.steps or self._begun else self._unusable(),
         )
+
+    def _claimed_steps(self) -> frozenset[int]:
+        """By the files, because a claim comes before the journal hears of the step."""
+        numbers = range(len(self.attempt.all_steps)) if self._folder.is_dir() else range(0)
+        claimed = (number for number in numbers if self._parts.runner.read_step(self._folder, number) is not None)
+        return frozenset(claimed)
 
     def _lost(self) -> str | None:
         if self.attempt.boot_id != self._parts.boot_id:
@@ -220,20 +230,27 @@ class AttemptLife:
         )
 
     def _make_order(self, action: Run) -> StepOrder:
+        if action.number in self._begun:
+            # It was claimed, so the keeper only looks at its name; the job may have removed its own directory by now.
+            return self._order_of(action, ("/bin/false",), self._folder)
         folder = self._parts.folder.make_attempt(self.attempt.key)
         directory = working_directory(self._parts.folder, self.attempt.offer)
+        argv = step_arguments(
+            action.step,
+            script=folder / f"{action.number}.sh",
+            directory=directory,
+            environment=self._environment,
+            values=self._values(),
+        )
+        return self._order_of(action, argv, directory)
+
+    def _order_of(self, action: Run, argv: tuple[str, ...], directory: Path) -> StepOrder:
         deadline, deadline_reason = self._deadline(action)
         return StepOrder(
             step=self._step_name(action.number),
-            folder=folder,
+            folder=self._folder,
             number=action.number,
-            argv=step_arguments(
-                action.step,
-                script=folder / f"{action.number}.sh",
-                directory=directory,
-                environment=self._environment,
-                values=self._values(),
-            ),
+            argv=argv,
             directory=directory,
             environment=self._environment,
             deadline=deadline,

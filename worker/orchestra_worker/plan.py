@@ -40,6 +40,9 @@ class PlanFacts:
 
     execution: Execution
     ended: Mapping[int, StepOutcome] = field(default_factory=dict)
+    begun: frozenset[int] = frozenset()
+    """Steps that a former agent has given to the keeper and whose end is not known: first of all they are taken up
+    again."""
     stop: str | None = None
     """Why a person or the master wants it ended."""
     timed_out: bool = False
@@ -76,6 +79,9 @@ def next_action(facts: PlanFacts) -> Run | Finish:
     """The next step to execute, or the end."""
     if facts.unusable is not None:
         return _broke(facts.unusable)
+    adopted = None if facts.lost == MACHINE_RESTARTED else _begun(facts)
+    if adopted is not None:
+        return adopted
     lost = facts.lost or next((end.reason for end in facts.ended.values() if end.reason in _LOST), None)
     if lost is not None:
         return Finish(outcome=AttemptState.EXCEPTION, reason=_lost_sentence(lost), cause=RetryCause.LOST)
@@ -83,6 +89,16 @@ def next_action(facts: PlanFacts) -> Run | Finish:
     if isinstance(verdict, Run):
         return verdict
     return _next_teardown(facts, verdict)
+
+
+def _begun(facts: PlanFacts) -> Run | None:
+    """A step that may still run: stops and deadlines reach it there, and its output belongs to the log."""
+    execution = facts.execution
+    first_teardown = len(execution.setup) + len(execution.steps)
+    for number, step in enumerate((*execution.setup, *execution.steps, *execution.teardown)):
+        if number in facts.begun and number not in facts.ended:
+            return Run(number=number, step=step, is_teardown=number >= first_teardown)
+    return None
 
 
 def _next_main(facts: PlanFacts) -> Run | Finish:

@@ -1,0 +1,136 @@
+"""The worker's journal: durable before it answers, fair to those who share a commit, and never a reason not to start."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from orchestra.clock import Instant
+from orchestra.protocol.messages import Started
+from orchestra_worker.attempt import HeldAttempt
+from orchestra_worker.attempt_rows import adding, deleting, load_attempts, saving
+from orchestra_worker.journal import Journal, JournalBroken, open_journal
+from orchestra_worker.recorder import AttemptRecorder
+from tests.support.clocks import FakeClock
+from tests.worker import given
+
+NOW = Instant(1_000_000)
+
+
+def opened(path: Path, *, threaded: bool = True) -> Journal:
+    journal, aside = open_journal(path / "worker.db", now=NOW, threaded=threaded)
+    assert aside is None
+    return journal
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+async def test_what_was_written_is_there_for_the_next_agent(tmp_path: Path, threaded: bool) -> None:
+    journal = opened(tmp_path, threaded=threaded)
+    attempt = HeldAttempt(offer=given.offer("true", secrets={"key": "hunter22"}), boot_id="b")
+    await journal.write(adding(attempt))
+    recorder = AttemptRecorder(journal=journal, clock=FakeClock(), on_written=lambda each: None)
+    await recorder.record(attempt, lambda: [Started()])
+    journal.close()
+
+    again = opened(tmp_path, threaded=threaded)
+    (loaded,) = await again.write(load_attempts)
+    again.close()
+
+    assert (loaded.offer, loaded.state, loaded.sequence) == (attempt.offer, attempt.state, 1)
+    assert [kept.event for kept in loaded.events] == [kept.event for kept in attempt.events]
+
+
+async def test_a_change_that_fails_does_not_take_the_others_with_it(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    attempts = [HeldAttempt(offer=given.offer("true", run=run), boot_id="b") for run in (1, 2, 2, 3)]
+
+    outcomes = await asyncio.gather(*(journal.write(adding(each)) for each in attempts), return_exceptions=True)
+    loaded = await journal.write(load_attempts)
+    journal.close()
+
+    assert [type(each) for each in outcomes] == [type(None), type(None), sqlite3.IntegrityError, type(None)]
+    assert [each.offer.run for each in loaded] == [1, 2, 3]
+
+
+async def test_a_full_disk_delays_an_event_and_never_drops_it(tmp_path: Path) -> None:
+    journal = opened(tmp_path, threaded=False)
+    attempt = HeldAttempt(offer=given.offer("true"), boot_id="b")
+    await journal.write(adding(attempt))
+    (pages,) = await journal.write(lambda connection: connection.execute("pragma page_count").fetchone())
+    await journal.write(lambda connection: connection.execute(f"pragma max_page_count = {pages}").fetchone())
+    recorder = AttemptRecorder(journal=journal, clock=FakeClock(), on_written=lambda each: None)
+    attempt.stop_reason = "long " * 4000
+
+    recording = asyncio.create_task(recorder.record(attempt, lambda: [Started()]))
+    await asyncio.sleep(0)
+    assert not recording.done()
+    assert not attempt.events[0].is_written
+    await journal.write(lambda connection: connection.execute("pragma max_page_count = 100000").fetchone())
+    await recording
+    (loaded,) = await journal.write(load_attempts)
+    journal.close()
+
+    assert [kept.event for kept in loaded.events] == [attempt.events[0].event]
+
+
+async def test_acknowledged_events_leave_and_forgotten_attempts_leave_whole(tmp_path: Path) -> None:
+    journal = opened(tmp_path, threaded=False)
+    attempt = HeldAttempt(offer=given.offer("true"), boot_id="b")
+    await journal.write(adding(attempt))
+    kept = [attempt.add_event(Started(), NOW) for _ in range(3)]
+    await journal.write(saving(attempt, kept))
+    attempt.acknowledge(2)
+    await journal.write(saving(attempt))
+    (loaded,) = await journal.write(load_attempts)
+    await journal.write(deleting(attempt.key))
+
+    assert [each.event.sequence for each in loaded.events] == [3]
+    assert loaded.sequence == 3
+    assert await journal.write(load_attempts) == []
+    journal.close()
+
+
+@pytest.mark.parametrize("damage", ["noise", "truncated", "newer", "other tables", "no file"])
+async def test_an_unusable_file_is_put_aside_and_a_fresh_one_works(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "worker.db"
+    opened(tmp_path).close()
+    if damage == "noise":
+        path.write_bytes(os.urandom(20_000))
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:5000])
+    elif damage == "no file":
+        path.unlink()
+    else:
+        connection = sqlite3.connect(path)
+        connection.executescript("pragma user_version = 99" if damage == "newer" else "drop table steps")
+        connection.close()
+
+    journal, aside = open_journal(path, now=NOW)
+    attempts = await journal.write(load_attempts)
+    journal.close()
+
+    assert attempts == []
+    assert aside == (None if damage == "no file" else path.with_name("worker.db.broken-1000000"))
+    assert aside is None or aside.exists()
+
+
+async def test_damage_that_is_found_in_use_is_told_apart(tmp_path: Path) -> None:
+    journal = opened(tmp_path, threaded=False)
+
+    def find_damage(connection: sqlite3.Connection) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with pytest.raises(JournalBroken, match=r"worker\.db is damaged .* starts again with a fresh one"):
+        await journal.write(find_damage)
+    journal.close()
+
+
+def test_nobody_else_can_read_the_journal(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("worker.db*")}
+    journal.close()
+
+    assert set(modes.values()) == {0o600}
