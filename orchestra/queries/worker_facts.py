@@ -44,20 +44,16 @@ class WorkerFacts:
 def all_workers(connection: Connection, *, name: str | None = None) -> tuple[WorkerFacts, ...]:
     """Every worker by name, or the one of this name."""
     query = select(workers).order_by(workers.c.name)
-    held = (
-        select(runs.c.worker_id, runs.c.id, runs.c.slots, runs.c.project_id)
-        .where(
-            runs.c.ended_at.is_(None),
-            runs.c.worker_id.is_not(None),
-            runs.c.state.in_((RunState.ASSIGNED, RunState.RUNNING)),
-        )
-        .order_by(runs.c.id)
+    held = select(runs.c.worker_id, runs.c.id, runs.c.slots, runs.c.project_id).where(
+        runs.c.ended_at.is_(None),
+        runs.c.worker_id.is_not(None),
+        runs.c.state.in_((RunState.ASSIGNED, RunState.RUNNING)),
     )
     if name is not None:
         query = query.where(workers.c.name == name)
         held = held.join(workers, workers.c.id == runs.c.worker_id).where(workers.c.name == name)
     held_by: dict[int, list[tuple[int, int, ProjectId]]] = {}
-    for row in connection.execute(held):
+    for row in sorted(connection.execute(held), key=lambda row: row.id):
         held_by.setdefault(row.worker_id, []).append((row.id, row.slots, ProjectId(row.project_id)))
     return tuple(
         WorkerFacts(

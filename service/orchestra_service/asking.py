@@ -94,7 +94,7 @@ class Asking:
         if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX:
             raise BadRequest(f"an Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARACTERS_MAX} characters")
         # Keyed, because the body may hold a secret that could be guessed from a plain digest.
-        what = f"{self.request.method} {self.request.url.path}\n".encode() + self.body
+        what = f"{self.request.method} {self.request.scope['path']}\n".encode() + self.body
         return Repetition(key=key, request_digest=sealing.fingerprint(what))
 
     def _number(self, name: str) -> int:
