@@ -1,4 +1,4 @@
-"""A master for the worker's tests: the real protocol over a wire in memory, logs and events kept and checked in order."""
+"""A master for the worker's tests: the real protocol over a wire in memory; order is checked."""
 
 import asyncio
 from collections.abc import Callable, Sequence

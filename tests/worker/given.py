@@ -51,7 +51,7 @@ def offer(
 
 @contextlib.asynccontextmanager
 async def agent_on(path: Path, master: FakeMaster, *, slots: int = 4) -> AsyncIterator[Agent]:
-    """An agent that has said hello. Leaving the block ends the agent as a kill would: its steps and its keeper go on."""
+    """An agent that has said hello. Leaving the block ends the agent; its steps and its keeper go on."""
     path.mkdir(mode=0o700, exist_ok=True)
     folder = WorkerFolder(path=path)
     folder.prepare()
@@ -98,7 +98,7 @@ def kill_keeper(path: Path) -> None:
 async def until(condition: Callable[[], object], *, seconds: float = 15.0) -> None:
     """Polls a condition on real processes and files until it holds."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - a file or a process sets no event of ours
             await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""The worker's journal: durable before it answers, fair to those who share a commit, and never a reason not to start."""
+"""The worker's journal: durable before it answers, fair in shared commits, never a reason not to start."""
 
 import asyncio
 import os

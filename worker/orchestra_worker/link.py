@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from orchestra.backoff import Fraction, full_jitter_seconds, spread_seconds
 from orchestra.clock import Clock
@@ -30,7 +31,6 @@ from orchestra.protocol.messages import (
 from orchestra.protocol.session import WorkerSession
 from orchestra.protocol.window import LogWindow
 from orchestra.specification import PropertyValue
-from orchestra_worker.engine import Engine
 from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.outbox import Outbox
 from orchestra_worker.transport import Connector, TokenRefused, Transport, TransportClosed
@@ -51,6 +51,21 @@ class _SentAway(OrchestraError):
         return f"the master goes away ({self.bye.reason})"
 
 
+class Executor(Protocol):
+    """What the link needs of the engine; none of it blocks."""
+
+    takes_offers: bool
+
+    def receive(self, messages: Sequence[MasterMessage]) -> None:
+        """Gives words about attempts their effect."""
+
+    def note_contact(self, sent_at: float) -> None:
+        """The master has answered what was sent then."""
+
+    def look_at_check_ins(self) -> None:
+        """A good moment to look."""
+
+
 class Link:
     """Speaks to the master in one session after the other. `run` never ends by itself."""
 
@@ -58,7 +73,7 @@ class Link:
         self,
         *,
         connector: Connector,
-        engine: Engine,
+        engine: Executor,
         outbox: Outbox,
         folder: WorkerFolder,
         clock: Clock,
