@@ -77,7 +77,7 @@ class SignIn:
 
         user = await self._database.write(begin)
         if user is None:
-            await self._note_refusal("a link")
+            # Not in the audit: nobody guesses 32 random bytes, but anybody could fill the table by trying.
             raise SignInRefused
         return BegunSession(user=user, secret=session.secret, expires_at=session.expires_at)
 
