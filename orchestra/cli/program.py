@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None, invocation: Invocation | None =
     except Exception as error:
         if call.debug:
             raise
-        return _report(call, error)
+        return _report(call, _alone(error))
     except KeyboardInterrupt:
         call.screen.note("")
         return ExitCode.INTERRUPTED
@@ -116,6 +116,13 @@ def _invoke(arguments: list[str], call: Invocation) -> int:
         max_content_width=100,
     )
     return outcome if isinstance(outcome, int) else ExitCode.DONE
+
+
+def _alone(error: Exception) -> Exception:
+    """A group of one error is that error: it only tells that a task of several had it."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def _report(call: Invocation, error: Exception) -> int:

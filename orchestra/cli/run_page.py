@@ -29,7 +29,10 @@ def waiting_lines(waiting: Waiting) -> list[str]:
     """Why a run is not running, and what each worker says to it."""
     lines = [f"It is {plain(waiting.state)}:" if waiting.state else "Waiting:"]
     lines += [f"  {plain(reason)}" for reason in waiting.reasons] or ["  nothing is in its way"]
+    told = {reason.partition(":")[0] for reason in waiting.reasons}
     for worker in waiting.workers:
+        if worker.name in told:
+            continue
         verdict = "matches" if worker.matches else "does not match"
         lines.append(f"  {plain(worker.name)}: {verdict}" + (f", {plain(worker.reason)}" if worker.reason else ""))
     return lines

@@ -109,6 +109,9 @@ class _Server(uvicorn.Server):
         except TimeoutError:
             _log.warning("farewell_cut_short after %s s", FAREWELL_SECONDS_MAX)
         await super().shutdown(sockets=sockets)
+        if self.force_exit:
+            # The second signal is for slow requests; uvicorn would also leave the application's own end out.
+            await self.lifespan.shutdown()
 
 
 def _listen(host: str, port: int) -> socket.socket:
