@@ -86,6 +86,7 @@ class FakeMaster:
         self.hellos: list[Hello] = []
         self.is_away = False
         self.forgets_at_once = True
+        self.says_go = True
         self.acknowledges = True
         self.answers_heartbeats = True
         self.offered: dict[AttemptKey, Offer] = {}
@@ -188,7 +189,8 @@ class FakeMaster:
         match message:
             case Accept():
                 stored.is_accepted = True
-                self.say(Go(run=message.run, attempt=message.attempt))
+                if self.says_go:
+                    self.say(Go(run=message.run, attempt=message.attempt))
             case Refuse():
                 stored.refusal = message.reason
             case Chunk():

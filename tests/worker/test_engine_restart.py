@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from orchestra.lifecycle import AttemptState
-from orchestra.protocol.messages import Forget, StepEnded
+from orchestra.protocol.messages import Forget, LostRange, StepEnded
 from orchestra.specification import Step
 from tests.worker import given
-from tests.worker.fake_master import FakeMaster
+from tests.worker.fake_master import FakeMaster, StoredAttempt
 
 WAIT_FOR_GO = "while [ ! -e go ]; do sleep 0.02; done"
 
@@ -161,6 +161,42 @@ async def test_another_boot_ends_the_attempt_as_lost_with_the_log_kept(master: F
     assert bytes(stored.log) == b"kept\n"
 
 
+async def test_an_accepted_attempt_starts_after_a_restart_of_the_machine(master: FakeMaster, folder: Path) -> None:
+    asked = given.offer("echo hello")
+    async with given.agent_on(folder, master):
+        stored = master.attempts[asked.run, asked.attempt] = StoredAttempt()
+        master.says_go = False
+        master.say(asked)
+        await master.until(lambda: stored.is_accepted)
+        master.leave()
+    with sqlite3.connect(folder / "worker.db") as connection:
+        connection.execute("update attempts set boot_id = 'an older one'")
+    connection.close()
+    master.is_away = False
+    async with given.agent_on(folder, master):
+        await master.until(lambda: stored.final)
+
+    assert stored.final is not None
+    assert stored.final.outcome is AttemptState.SUCCEEDED
+
+
+async def test_what_a_power_failure_took_from_the_log_is_counted(master: FakeMaster, folder: Path) -> None:
+    async with given.agent_on(folder, master):
+        stored = master.offer(given.offer(f"{WAIT_FOR_GO}; echo hello"))
+        await master.until(lambda: len(stored.events) == 2)
+        master.leave()
+        let_go(folder)
+        await given.until(lambda: _final_is_written(folder))
+    os.truncate(folder / "attempts" / "1-1" / "log", 2)
+    master.is_away = False
+    async with given.agent_on(folder, master):
+        await master.until(lambda: stored.final)
+
+    assert stored.final is not None
+    assert (stored.final.log_length, stored.final.lost) == (2, (LostRange(offset=2, length=4),))
+    assert bytes(stored.log) == b"he"
+
+
 async def test_a_stop_that_came_while_the_agent_was_away_is_obeyed(master: FakeMaster, folder: Path) -> None:
     asked = given.offer(given.execution("echo begun; sleep 600", teardown=(Step(name="tidy", run="echo tidy"),)))
     async with given.agent_on(folder, master):
@@ -248,6 +284,13 @@ async def test_a_long_log_is_sent_within_the_window_and_punched_out_behind(maste
     assert bytes(stored.log) == bytes(20_000_000)
     ended = [event.happening for event in stored.events if isinstance(event.happening, StepEnded)]
     assert [each.log_length for each in ended] == [20_000_000]
+
+
+def _final_is_written(folder: Path) -> bool:
+    connection = sqlite3.connect(folder / "worker.db")
+    (state,) = connection.execute("select state from attempts").fetchone()
+    connection.close()
+    return bool(state == AttemptState.SUCCEEDED)
 
 
 def _blocks(path: Path) -> int:

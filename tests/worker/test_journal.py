@@ -128,6 +128,16 @@ async def test_damage_that_is_found_in_use_is_told_apart(tmp_path: Path) -> None
     journal.close()
 
 
+async def test_a_row_that_is_not_understood_counts_as_damage(tmp_path: Path) -> None:
+    journal = opened(tmp_path, threaded=False)
+    await journal.write(adding(HeldAttempt(offer=given.offer("true"), boot_id="b")))
+    await journal.write(lambda connection: connection.execute("update attempts set offer = '{}'").rowcount)
+
+    with pytest.raises(JournalBroken, match="a row is not understood"):
+        await journal.write(load_attempts)
+    journal.close()
+
+
 def test_nobody_else_can_read_the_journal(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("worker.db*")}

@@ -8,7 +8,7 @@ import msgspec
 
 from orchestra.clock import Instant
 from orchestra.lifecycle import AttemptState
-from orchestra.protocol.messages import Event, Final, Happening, Held, Offer
+from orchestra.protocol.messages import Event, Final, Happening, Held, LostRange, Offer
 from orchestra.protocol.window import AttemptKey
 from orchestra.specification import Step
 from orchestra_worker.plan import StepOutcome
@@ -114,6 +114,18 @@ class HeldAttempt:
         """The last event, if it exists and is not yet acknowledged."""
         last = self.events[-1].event.happening if self.events else None
         return last if isinstance(last, Final) else None
+
+    def admit_loss(self, log_length: int) -> None:
+        """After a power failure the log may be shorter than the final event says: then that says what is missing."""
+        final = self.final()
+        if final is None or log_length >= final.log_length:
+            return
+        lost = LostRange(offset=log_length, length=final.log_length - log_length)
+        kept = self.events[-1]
+        kept.event = msgspec.structs.replace(
+            kept.event,
+            happening=msgspec.structs.replace(final, log_length=log_length, lost=(*final.lost, lost)),
+        )
 
     def held(self, log_length: int) -> Held:
         """What `hello` says about it."""

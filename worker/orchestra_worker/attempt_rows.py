@@ -39,6 +39,7 @@ def saving(attempt: HeldAttempt, events: Sequence[KeptEvent] = ()) -> Write:
     key = attempt.key
     columns = (
         str(attempt.state),
+        attempt.boot_id,
         attempt.started_boottime,
         attempt.contact_boottime,
         attempt.stop_reason,
@@ -54,7 +55,7 @@ def saving(attempt: HeldAttempt, events: Sequence[KeptEvent] = ()) -> Write:
 
     def save(connection: sqlite3.Connection) -> None:
         connection.execute(
-            "update attempts set state = ?, started_boottime = ?, contact_boottime = ?, stop_reason = ?,"
+            "update attempts set state = ?, boot_id = ?, started_boottime = ?, contact_boottime = ?, stop_reason = ?,"
             " stop_grace = ?, sequence = ?, check_in_offset = ?, results = ? where run = ? and attempt = ?",
             columns,
         )
@@ -79,7 +80,14 @@ def deleting(key: AttemptKey) -> Write:
 
 
 def load_attempts(connection: sqlite3.Connection) -> list[HeldAttempt]:
-    """Everything that the worker holds, oldest run first."""
+    """Everything that the worker holds, oldest run first; rows that cannot be understood count as a damaged file."""
+    try:
+        return _load(connection)
+    except (msgspec.MsgspecError, KeyError, ValueError) as error:
+        raise sqlite3.DatabaseError(f"a row is not understood: {error}") from None
+
+
+def _load(connection: sqlite3.Connection) -> list[HeldAttempt]:
     attempts: dict[tuple[int, int], HeldAttempt] = {}
     for row in connection.execute(
         "select run, attempt, offer, state, boot_id, started_boottime, contact_boottime, stop_reason, stop_grace,"

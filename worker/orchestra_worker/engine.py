@@ -118,7 +118,8 @@ class Engine:
         self, held: Sequence[HeldAttempt], reports: Sequence[StepReport], tasks: asyncio.TaskGroup
     ) -> None:
         for attempt in held:
-            self._enter(attempt)
+            source = self._enter(attempt)
+            attempt.admit_loss(source.length)
         for key in self._folder.kept_attempts():
             if key not in self._lives:
                 self._folder.remove_attempt(key)
@@ -206,6 +207,7 @@ class Engine:
 
         def start() -> list[Happening]:
             attempt.state = AttemptState.STARTED
+            attempt.boot_id = self._boot_id
             attempt.started_boottime = self._clock.monotonic()
             # The master spoke just now, but only an answer to something of ours says since when it can count.
             attempt.contact_boottime = self._contact_at
@@ -264,11 +266,12 @@ class Engine:
 
     # --- lives ---
 
-    def _enter(self, attempt: HeldAttempt) -> None:
+    def _enter(self, attempt: HeldAttempt) -> LogSource:
         masker = Masker(tuple(attempt.offer.secrets.values()))
         source = LogSource(self._folder.attempt(attempt.key), masker)
         self._lives[attempt.key] = AttemptLife(attempt=attempt, masker=masker, source=source, parts=self._parts)
         self._outbox.add(attempt, source)
+        return source
 
     def _leave(self, key: AttemptKey) -> None:
         life = self._lives.pop(key, None)

@@ -36,8 +36,11 @@ class StepRunner:
         return await self._keeper.steps()
 
     async def close(self) -> None:
-        """Leaves the keeper and its steps alone."""
-        await self._keeper.close()
+        """Leaves the steps alone; the keeper ends with the last of them."""
+        try:
+            await self._keeper.leave()
+        finally:
+            await self._keeper.close()
 
     async def run_forever(self) -> None:
         """Replaces a keeper that died, after its steps were ended and their waiters told."""
