@@ -121,7 +121,7 @@ class Product:
             thread.start()
         for thread in threads:
             thread.join()
-        wait_until(self._all_are_over, seconds=RUNS_SECONDS_MAX, every=0.02, what="all runs")
+        wait_until(self._all_are_over, seconds=RUNS_SECONDS_MAX, every=0.1, what="all runs")
         assert len(runs) == count, f"{len(runs)} of {count} runs were taken"
 
     def check(self, kind: Kind, count: int, *, log_length: int) -> None:

@@ -29,6 +29,7 @@ from orchestra.storage.database import Signal, Topic
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.results import set_results
 from orchestra.storage.runs import move_run
+from orchestra.storage.statements import update_row
 from orchestra.storage.steps import StepNews, note_steps
 from orchestra.storage.tables import attempts, runs
 from orchestra_master.ending import Ending, end_run
@@ -121,11 +122,8 @@ class AttemptFold:
                 Acknowledge(run=self._run, attempt=self._number, sequence=self._sequence, log_length=length)
             )
         if self._changes:
-            self._connection.execute(
-                update(attempts)
-                .where(attempts.c.run_id == self._run, attempts.c.number == self._number)
-                .values(state=self._state, **self._changes)
-            )
+            key = {"run_id": self._run, "number": self._number}
+            self._connection.execute(*update_row(attempts, key, {**self._changes, "state": self._state}))
         if self._state not in (AttemptState.ACCEPTED, AttemptState.STARTED):
             self._applied.answers.append(Forget(run=self._run, attempt=self._number))
             self._applied.released.append(self._key)

@@ -4,7 +4,7 @@ A repeat changes nothing, a late word is kept as evidence. Everything here is re
 come in as values.
 """
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from orchestra.clock import Instant
 from orchestra.errors import ProtocolError
@@ -49,9 +49,7 @@ class ReportApplier:
     @staticmethod
     def _open_rows(connection: Connection, worker: WorkerId, report: Report) -> dict[AttemptKey, "OpenRow"]:
         """The attempts that the worker may speak about: its own, not over, and the newest of their runs."""
-        rows = connection.execute(
-            _OPEN_ROWS.where(attempts.c.worker_id == worker, attempts.c.run_id.in_({run for run, _ in report}))
-        )
+        rows = connection.execute(_OPEN_ROWS, {"worker": worker, "told": {run for run, _ in report}})
         return {
             (RunId(row.run_id), AttemptNumber(row.number)): OpenRow(
                 state=AttemptState(row.state),
@@ -109,5 +107,9 @@ _OPEN_ROWS = (
         runs.c.signature,
     )
     .join(runs, (runs.c.id == attempts.c.run_id) & (runs.c.attempt == attempts.c.number))
-    .where(attempts.c.ended_at.is_(None))
+    .where(
+        attempts.c.ended_at.is_(None),
+        attempts.c.worker_id == bindparam("worker"),
+        attempts.c.run_id.in_(bindparam("told", expanding=True)),
+    )
 )

@@ -78,7 +78,7 @@ def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, n
             )
     if claimed:
         connection.execute(
-            insert(attempts),
+            _INSERT,
             [
                 {
                     "run_id": each.run,
@@ -104,14 +104,16 @@ def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, n
 def _usable_sessions(connection: Connection, claims: Sequence[Claim]) -> set[tuple[int, int]]:
     wanted = {claim.worker for claim in claims}
     # Locked on PostgreSQL until the commit, so that a new session cannot begin between this look and the claim.
-    rows = connection.execute(
-        select(workers.c.id, workers.c.session_epoch)
-        .where(workers.c.id.in_(wanted), workers.c.state == WorkerState.ONLINE)
-        .with_for_update(read=True)
-    )
+    rows = connection.execute(_SESSIONS, {"wanted": wanted})
     return {(row.id, row.session_epoch) for row in rows}
 
 
+_SESSIONS = (
+    select(workers.c.id, workers.c.session_epoch)
+    .where(workers.c.id.in_(bindparam("wanted", expanding=True)), workers.c.state == WorkerState.ONLINE)
+    .with_for_update(read=True)
+)
+_INSERT = insert(attempts)
 _CLAIM = (
     update(runs)
     .where(runs.c.id == bindparam("run"), runs.c.state == RunState.PENDING, runs.c.stop_requested_at.is_(None))

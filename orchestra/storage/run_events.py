@@ -26,7 +26,7 @@ def add_run_events(connection: Connection, rows: Sequence[RunEventRow]) -> None:
     """Appends the rows in order."""
     if rows:
         connection.execute(
-            insert(run_events),
+            _INSERT,
             [
                 {
                     "run_id": row.run,
@@ -39,3 +39,6 @@ def add_run_events(connection: Connection, rows: Sequence[RunEventRow]) -> None:
                 for row in rows
             ],
         )
+
+
+_INSERT = insert(run_events)

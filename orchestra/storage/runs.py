@@ -13,6 +13,7 @@ from orchestra.identifiers import AttemptNumber, JobId, JobVersionId, ProjectId,
 from orchestra.lifecycle import NEXT_RUN_STATE, TERMINAL_STATES, RunEvent, RunState, next_state
 from orchestra.specification import PropertyValue
 from orchestra.storage.run_events import RunEventRow, add_run_events
+from orchestra.storage.statements import update_row
 from orchestra.storage.tables import runs
 
 
@@ -83,11 +84,14 @@ _INSERT_RUN = {
 
 def state_of_run(connection: Connection, run: RunId, *, lock: bool = False) -> RunState:
     """The run's state; with `lock` no other transaction changes the run before this one ends. Raises NotFound."""
-    query = select(runs.c.state).where(runs.c.id == run)
-    state = connection.execute(query.with_for_update() if lock else query).scalar_one_or_none()
+    state = connection.execute(_LOCKED_STATE if lock else _STATE, {"run": run}).scalar_one_or_none()
     if state is None:
         raise NotFound("run", run)
     return RunState(state)
+
+
+_STATE = select(runs.c.state).where(runs.c.id == bindparam("run"))
+_LOCKED_STATE = _STATE.with_for_update()
 
 
 def move_run(
@@ -112,7 +116,7 @@ def move_run(
         values |= {"ended_at": now, "sealed_secrets": None}
     if new is RunState.PENDING:
         values["pending_at"] = now
-    connection.execute(update(runs).where(runs.c.id == run, runs.c.state == old).values(values))
+    connection.execute(*update_row(runs, {"id": run, "state": old}, values))
     add_run_events(connection, [RunEventRow(run=run, at=now, kind=event, actor=actor, attempt=attempt, detail=reason)])
     return new
 

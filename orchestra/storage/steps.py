@@ -41,11 +41,12 @@ def note_steps(connection: Connection, news: Iterable[StepNews]) -> None:
         else:
             over.append({f"its_{name}": value for name, value in key.items()} | {f"new_{n}": v for n, v in end.items()})
     if begun:
-        connection.execute(insert(run_steps), begun)
+        connection.execute(_BEGIN_STEP, begun)
     if over:
         connection.execute(_END_STEP, over)
 
 
+_BEGIN_STEP = insert(run_steps)
 _END_STEP = (
     update(run_steps)
     .where(

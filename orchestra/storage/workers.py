@@ -111,8 +111,10 @@ _NOTE_CONTACT = (
 
 def session_is_current(connection: Connection, worker: WorkerId, epoch: Epoch) -> bool:
     """Whether the session is the worker's newest; it stays so until this transaction ends."""
-    query = select(workers.c.session_epoch).where(workers.c.id == worker).with_for_update(read=True)
-    return bool(connection.execute(query).scalar_one_or_none() == epoch)
+    return bool(connection.execute(_EPOCH, {"worker": worker}).scalar_one_or_none() == epoch)
+
+
+_EPOCH = select(workers.c.session_epoch).where(workers.c.id == bindparam("worker")).with_for_update(read=True)
 
 
 def move_worker(connection: Connection, name: str, event: WorkerEvent, *, reason: str) -> WorkerState:

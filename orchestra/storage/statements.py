@@ -1,0 +1,26 @@
+"""Statements that are built once. Building one and working out its cache key costs several times what SQLite needs
+to execute it."""
+
+from collections.abc import Mapping
+from functools import cache
+
+from sqlalchemy import Table, Update, and_, bindparam, update
+
+Values = Mapping[str, object]
+
+
+def update_row(table: Table, key: Values, changes: Values) -> tuple[Update, dict[str, object]]:
+    """An UPDATE of the rows whose columns equal `key`, and its parameters."""
+    parameters = {f"its_{name}": value for name, value in key.items()}
+    parameters |= {f"new_{name}": value for name, value in changes.items()}
+    return _update(table, tuple(key), tuple(sorted(changes))), parameters
+
+
+@cache
+def _update(table: Table, key: tuple[str, ...], changes: tuple[str, ...]) -> Update:
+    # As many as there are sets of columns in the code, so that the cache needs no bound.
+    return (
+        update(table)
+        .where(and_(*(table.c[name] == bindparam(f"its_{name}") for name in key)))
+        .values({name: bindparam(f"new_{name}") for name in changes})
+    )
