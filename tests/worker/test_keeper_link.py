@@ -132,6 +132,37 @@ async def test_a_keeper_without_agent_and_steps_ends_by_itself(tmp_path: Path) -
     assert await asyncio.wait_for(process.wait(), 5.0) == 0
 
 
+async def test_a_keeper_whose_agent_takes_its_leave_ends_with_it(room: KeeperRoom) -> None:
+    keeper = room.client.pid
+
+    await room.client.leave()
+
+    await until(lambda: not is_alive(keeper), seconds=1.0)
+    await asyncio.wait_for(room.was_lost.wait(), 5.0)
+    room.was_lost.clear()
+    await room.client.connect()
+
+
+async def test_a_keeper_whose_agent_has_left_waits_for_its_steps_and_for_the_next_agent(room: KeeperRoom) -> None:
+    await room.client.spawn(room.order(1, "/bin/sh", "-c", "until [ -e go ]; do sleep 0.02; done; echo done"))
+    keeper = room.client.pid
+    await room.client.leave()
+    await room.client.close()
+    assert is_alive(keeper)
+
+    await room.client.connect()
+    (room.folder / "go").touch()
+
+    assert (await room.end_of(1)).exit_code == 0
+    assert room.client.pid == keeper
+    await room.client.steps()
+    await room.client.leave()
+    await until(lambda: not is_alive(keeper), seconds=1.0)
+    await asyncio.wait_for(room.was_lost.wait(), 5.0)
+    room.was_lost.clear()
+    await room.client.connect()
+
+
 async def test_a_keeper_that_is_asked_to_end_waits_for_its_steps(room: KeeperRoom) -> None:
     await room.client.spawn(room.order(1, "/bin/sh", "-c", "sleep 0.5; echo done"))
     keeper = room.client.pid

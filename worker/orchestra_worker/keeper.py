@@ -2,8 +2,8 @@
 
 Start it with `python -I -X utf8 -m orchestra_worker.keeper FOLDER [--no-cgroups]`. It takes the folder's lock,
 listens, and goes on in the background; the call returns 0 as soon as agents can connect, or 3 if another keeper holds
-the folder. It ends by itself when it has had no step and no agent for a while. It has a single thread and uses the
-standard library only, because its memory is there on every machine.
+the folder. It ends by itself when it has no step and its agent has taken its leave, or when it has had neither for a
+while. It has a single thread and uses the standard library only, because its memory is there on every machine.
 """
 
 import contextlib
@@ -50,6 +50,8 @@ class Keeper:
         self._idle_since = clock.monotonic()
         self._link: AgentLink | None = None
         self._link_events = 0
+        self._is_left = False
+        """The agent has ended on purpose, and nobody has come since."""
         self._poll = select.epoll()
         self._poll.register(listener.fileno(), select.EPOLLIN)
         self._wakeup, signals = socket.socketpair()
@@ -74,10 +76,11 @@ class Keeper:
 
     def _is_done(self) -> bool:
         now = self._clock.monotonic()
-        if self._house.is_busy or (self._link is not None and self._idle_seconds >= 0):
+        is_needed = self._house.is_busy or (self._link is not None and self._idle_seconds >= 0 and not self._is_left)
+        if is_needed:
             self._idle_since = now
             return False
-        return now - self._idle_since >= self._idle_seconds
+        return self._is_left or now - self._idle_since >= self._idle_seconds
 
     def _patience(self) -> float | None:
         now = self._clock.monotonic()
@@ -106,6 +109,7 @@ class Keeper:
     def _welcome(self, connection: socket.socket) -> None:
         # The newest agent wins: the old one's process may be gone without the socket having noticed.
         self._drop_link()
+        self._is_left = False
         self._link = AgentLink(connection)
         self._link_events = select.EPOLLIN
         self._poll.register(self._link.fileno(), self._link_events)
@@ -135,6 +139,9 @@ class Keeper:
         number: int | None = None
         try:
             number = integer(request, "id")
+            if request.get("do") == "leave":
+                self._is_left = True
+                request = {"do": "steps"}
             reports = self._house.obey(request)
         except (ValueError, OSError) as error:
             return {"id": number, "error": str(error) or type(error).__name__}
@@ -163,8 +170,9 @@ def main(arguments: list[str]) -> int:
     keeper = Keeper(listener=listener, house=house, clock=clock)
     signal.signal(signal.SIGTERM, _calling(keeper.ask_to_end))
     keeper.run()
-    # Still under the lock: no other keeper can have made its socket here.
-    os.unlink(f"{folder}/{SOCKET_NAME}")
+    with contextlib.suppress(FileNotFoundError):
+        # Still under the lock: no other keeper can have made its socket here. The folder itself may be gone.
+        os.unlink(f"{folder}/{SOCKET_NAME}")
     if cgroups is not None:
         cgroups.close()
     return 0

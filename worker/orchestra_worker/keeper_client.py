@@ -32,6 +32,7 @@ __all__ = ["KeeperClient", "StepOrder", "StepPlace", "StepReport"]
 CONNECT_SECONDS_MAX = 20.0
 CONNECT_AGAIN_SECONDS = 0.02
 ANSWER_SECONDS_MAX = 30.0
+LEAVE_SECONDS_MAX = 1.0
 DEATH_SECONDS_MAX = 2.0
 """The socket of a keeper that dies breaks first, its process is gone within this time."""
 
@@ -158,6 +159,16 @@ class KeeperClient:
     def read_step(self, folder: Path, number: int) -> StepReport | None:
         """What the files say of a step, keeper or not; None if it was never started."""
         return read_report(str(folder), number)
+
+    async def leave(self) -> None:
+        """Tells the keeper that this agent ends on purpose: it ends too as soon as no step runs, and is awaited for a
+        moment if none does."""
+        with contextlib.suppress(KeeperAway, KeeperRefused, TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                listener = self._listener
+                reports = await self._ask({"do": "leave"})
+                if listener is not None and not any(report.state == "running" for report in reports):
+                    await asyncio.wait({listener})
 
     async def close(self) -> None:
         """Leaves the keeper alone: its steps go on."""
