@@ -31,7 +31,7 @@ TAKEOVER_SECONDS: Final = 60.0
 TAKEOVERS_MAX: Final = 3
 """So many takeovers between live instances of one name within that time: both are quarantined."""
 REFUSED_OFFER_SECONDS: Final = 5.0
-"""A worker that refused an offer gets no other for so long."""
+"""A worker that refused an offer, or let it pass, gets no other for so long."""
 
 # --- logs ---
 SEGMENT_BYTES: Final = 1 << 20
@@ -55,6 +55,8 @@ CHECK_IN_BYTES_MAX: Final = 64 << 10
 """Of the check-in file read at once; what is older than the last so many unread bytes is skipped."""
 CHECK_IN_SECONDS_MIN: Final = 0.5
 """Check-ins of one attempt become at most one event in so long: the newest counts."""
+LOG_SYNC_SECONDS: Final = 0.8
+"""Logs that grew are put on the disk so often: with the sync itself, a power failure costs a second of output."""
 JOURNAL_RETRY_SECONDS: Final = 1.0
 """A journal that cannot be written (a full disk) is tried again so often; the attempt waits meanwhile."""
 CONNECT_SECONDS_MAX: Final = 10.0

@@ -27,6 +27,7 @@ from orchestra_worker.journal import Journal, JournalBroken, open_journal
 from orchestra_worker.keeper_client import KeeperClient
 from orchestra_worker.keeper_files import boot_id
 from orchestra_worker.link import Link
+from orchestra_worker.log_sync import LogSyncs
 from orchestra_worker.outbox import Outbox
 from orchestra_worker.step_runner import MakeKeeper
 from orchestra_worker.transport import Connector
@@ -103,6 +104,7 @@ def make_agent(
         base_environment=base_environment(os.environ, tools=folder.tools),
         journal=journal,
         make_keeper=keeper_maker(folder),
+        log_syncs=LogSyncs(off_the_loop=asyncio.to_thread),
         outbox=outbox,
         clock=clock,
     )

@@ -18,7 +18,8 @@ from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.journal import Journal, JournalBroken
 from orchestra_worker.keeper_client import StepReport
 from orchestra_worker.life import AttemptLife, LifeParts
-from orchestra_worker.log_source import LogSource
+from orchestra_worker.log_source import LOG_NAME, LogSource
+from orchestra_worker.log_sync import LogSyncs
 from orchestra_worker.masking import Masker
 from orchestra_worker.outbox import Outbox
 from orchestra_worker.plan import Finish, PlanFacts, next_action
@@ -45,6 +46,7 @@ class Engine:
         base_environment: dict[str, str],
         journal: Journal,
         make_keeper: MakeKeeper,
+        log_syncs: LogSyncs,
         outbox: Outbox,
         clock: Clock,
     ) -> None:
@@ -52,9 +54,10 @@ class Engine:
         self._boot_id = boot_id
         self._folder = folder
         self._journal = journal
+        self._log_syncs = log_syncs
         self._outbox = outbox
         self._clock = clock
-        self._recorder = AttemptRecorder(journal=journal, clock=clock, on_written=lambda each: outbox.note(each.key))
+        self._recorder = AttemptRecorder(journal=journal, clock=clock, on_written=lambda each: self._moved(each.key))
         self._runner = StepRunner(make_keeper=make_keeper, on_output=self._log_grew)
         self._parts = LifeParts(
             worker=worker,
@@ -108,6 +111,7 @@ class Engine:
                 await self._take_up(held, reports, tasks)
                 tasks.create_task(self._serve_check_ins(), name="check-ins")
                 tasks.create_task(self._serve_leases(), name="leases")
+                tasks.create_task(self._log_syncs.run(), name="log syncs")
                 on_ready()
                 await self._serve_inbox(tasks)
         finally:
@@ -271,6 +275,8 @@ class Engine:
         source = LogSource(self._folder.attempt(attempt.key), masker)
         self._lives[attempt.key] = AttemptLife(attempt=attempt, masker=masker, source=source, parts=self._parts)
         self._outbox.add(attempt, source)
+        # It may have grown while no agent was there.
+        self._log_syncs.note(self._folder.attempt(attempt.key) / LOG_NAME)
         return source
 
     def _leave(self, key: AttemptKey) -> None:
@@ -300,7 +306,11 @@ class Engine:
 
     def _log_grew(self, step: str) -> None:
         run, attempt, _ = step.split("-")
-        self._outbox.note((RunId(int(run)), AttemptNumber(int(attempt))))
+        self._moved((RunId(int(run)), AttemptNumber(int(attempt))))
+
+    def _moved(self, key: AttemptKey) -> None:
+        self._outbox.note(key)
+        self._log_syncs.note(self._folder.attempt(key) / LOG_NAME)
 
     def _hinted(self, name: str) -> None:
         self._checked_in.add(name)

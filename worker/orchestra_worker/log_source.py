@@ -88,12 +88,6 @@ class LogSource:
             self._take(start, piece)
         return self._digest.hexdigest()
 
-    def sync(self) -> None:
-        """Puts the log's bytes on the disk, so that a power failure costs none; call it in a thread."""
-        file = self._open()
-        if file is not None:
-            os.fdatasync(file)
-
     def close(self) -> None:
         """Closes the files."""
         for descriptor in (self._file, self._segments):
