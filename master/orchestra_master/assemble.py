@@ -14,7 +14,7 @@ from orchestra.storage.job_versions import JobVersions
 from orchestra_master.contacts import ContactKeeper
 from orchestra_master.dispatcher import Dispatcher, SecretReader
 from orchestra_master.duty import Duty
-from orchestra_master.listener import Listener
+from orchestra_master.listener import Listener, TokenWatch
 from orchestra_master.master import Loop, Master
 from orchestra_master.offer_watch import OfferWatch
 from orchestra_master.parts import MasterParts
@@ -49,7 +49,9 @@ def build_master(
         versions=JobVersions(),
         roster=Roster(),
     )
+    listener = Listener(parts=parts)
     duties: list[Duty] = [
+        TokenWatch(listener=listener),
         OfferWatch(parts=parts),
         Promoter(parts=parts),
         Rescuer(parts=parts),
@@ -60,7 +62,7 @@ def build_master(
     dispatcher = Dispatcher(parts=parts, selector=selector or SpreadingSelector(), secrets=secrets)
     return Master(
         parts=parts,
-        listener=Listener(parts=parts),
+        listener=listener,
         dispatcher=dispatcher,
         duties=duties,
         loops=[Ticker(database=database, clock=clock), *more_loops],

@@ -44,14 +44,14 @@ class Link:
         self._arrived = asyncio.Event()
         self._wants_to_send = asyncio.Event()
         self._ended = asyncio.Event()
-        self._replaced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sent_away: asyncio.Future[ProtocolError] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """Serves the connection until it ends, and leaves nothing behind."""
         code, reason = 1000, ""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for duty in (self._read, self._write, self._watch, self._record, self._wait_for_replacement):
+                for duty in (self._read, self._write, self._watch, self._record, self._wait_to_be_sent_away):
                     tasks.create_task(duty(), name=f"link {duty.__name__.strip('_')}")
         except* ProtocolError as group:
             error = _first(group)
@@ -70,6 +70,11 @@ class Link:
     async def say_bye(self, bye: Bye) -> None:
         """The master goes away on purpose: the worker is told when to come back."""
         self._send(bye)
+
+    def send_away(self, error: ProtocolError) -> None:
+        """Ends the connection with this word; its worker goes on, and may come back."""
+        if not self._sent_away.done():
+            self._sent_away.set_result(error)
 
     @property
     def _name(self) -> WorkerName | str:
@@ -110,9 +115,8 @@ class Link:
             await asyncio.sleep(max(0.0, self._session.next_tick() - self._parts.clock.monotonic()))
             self._session.tick(self._parts.clock.monotonic())
 
-    async def _wait_for_replacement(self) -> None:
-        await self._replaced
-        raise ProtocolError(CloseCode.REPLACED, "the worker has opened a newer connection")
+    async def _wait_to_be_sent_away(self) -> None:
+        raise await self._sent_away
 
     async def _record(self) -> None:
         first, *rest = await self._gathered()
@@ -168,13 +172,12 @@ class Link:
         )
 
     def _replace(self) -> None:
-        if not self._replaced.done():
-            self._replaced.set_result(None)
+        self.send_away(ProtocolError(CloseCode.REPLACED, "the worker has opened a newer connection"))
 
     async def _leave(self) -> None:
         """What was offered and not accepted goes back at once: nothing of it can have run."""
         connected = self._connected
-        self._replaced.cancel()
+        self._sent_away.cancel()
         if connected is None:
             return
         self._parts.roster.leave(connected)

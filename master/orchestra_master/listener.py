@@ -10,12 +10,13 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from orchestra.commands.bearer_texts import digest_in_header
-from orchestra.errors import StorageError
+from orchestra.errors import ProtocolError, StorageError
 from orchestra.identifiers import UserId
-from orchestra.limits import HANDSHAKES_PER_SECOND_MAX, SUBPROTOCOL
-from orchestra.protocol.codec import Frame
+from orchestra.limits import HANDSHAKES_PER_SECOND_MAX, POLL_SECONDS, SUBPROTOCOL
+from orchestra.protocol.codec import CloseCode, Frame
 from orchestra.protocol.messages import Bye
 from orchestra.storage.access import find_token, may_connect_worker
+from orchestra.storage.database import Topic
 from orchestra_master.link import Link
 from orchestra_master.parts import MasterParts
 
@@ -29,7 +30,7 @@ class Listener:
 
     def __init__(self, *, parts: MasterParts) -> None:
         self._parts = parts
-        self._links: set[Link] = set()
+        self._links: dict[Link, str] = {}
         self._admitted: deque[float] = deque(maxlen=HANDSHAKES_PER_SECOND_MAX)
         self._is_closing = False
         self.refused = 0
@@ -50,23 +51,30 @@ class Listener:
         if denial is not None:
             await socket.send_denial_response(denial)
             return
+        digest = digest_in_header(socket.headers.get("authorization"))
         try:
-            user = await self._user(socket)
+            user = None if digest is None else await self._user(digest)
         except StorageError as error:
             await socket.send_denial_response(_problem(503, str(error), retry_after_seconds=5))
             return
-        if user is None:
+        if digest is None or user is None:
             # A bad token is counted, not logged: whoever tries them must not be able to fill a disk.
             self.refused += 1
             await socket.send_denial_response(_problem(401, "the token is not valid, or is no worker token"))
             return
         await socket.accept(subprotocol=SUBPROTOCOL)
         link = Link(parts=self._parts, connection=StarletteConnection(socket), user=user)
-        self._links.add(link)
+        self._links[link] = digest
         try:
             await link.run()
         finally:
-            self._links.discard(link)
+            del self._links[link]
+
+    async def check_tokens(self) -> None:
+        """Ends the connections whose token was revoked, or whose user was disabled, since they were admitted."""
+        for link, digest in list(self._links.items()):
+            if await self._user(digest) is None:
+                link.send_away(ProtocolError(CloseCode.REFUSED, "the worker's token is not valid any more"))
 
     def _denial(self, socket: WebSocket) -> JSONResponse | None:
         """Why the door stays shut whoever asks, or None."""
@@ -82,10 +90,7 @@ class Listener:
         self._admitted.append(now)
         return None
 
-    async def _user(self, socket: WebSocket) -> UserId | None:
-        digest = digest_in_header(socket.headers.get("authorization"))
-        if digest is None:
-            return None
+    async def _user(self, digest: str) -> UserId | None:
         now = self._parts.clock.now()
 
         def query(connection: Connection) -> UserId | None:
@@ -93,6 +98,21 @@ class Listener:
             return bearer.principal.user_id if bearer is not None and may_connect_worker(bearer) else None
 
         return await self._parts.database.read(query)
+
+
+class TokenWatch:
+    """Looks again at the tokens of those who are inside: a revoked one must not work until the next reconnect."""
+
+    name = "token watch"
+    topics: tuple[Topic, ...] = ()
+
+    def __init__(self, *, listener: Listener) -> None:
+        self._listener = listener
+
+    async def run_once(self) -> float:
+        """Ends what is not valid any more."""
+        await self._listener.check_tokens()
+        return POLL_SECONDS
 
 
 class StarletteConnection:
