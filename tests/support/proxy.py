@@ -4,6 +4,7 @@ import contextlib
 import selectors
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
@@ -21,6 +22,8 @@ class LinkState(Enum):
     """Connections are reset, new ones are refused as soon as they are accepted."""
     FROZEN = "frozen"
     """Half-open: bytes vanish, nobody is told; new connections are accepted and get no answer."""
+    STALLED = "stalled"
+    """Bytes are kept back, and arrive late."""
 
 
 @dataclass(eq=False)
@@ -68,6 +71,12 @@ class Proxy:
         self._listener.close()
         self._selector.close()
 
+    @property
+    def half_open(self) -> int:
+        """Frozen connections of which at least one end has not let go yet."""
+        with self._asked:
+            return len({pair for pair in self._pairs.values() if pair.is_frozen})
+
     def cut(self) -> None:
         """Resets every connection and lets none through until `mend`."""
         with self._asked:
@@ -83,8 +92,13 @@ class Proxy:
                 pair.is_frozen = True
                 self.broken += 1
 
+    def stall(self) -> None:
+        """Keeps back all bytes, without losing one, until `mend`."""
+        with self._asked:
+            self._state = LinkState.STALLED
+
     def mend(self) -> None:
-        """New connections go through again; frozen ones stay half-open, as real ones do."""
+        """New connections go through again, what was kept back arrives; frozen ones stay half-open, as real ones do."""
         with self._asked:
             self._state = LinkState.WHOLE
 
@@ -120,14 +134,28 @@ class Proxy:
         pair = self._pairs.get(source)
         if pair is None:
             return
+        if self._state is LinkState.STALLED:
+            time.sleep(LOOK_SECONDS / 10)  # readable all the time: no hot loop
+            return
         try:
             piece = source.recv(PIECE_BYTES)
-            if not piece:
+            if not piece and pair.is_frozen:
+                self._let_go(source)
+            elif not piece:
                 self._drop(pair)
             elif not pair.is_frozen:
                 (pair.far if source is pair.near else pair.near).sendall(piece)
         except OSError:
-            self._drop(pair)
+            if pair.is_frozen:
+                self._let_go(source)
+            else:
+                self._drop(pair)
+
+    def _let_go(self, one: socket.socket) -> None:
+        """One end of a half-open connection is gone, and the other does not hear of it."""
+        del self._pairs[one]
+        self._selector.unregister(one)
+        one.close()
 
     def _drop(self, pair: _Pair) -> None:
         self.broken += 1
