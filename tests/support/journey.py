@@ -40,6 +40,11 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def lines_of(witness: Path) -> list[str]:
+    """What the jobs have written down there so far."""
+    return witness.read_text().splitlines() if witness.exists() else []
+
+
 class Run(msgspec.Struct, frozen=True):
     """What journeys look at of a run."""
 
@@ -61,6 +66,21 @@ class Run(msgspec.Struct, frozen=True):
     def is_over(self) -> bool:
         """Whether nothing can change any more."""
         return self.state in ("succeeded", "failed", "aborted", "cancelled", "skipped", "exception")
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """What journeys look at of a worker."""
+
+    name: str
+    connected: bool
+    connected_at: str | None
+    last_contact_at: str | None
+
+
+class Workers(msgspec.Struct, frozen=True):
+    """A page of workers."""
+
+    items: tuple[Worker, ...]
 
 
 class Program:
@@ -198,6 +218,14 @@ class Orchestra:
         which = f"attempts/{attempt}/log" if attempt else "log"
         return self.api.get(f"{API}/runs/{number}/{which}").body
 
+    def copy_log(self, number: int, target: Path, *, piece_bytes: int = 8 << 20) -> None:
+        """Downloads a log of any length into a file, piece by piece."""
+        length = self.run(number).log_length
+        with target.open("wb") as file:
+            while (position := file.tell()) < length:
+                wanted = {"Range": f"bytes={position}-{position + piece_bytes - 1}"}
+                file.write(self.api.get(f"{API}/runs/{number}/log", headers=wanted).body)
+
     def worker(self, folder: Path, name: str, *, slots: int = 2, port: int | None = None, **properties: str) -> Program:
         """A worker agent of its own, not yet started; `port` is a proxy's instead of the master's."""
         arguments = [PYTHON, "-m", "orchestra", "worker", "start", "--name", name, "--folder", str(folder / name)]
@@ -207,11 +235,14 @@ class Orchestra:
             arguments += ["--property", f"{key}={value}"]
         return Program(arguments, log=folder / f"{name}.log")
 
+    def fleet(self) -> Mapping[str, Worker]:
+        """The workers by name."""
+        return {worker.name: worker for worker in self.api.get(f"{API}/workers").read(Workers).items}
+
     def connected(self, name: str) -> bool:
         """Whether the worker is connected now."""
-        workers = self.api.get(f"{API}/workers").read(dict[str, object])["items"]
-        assert isinstance(workers, list)
-        return any(worker["name"] == name and worker["connected"] for worker in workers)
+        worker = self.fleet().get(name)
+        return worker is not None and worker.connected
 
 
 @contextlib.contextmanager
@@ -240,6 +271,13 @@ def marked_processes(marker: str) -> list[int]:
     return found
 
 
+def end_marked_processes(marker: str) -> None:
+    """Kills all that `marked_processes` finds."""
+    for pid in marked_processes(marker):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def keeper_of(worker_folder: Path) -> int:
     """The process id of the worker's keeper."""
     pids = [
@@ -249,3 +287,16 @@ def keeper_of(worker_folder: Path) -> int:
     ]
     assert len(pids) == 1, f"{worker_folder} has keepers {pids}"
     return pids[0]
+
+
+@contextlib.contextmanager
+def running(*programs: Program) -> Iterator[None]:
+    """The programs started, and ended afterwards."""
+    try:
+        for program in programs:
+            program.start()
+        yield
+    finally:
+        for program in programs:
+            if program.process is not None:
+                program.stop()
