@@ -1,5 +1,4 @@
-"""Statements that are built once. Building one and working out its cache key costs several times what SQLite needs
-to execute it."""
+"""Statements that are built once, because building one costs several times what a database needs to execute it."""
 
 from collections.abc import Mapping
 from functools import cache
