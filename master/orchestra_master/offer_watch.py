@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 from orchestra.clock import after
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import AttemptState
-from orchestra.limits import OFFER_SECONDS_MAX, POLL_SECONDS
+from orchestra.limits import OFFER_SECONDS_MAX, POLL_SECONDS, REFUSED_OFFER_SECONDS
 from orchestra.protocol.window import AttemptKey
 from orchestra.storage.attempts import withdraw_offer
 from orchestra.storage.database import Signal, Topic
@@ -37,6 +37,8 @@ class OfferWatch:
             await self._withdraw([key for _, key in overdue])
             for connected, key in overdue:
                 connected.release(key)
+                # It may be the best of all workers on paper: without this, the same run went into the same dead link again.
+                connected.refused_until = now + REFUSED_OFFER_SECONDS
             self._parts.roster.capacity_changed()
         if self._swept_at is None or now - self._swept_at >= POLL_SECONDS:
             self._swept_at = now

@@ -37,7 +37,7 @@ class ConnectedWorker:
     stopping: set[AttemptKey] = field(default_factory=set)
     """What this session was asked to stop already."""
     refused_until: float = 0.0
-    """The worker refused an offer: none before this moment (monotonic)."""
+    """The worker refused an offer or let it pass: none before this moment (monotonic)."""
 
     @property
     def free_slots(self) -> int:

@@ -58,12 +58,12 @@ class StillMaster:
         self.dispatcher = Dispatcher(parts=self.parts, selector=SpreadingSelector(), secrets=NoSecrets())
         self.parts.roster.on_capacity(self.dispatcher.capacity_changed)
 
-    async def worker(self, held: tuple[Held, ...] = ()) -> WorkerEnd:
+    async def worker(self, held: tuple[Held, ...] = (), *, name: str = "atlas", slots: int = 2) -> WorkerEnd:
         """A worker that has been greeted."""
         end = WorkerEnd()
         link = Link(parts=self.parts, connection=end, user=self._user)
         self.links.append(self._tasks.create_task(link.run(), name="link"))
-        end.say(hello(held=held))
+        end.say(hello(held=held, worker=name, slots=slots))
         await end.hear(Welcome)
         return end
 
@@ -114,6 +114,20 @@ async def test_an_offer_that_is_not_accepted_goes_back_within_five_seconds(maste
     assert before is RunState.ASSIGNED
     assert await given.state_of(master.database, run) is RunState.PENDING
     assert master.parts.roster.connected()[0].free_slots == 2
+
+
+async def test_a_worker_that_let_an_offer_pass_gets_no_other_at_once(master: StillMaster) -> None:
+    silent = await master.worker()
+    run = await given.pending_run(master.database)
+    await master.dispatcher.dispatch_once()
+    await silent.hear(Offer)
+    other = await master.worker(name="boreas", slots=1)  # fewer slots: on paper the silent one stays the best
+    master.clock.advance(4.1)
+    await OfferWatch(parts=master.parts).run_once()
+
+    await master.dispatcher.dispatch_once()
+
+    assert (await other.hear(Offer)).run == run
 
 
 async def test_a_late_acceptance_is_told_to_forget(master: StillMaster) -> None:
