@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.journey import Orchestra, started
+from tests.support.journey import Orchestra, end_marked_processes, started
+
+
+@pytest.fixture(autouse=True)
+def nothing_survives(tmp_path: Path) -> Iterator[None]:
+    """Whatever a failed test has left behind, frozen keepers and waiting steps included, ends with it."""
+    yield
+    end_marked_processes(str(tmp_path))
 
 
 @pytest.fixture
