@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from orchestra.lifecycle import AttemptState, RunState
 from orchestra.queries.addresses import moment, run_address
@@ -89,11 +89,14 @@ def select_runs() -> Select[tuple[object, ...]]:
             job_versions.c.number.label("job_version"),
             workers.c.name.label("worker"),
             workers.c.last_contact_at,
+            # A run's own figure is set at its end; while it runs, its attempt's grows.
+            func.coalesce(attempts.c.log_length, runs.c.log_length).label("log_length_now"),
         )
         .join(jobs, jobs.c.id == runs.c.job_id)
         .join(projects, projects.c.id == runs.c.project_id)
         .join(job_versions, job_versions.c.id == runs.c.job_version_id)
         .outerjoin(workers, workers.c.id == runs.c.worker_id)
+        .outerjoin(attempts, (attempts.c.run_id == runs.c.id) & (attempts.c.number == runs.c.attempt))
     )
 
 
@@ -123,7 +126,7 @@ def run_view(row: Row[tuple[object, ...]]) -> RunView:
         started_at=moment(row.started_at),
         ended_at=moment(row.ended_at),
         exit_code=row.exit_code,
-        log_length=row.log_length,
+        log_length=row.log_length_now,
         progress=row.progress,
         progress_text=row.progress_text,
         retry_of=row.retry_of,

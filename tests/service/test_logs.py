@@ -76,3 +76,13 @@ async def test_a_run_without_an_attempt_has_an_empty_log(small_world: World) -> 
 
     assert (answer.status_code, answer.content, answer.headers["x-log-complete"]) == (200, b"", "false")
     assert (missing.status_code, missing.json()["detail"]) == (404, "there is no attempt #1")
+
+
+async def test_a_run_that_is_not_over_says_how_much_of_its_log_there_is(small_world: World) -> None:
+    path = await run_with_log(small_world)
+    await small_world.change_run(int(path.rpartition("/")[2]), attempt=1)
+    client = small_world.client(await small_world.user("ana", Role.VIEWER))
+
+    run, listed = (await client.get(path)).json(), (await client.get("/api/v1/runs")).json()["items"][0]
+
+    assert (run["log_length"], listed["log_length"]) == (len(LOG), len(LOG))
