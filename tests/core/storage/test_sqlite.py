@@ -110,7 +110,7 @@ def test_what_was_acknowledged_is_there_after_a_sudden_end(sqlite_url: str) -> N
     assert {f"p{number}" for number in acknowledged[:-1]} <= there
 
 
-async def test_a_log_that_a_reader_held_up_is_emptied_once_the_writer_has_nothing_to_do(
+async def test_a_log_that_a_reader_held_up_is_cut_back_to_its_bound(
     sqlite_database: Database, sqlite_url: str
 ) -> None:
     wal = file_of(sqlite_url).with_name("orchestra.db-wal")
@@ -133,7 +133,9 @@ async def test_a_log_that_a_reader_held_up_is_emptied_once_the_writer_has_nothin
     await sqlite_database.write(add_project("later"))
 
     assert grown > SQLITE_WAL_BYTES
-    assert wal.stat().st_size < SQLITE_WAL_BYTES
+    # SQLite itself cuts it to exactly the bound at its next restart, the writer empties it when idle: either may be
+    # first.
+    assert wal.stat().st_size <= SQLITE_WAL_BYTES
 
 
 async def test_closing_leaves_one_file_that_has_everything(sqlite_database: Database, sqlite_url: str) -> None:
