@@ -37,7 +37,7 @@ class OfferWatch:
             await self._withdraw([key for _, key in overdue])
             for connected, key in overdue:
                 connected.release(key)
-                # It may be the best of all workers on paper: without this, the same run went into the same dead link again.
+                # On paper it may be the best of all: without this, the run went into the same dead link again.
                 connected.refused_until = now + REFUSED_OFFER_SECONDS
             self._parts.roster.capacity_changed()
         if self._swept_at is None or now - self._swept_at >= POLL_SECONDS:

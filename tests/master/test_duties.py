@@ -13,7 +13,7 @@ from orchestra.lifecycle import AttemptState, RunState, WorkerEvent
 from orchestra.logs.store import FileLogStore
 from orchestra.protocol.messages import Accept, Forget, Go, Held, Offer, Resume, Stop, Welcome
 from orchestra.specification import RetryPolicy
-from orchestra.storage.database import Database, Topic
+from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.runs import request_stop
 from orchestra.storage.tables import attempts, runs
@@ -125,6 +125,7 @@ async def test_a_worker_that_let_an_offer_pass_gets_no_other_at_once(master: Sti
     master.clock.advance(4.1)
     await OfferWatch(parts=master.parts).run_once()
 
+    master.dispatcher.wake(frozenset({Signal(Topic.PENDING)}))
     await master.dispatcher.dispatch_once()
 
     assert (await other.hear(Offer)).run == run
