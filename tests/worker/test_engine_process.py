@@ -57,7 +57,7 @@ def wait_for_link(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_agent_with_exit_code_0_and_leaves_the_keeper(
+async def test_a_signal_ends_the_agent_with_exit_code_0_and_an_idle_keeper_follows(
     worker: WorkerProcess, folder: Path, number: signal.Signals
 ) -> None:
     process = worker.start()
@@ -68,7 +68,7 @@ def test_a_signal_ends_the_agent_with_exit_code_0_and_leaves_the_keeper(
 
     assert process.wait(10) == 0
     assert keeper is not None
-    assert given.is_alive(keeper)
+    await given.until(lambda: not given.is_alive(keeper))
 
 
 def test_an_agent_that_was_told_to_ends_with_its_parent(worker: WorkerProcess) -> None:
