@@ -1,4 +1,4 @@
-"""`orchestra db upgrade` and `orchestra db check`; the migrations are loaded by name, because a worker has none."""
+"""`orchestra db upgrade|check|administrator`; what they do is loaded by name, because a worker has no database."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -38,6 +38,25 @@ def check(call: Invocation, *, database: str | None, data: str) -> None:
     _say(call, "fits", version)
 
 
+@db.command("administrator")
+@click.option("--database", envvar="ORCHESTRA_DATABASE", metavar="URL", help="postgresql://… or sqlite:///…")
+@click.option("--data", envvar="ORCHESTRA_DATA", default="data", show_default=True, help="Or the data folder.")
+@click.pass_obj
+def administrator(call: Invocation, *, database: str | None, data: str) -> None:
+    """Make the first administrator and print its token, once. `orchestra up` does this for its own database.
+
+    \b
+      orchestra db administrator --database postgresql://orchestra@db/orchestra > admin.token
+      orchestra login https://orchestra.example.org --token-file admin.token
+    """
+    with _guarded(database, data):
+        token = _loaded("orchestra.up.credentials", "first_token")(database or data)
+    if call.screen.as_json:
+        call.screen.json_of({"token": token})
+    else:
+        call.screen.line(token)
+
+
 def _say(call: Invocation, word: str, version: str) -> None:
     if call.screen.as_json:
         call.screen.json_of({"schema_version": version, "outcome": word})
@@ -64,9 +83,12 @@ def _guarded(database: str | None, data: str) -> AbstractContextManager[object]:
 
 
 def _migration(name: str) -> Callable[[str], str]:
+    return _loaded("orchestra_migrations.upgrade", name)
+
+
+def _loaded(module: str, name: str) -> Callable[[str], str]:
     try:
-        module = import_module("orchestra_migrations.upgrade")
+        found: Callable[[str], str] = getattr(import_module(module), name)
     except ModuleNotFoundError as error:
         raise not_installed("db", error) from error
-    found: Callable[[str], str] = getattr(module, name)
     return found

@@ -1,17 +1,19 @@
 """The secrets that `orchestra up` makes for itself: the first administrator's token, and one for its local workers."""
 
+import asyncio
 import secrets
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from orchestra.clock import Clock, Instant
+from orchestra.clock import Clock, Instant, SystemClock
 from orchestra.commands.bearer_texts import BearerText, is_well_formed, new_bearer_text
 from orchestra.commands.bootstrap import add_sign_in_link, first_administrator, local_worker_user
 from orchestra.configuration import write_private
-from orchestra.errors import NotFound
+from orchestra.errors import Conflict, NotFound
 from orchestra.storage.access import find_token
 from orchestra.storage.database import Database
+from orchestra.storage.open import open_database
 
 ADMINISTRATOR_FILE = "admin.token"
 WORKER_FILE = "worker.token"
@@ -62,6 +64,27 @@ async def make_sign_in_link(database: Database, address: str, clock: Clock) -> s
             return None
 
     return f"{address}/sign-in?link={link.text}" if await database.write(add) is not None else None
+
+
+def first_token(location: str) -> str:
+    """Makes the first administrator of a database that no `orchestra up` looks after, and returns its token.
+
+    Blocks. Raises Conflict if there is an administrator already, and what `open_database` raises.
+    """
+    return asyncio.run(_first_token(location))
+
+
+async def _first_token(location: str) -> str:
+    database = await open_database(location)
+    try:
+        token = new_bearer_text("user", secrets.token_bytes)
+        now = SystemClock().now()
+        made = await database.write(lambda connection: first_administrator(connection, token=token, now=now))
+    finally:
+        await database.close()
+    if not made.is_new:
+        raise Conflict("there is an administrator already: ask for a token of your own")
+    return token.text
 
 
 def _kept(path: Path, kind: str) -> BearerText | None:
