@@ -5,6 +5,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from orchestra.definition.reader import read_definition
 from orchestra.network.client import API
 
 CONNECTIONS = 16
+IDLE_SECONDS_MAX = 2.0
+"""The service closes what is idle for longer than some seconds, and a request may just be under way then."""
 START_SECONDS_MAX = 60.0
 RUNS_SECONDS_MAX = 600.0
 PROJECT = "bench"
@@ -44,13 +47,17 @@ class ApiConnection:
     """One kept-alive connection that does no more than it must, so that the client does not become what is measured."""
 
     def __init__(self, port: int, token: str) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._address = ("127.0.0.1", port)
+        self._socket = self._opened()
+        self._used_at = time.monotonic()
         self._head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
         self._received = b""
 
     def exchange(self, method: str, path: str, body: bytes = b"") -> bytes:
         """Sends a request and gives the body of the answer; raises RuntimeError unless it is a success."""
+        if time.monotonic() - self._used_at > IDLE_SECONDS_MAX:
+            self._socket.close()
+            self._socket = self._opened()
         head = f"{method} {API}{path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
         self._socket.sendall(head.encode() + body)
         while (end := self._received.find(b"\r\n\r\n")) < 0:
@@ -61,6 +68,7 @@ class ApiConnection:
             self._receive()
         answer = self._received[end + 4 : end + 4 + length]
         self._received = self._received[end + 4 + length :]
+        self._used_at = time.monotonic()
         if not lines[0].split()[1].startswith(b"2"):
             raise RuntimeError(f"{method} {path}: {answer!r}")
         return answer
@@ -70,6 +78,11 @@ class ApiConnection:
         answer = json.loads(self.exchange(method, path, json.dumps(body).encode() if body is not None else b""))
         assert isinstance(answer, dict), "every answer is an object"
         return answer
+
+    def _opened(self) -> socket.socket:
+        opened = socket.create_connection(self._address)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
 
     def _receive(self) -> None:
         content = self._socket.recv(65536)
