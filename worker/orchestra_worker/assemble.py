@@ -149,11 +149,14 @@ def instance_of(folder: WorkerFolder) -> str:
 
 def _open_journal(folder: WorkerFolder, *, is_broken: bool) -> Journal:
     now = SystemClock().now()
+    is_missing = not folder.journal.exists() and bool(folder.kept_attempts())
     try:
         journal, aside = open_journal(folder.journal, now=now, is_broken=is_broken)
     except sqlite3.Error as error:
         raise FolderUnusable(str(folder.path), f"{folder.journal.name}: {error}") from error
-    if aside is not None:
+    if is_missing:
+        log.error("journal_missing: %s is gone, what it held is lost", folder.journal)
+    if aside is not None or is_missing:
         # Whose logs these are, only the journal knew: they are kept for a person to look at.
         folder.put_attempts_aside(f"broken-{now}")
         folder.prepare()
