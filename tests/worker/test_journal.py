@@ -144,3 +144,22 @@ def test_nobody_else_can_read_the_journal(tmp_path: Path) -> None:
     journal.close()
 
     assert set(modes.values()) == {0o600}
+
+
+@pytest.mark.parametrize("threaded", [True, False])
+async def test_a_secret_is_in_no_byte_of_the_files_once_its_attempt_is_deleted(tmp_path: Path, threaded: bool) -> None:
+    journal = opened(tmp_path, threaded=threaded)
+    attempts = [
+        HeldAttempt(offer=given.offer("true", run=run, secrets={"key": f"hunter-{run}"}), boot_id="b") for run in (1, 2)
+    ]
+    for attempt in attempts:
+        await journal.write(adding(attempt))
+
+    await journal.write(deleting(attempts[0].key), scrub=True)
+    loaded = await journal.write(load_attempts)  # Behind the scrub, which comes after its answer.
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    journal.close()
+
+    assert [each.key for each in loaded] == [attempts[1].key]
+    assert b"hunter-1" not in kept
+    assert b"hunter-2" in kept

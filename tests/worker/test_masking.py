@@ -32,6 +32,8 @@ def forms(secret: str) -> dict[str, bytes]:
         "JSON": json.dumps({"token": secret}).encode(),
         "JSON with letters": json.dumps({"token": secret}, ensure_ascii=False).encode(),
         "shell": shlex.quote(secret).encode(),
+        "Python": repr(secret).encode(),
+        "Python in a text with quotation marks": repr(f'a "b" {secret}').encode(),
     }
 
 

@@ -254,9 +254,10 @@ class Engine:
             await self._delete(key)
 
     async def _delete(self, key: AttemptKey) -> None:
+        has_secrets = bool(self._lives[key].attempt.offer.secrets)
         while True:
             try:
-                await self._journal.write(deleting(key))
+                await self._journal.write(deleting(key), scrub=has_secrets)
                 break
             except sqlite3.OperationalError as error:
                 log.error("journal_not_written: run #%d is not deleted yet, because %s", key[0], error)

@@ -61,8 +61,9 @@ class JournalBroken(OrchestraError):
 class _Change(Generic[T]):
     """A function that waits for its transaction, and afterwards its outcome."""
 
-    def __init__(self, function: Callable[[sqlite3.Connection], T]) -> None:
+    def __init__(self, function: Callable[[sqlite3.Connection], T], *, scrub: bool) -> None:
         self.function = function
+        self.scrub = scrub
         self.result: T | None = None
         self.error: Exception | None = None
 
@@ -103,19 +104,23 @@ class Journal:
     def __init__(self, *, connection: sqlite3.Connection, path: Path, threaded: bool = True) -> None:
         self._connection = connection
         self._path = path
+        self._is_scrub_due = False
         self._queue: SimpleQueue[tuple[_Change[object], asyncio.Future[object]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write_batches, name="journal") if threaded else None
         if self._thread:
             self._thread.start()
 
-    async def write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, function: Callable[[sqlite3.Connection], T], *, scrub: bool = False) -> T:
         """Runs the function in a transaction that others may share; what it returns is durable.
 
+        With `scrub`, what the function deletes is soon in no byte of the files any more: as soon as nobody waits.
         Raises what the function raises, sqlite3.OperationalError (disk full; nothing was changed) and JournalBroken.
         """
-        change = _Change(function)
+        change = _Change(function, scrub=scrub)
         if self._thread is None:
             commit_together(self._connection, [change])
+            self._is_scrub_due |= scrub
+            self._scrub()
         else:
             done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
             self._queue.put((change, done))  # type: ignore[arg-type]  # a queue of changes of many result types
@@ -149,8 +154,16 @@ class Journal:
                 batch.append(another)
             commit_together(self._connection, [change for change, _ in batch])
             self._answer([done for _, done in batch])
+            self._is_scrub_due |= any(change.scrub for change, _ in batch)
+            if self._queue.empty():
+                self._scrub()
             if ending:
                 return
+
+    def _scrub(self) -> None:
+        if self._is_scrub_due:
+            # One that fails is due again behind the next change.
+            self._is_scrub_due = not _empty_wal(self._connection)
 
     def _answer(self, waiting: list[asyncio.Future[object]]) -> None:
         # One call into the loop for the whole batch: each costs a wake-up.
@@ -189,6 +202,17 @@ def open_journal(
     return Journal(connection=connection, path=path, threaded=threaded), aside
 
 
+def _empty_wal(connection: sqlite3.Connection) -> bool:
+    """Moves everything into the file, whose free places are zeros; the log would keep older pages with their
+    secrets."""
+    try:
+        (was_busy, _, _) = connection.execute("pragma wal_checkpoint(truncate)").fetchone()
+    except sqlite3.Error as error:
+        log.warning("journal_not_scrubbed: %s", error)
+        return False
+    return not was_busy
+
+
 class _NewerVersion(Exception):
     def __init__(self, version: int) -> None:
         super().__init__(f"version {version}, this program knows {JOURNAL_VERSION}")
@@ -202,6 +226,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         path.chmod(0o600)
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
+        connection.execute("pragma secure_delete = on")
         (verdict,) = connection.execute("pragma quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
@@ -212,6 +237,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.executescript(f"begin immediate; {_TABLES} pragma user_version = {JOURNAL_VERSION}; commit;")
         for table in ("attempts", "steps", "events"):
             connection.execute(f"select * from {table} limit 1")  # noqa: S608 - our own three names
+        _empty_wal(connection)  # A scrub may have been due when the last agent ended.
     except BaseException:
         connection.close()
         raise

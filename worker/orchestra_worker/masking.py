@@ -107,10 +107,18 @@ def needles(secret: str) -> set[bytes]:
         json.dumps(secret, ensure_ascii=False)[1:-1],
         shlex.quote(secret).strip("'"),
         secret.replace("'", "'\\''"),
+        *_python_forms(secret),
     }
     forms = {plain, *(text.encode("utf-8", "surrogateescape") for text in texts), *_base64_forms(plain)}
     forms.update(line for line in plain.splitlines())
     return {form for form in forms if len(form) >= SECRET_BYTES_MIN}
+
+
+def _python_forms(secret: str) -> tuple[str, str]:
+    """As `repr` shows it, which is how our own sentences and many programs' name a value; the apostrophe is escaped or
+    not, depending on what else is in the text."""
+    escaped = repr("\"'" + secret)[len("'\"\\'") : -1]
+    return escaped, escaped.replace("\\'", "'")
 
 
 def _base64_forms(plain: bytes) -> Iterator[bytes]:
