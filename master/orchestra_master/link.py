@@ -184,10 +184,11 @@ class Link:
         now, actor, offers = self._parts.clock.now(), self._parts.actor, list(connected.offers)
 
         def leave(connection: Connection) -> None:
-            for run, attempt in offers:
+            # The worker's row before the runs', as everywhere, so that no two masters wait for each other.
+            end_session(connection, connected.worker, connected.epoch, heard_at=connected.heard_at)
+            for run, attempt in sorted(offers):
                 words = f"worker {connected.name} went away before it accepted"
                 withdraw_offer(connection, run, attempt, actor=actor, reason=words, now=now)
-            end_session(connection, connected.worker, connected.epoch, heard_at=connected.heard_at)
 
         signals = [Signal(Topic.WORKERS, connected.name)] + [Signal(Topic.PENDING)] * bool(offers)
         try:

@@ -8,7 +8,7 @@ from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import AttemptState
 from orchestra.limits import OFFER_SECONDS_MAX, POLL_SECONDS, REFUSED_OFFER_SECONDS
 from orchestra.protocol.window import AttemptKey
-from orchestra.storage.attempts import withdraw_offer
+from orchestra.storage.attempts import is_open, withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.tables import attempts
 from orchestra_master.parts import MasterParts
@@ -34,8 +34,12 @@ class OfferWatch:
             if deadline <= now
         ]
         if overdue:
-            await self._withdraw([key for _, key in overdue])
+            going_on = await self._withdraw([key for _, key in overdue])
             for connected, key in overdue:
+                if key in going_on:
+                    # Its acceptance was committed in the same moment: it keeps its slots.
+                    connected.offers.pop(key, None)
+                    continue
                 connected.release(key)
                 # On paper it may be the best of all: without this, the run went into the same dead link again.
                 connected.refused_until = now + REFUSED_OFFER_SECONDS
@@ -61,15 +65,20 @@ class OfferWatch:
 
         return await self._parts.database.read(query)
 
-    async def _withdraw(self, keys: list[AttemptKey]) -> None:
+    async def _withdraw(self, keys: list[AttemptKey]) -> frozenset[AttemptKey]:
+        """Takes the offers back; returns those that were accepted all the same and go on."""
         if not keys:
-            return
+            return frozenset()
         now, actor = self._parts.clock.now(), self._parts.actor
 
-        def withdraw(connection: Connection) -> None:
-            for run, attempt in keys:
-                words = "the worker did not accept it in time"
-                withdraw_offer(connection, run, attempt, actor=actor, reason=words, now=now)
+        def withdraw(connection: Connection) -> frozenset[AttemptKey]:
+            words = "the worker did not accept it in time"
+            return frozenset(
+                (run, attempt)
+                for run, attempt in sorted(keys)
+                if not withdraw_offer(connection, run, attempt, actor=actor, reason=words, now=now)
+                and is_open(connection, run, attempt)
+            )
 
         signals = [Signal(Topic.PENDING), *(Signal(Topic.RUN, str(run)) for run, _ in keys)]
-        await self._parts.database.write(withdraw, signals=signals)
+        return await self._parts.database.write(withdraw, signals=signals)

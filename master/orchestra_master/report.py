@@ -78,6 +78,8 @@ class ReportApplier:
         """An attempt that is over, replaced, or somebody else's: nothing changes, the worker may forget it."""
         run, number = key
         applied.answers.append(Forget(run=run, attempt=number))
+        # Another master may have ended it, or it was withdrawn before it was offered: here it may still hold its slots.
+        applied.released.append(key)
         own = connection.execute(
             select(attempts.c.state).where(
                 attempts.c.run_id == run, attempts.c.number == number, attempts.c.worker_id == worker
@@ -106,10 +108,13 @@ _OPEN_ROWS = (
         runs.c.job_version_id,
         runs.c.signature,
     )
-    .join(runs, (runs.c.id == attempts.c.run_id) & (runs.c.attempt == attempts.c.number))
+    .select_from(runs.join(attempts, (runs.c.id == attempts.c.run_id) & (runs.c.attempt == attempts.c.number)))
     .where(
         attempts.c.ended_at.is_(None),
         attempts.c.worker_id == bindparam("worker"),
         attempts.c.run_id.in_(bindparam("told", expanding=True)),
     )
+    .order_by(attempts.c.run_id)
+    # Without the lock another master could take the offer back between this look and the change: both would be done.
+    .with_for_update()
 )

@@ -9,7 +9,7 @@ from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, Epoch, JobVersionId, ProjectId, RunId, WorkerId
 from orchestra.lifecycle import AttemptState, RunEvent, RunState, WorkerState
 from orchestra.storage.run_events import RunEventRow, add_run_events
-from orchestra.storage.runs import move_run
+from orchestra.storage.runs import move_run, state_of_run
 from orchestra.storage.tables import attempts, runs, workers
 
 
@@ -143,6 +143,8 @@ def withdraw_offer(
 
     False if the attempt is not in one of the states any more, and nothing was changed.
     """
+    # The run's row first, as everywhere: two masters that lock in different orders would wait for each other.
+    state_of_run(connection, run, lock=True)
     withdrawn = connection.execute(
         update(attempts)
         .where(attempts.c.run_id == run, attempts.c.number == attempt, attempts.c.state.in_(from_states))
@@ -160,13 +162,23 @@ def withdraw_offer(
     return True
 
 
+def is_open(connection: Connection, run: RunId, attempt: AttemptNumber) -> bool:
+    """Whether the attempt is not over yet."""
+    query = select(attempts.c.ended_at).where(attempts.c.run_id == run, attempts.c.number == attempt)
+    row = connection.execute(query).one_or_none()
+    return row is not None and row.ended_at is None
+
+
 def stopped_by(by: str, reason: str | None) -> str:
     """The words for a stop that somebody asked for."""
     return f"stopped by {by}" + (f": {reason}" if reason else "")
 
 
 def open_attempts(connection: Connection, worker: WorkerId) -> list[OpenAttempt]:
-    """What the worker holds as far as the database knows: the truth that its slots are counted from."""
+    """What the worker holds as far as the database knows: the truth that its slots are counted from.
+
+    On PostgreSQL nobody else changes any of it before this transaction ends, so that what is decided on it holds.
+    """
     rows = connection.execute(
         select(
             attempts.c.run_id,
@@ -178,9 +190,10 @@ def open_attempts(connection: Connection, worker: WorkerId) -> list[OpenAttempt]
             runs.c.stop_requested_by,
             runs.c.stop_reason,
         )
-        .join(runs, runs.c.id == attempts.c.run_id)
+        .select_from(runs.join(attempts, runs.c.id == attempts.c.run_id))
         .where(attempts.c.worker_id == worker, attempts.c.ended_at.is_(None))
         .order_by(attempts.c.run_id)
+        .with_for_update()
     )
     return [
         OpenAttempt(

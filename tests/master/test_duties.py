@@ -8,84 +8,25 @@ import pytest
 from sqlalchemy import select, update
 
 from orchestra.clock import Instant, after
-from orchestra.identifiers import AttemptNumber, RunId, UserId
+from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import AttemptState, RunState, WorkerEvent
-from orchestra.logs.store import FileLogStore
 from orchestra.protocol.messages import Accept, Forget, Go, Held, Offer, Resume, Stop, Welcome
 from orchestra.specification import RetryPolicy
 from orchestra.storage.database import Database, Signal, Topic
-from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.runs import request_stop
 from orchestra.storage.tables import attempts, runs
 from orchestra.storage.workers import move_worker
-from orchestra_master.assemble import LogThread
 from orchestra_master.contacts import ContactKeeper
-from orchestra_master.dispatcher import Dispatcher
 from orchestra_master.link import Link
 from orchestra_master.offer_watch import OfferWatch
-from orchestra_master.parts import MasterParts
 from orchestra_master.promoter import Promoter
 from orchestra_master.rescuer import Rescuer
-from orchestra_master.roster import Roster
-from orchestra_master.selection import SpreadingSelector
 from orchestra_master.stopper import Stopper
-from tests.master.conftest import NoSecrets
+from tests.master.still_master import StillMaster
 from tests.support import given
-from tests.support.clocks import FakeClock
-from tests.support.worker_end import WorkerEnd, final, hello, started
+from tests.support.worker_end import WorkerEnd, final, hello
 
 ATTEMPT = AttemptNumber(1)
-
-
-class StillMaster:
-    """The parts of a master whose loops do not run: each test does what it wants to see done."""
-
-    def __init__(self, database: Database, logs: Path, tasks: asyncio.TaskGroup, user: UserId) -> None:
-        self.clock = FakeClock()
-        self.database = database
-        self._tasks = tasks
-        self._user = user
-        self.links: list[asyncio.Task[None]] = []
-        self.parts = MasterParts(
-            name="m1",
-            clock=self.clock,
-            database=database,
-            logs=FileLogStore(logs),
-            run_blocking=LogThread(),
-            versions=JobVersions(),
-            roster=Roster(),
-        )
-        self.dispatcher = Dispatcher(parts=self.parts, selector=SpreadingSelector(), secrets=NoSecrets())
-        self.parts.roster.on_capacity(self.dispatcher.capacity_changed)
-
-    async def worker(self, held: tuple[Held, ...] = (), *, name: str = "atlas", slots: int = 2) -> WorkerEnd:
-        """A worker that has been greeted."""
-        end = WorkerEnd()
-        link = Link(parts=self.parts, connection=end, user=self._user)
-        self.links.append(self._tasks.create_task(link.run(), name="link"))
-        end.say(hello(held=held, worker=name, slots=slots))
-        await end.hear(Welcome)
-        return end
-
-    async def running(self, worker: WorkerEnd, retry: RetryPolicy = given.NO_RETRY) -> RunId:
-        """A run that the worker has started."""
-        job = given.specification(retry=retry, lost_after_seconds=600)
-        run = await given.pending_run(self.database, job, now=self.clock.now())
-        await self.dispatcher.dispatch_once()
-        offer = await worker.hear(Offer)
-        worker.say(Accept(run=run, attempt=offer.attempt))
-        await worker.hear(Go)
-        worker.say(started(run, offer.attempt))
-        await self.reaches(run, RunState.RUNNING)
-        return run
-
-    async def reaches(self, run: RunId, state: RunState) -> None:
-        """Waits until the run is there."""
-        changes = self.database.subscribe(Topic.RUN)
-        async with asyncio.timeout(10):
-            while await given.state_of(self.database, run) is not state:
-                await changes.wait(1)
-        changes.close()
 
 
 @pytest.fixture
