@@ -47,15 +47,27 @@ class Cgroup:
 
 
 class CgroupParent:
-    """The group of one worker folder, below which each step has its own."""
+    """The group of one worker folder, below which each step has its own.
 
-    def __init__(self, *, path: str, home: int) -> None:
+    What a process spawns is born in its own group, so this process waits for the next step in that step's group, and
+    moves on once it is spawned. Moving takes 10 ms on a quiet machine, because the kernel waits until every processor
+    has seen it (RCU): done beforehand, it delays no start. While moves follow one another they take 0.02 ms.
+    """
+
+    def __init__(self, *, path: str, home: int, series: str) -> None:
         self._path = path
         self._home = home
+        self._series = series
+        self._made = 0
+        self._ready: Cgroup | None = None
+        """The group this process is in, unless it is a step's already."""
 
     @classmethod
-    def make(cls, name: str) -> "CgroupParent | None":
-        """The worker's group below this process's own, or None where that is not allowed or not there."""
+    def make(cls, name: str, *, series: str) -> "CgroupParent | None":
+        """The worker's group below this process's own, or None where that is not allowed or not there.
+
+        `series` begins the names of the steps' groups: no other process may ever use it.
+        """
         own = own_folder()
         if own is None:
             return None
@@ -65,51 +77,47 @@ class CgroupParent:
             home = os.open(f"{own}/cgroup.procs", os.O_WRONLY)
         except OSError:
             return None
-        parent = cls(path=path, home=home)
-        if not os.path.exists(f"{path}/cgroup.kill") or not parent.can_be_entered():
+        parent = cls(path=path, home=home, series=series)
+        if not os.path.exists(f"{path}/cgroup.kill") or parent.ready() is None:
             os.close(home)
             return None
         return parent
 
-    def add(self, step: str) -> Cgroup | None:
-        """A new group for a step; None if none can be made."""
-        path = f"{self._path}/{step}"
-        try:
-            # Parents too: somebody may have tidied our empty group away.
-            os.makedirs(path)
-        except OSError:
-            return None
-        return Cgroup(path)
+    def ready(self) -> Cgroup | None:
+        """The group in which the next process is born; None if none can be made."""
+        if self._ready is None:
+            self._move_on()
+        return self._ready
 
-    def enter(self, group: Cgroup) -> bool:
-        """Moves this process into the group, so that what it spawns is born there; call `leave` right after.
-
-        Measured: 0.12 ms around `posix_spawn`, against 0.4 ms for a fork into the group and 0.8 ms for a shell that
-        moves itself.
-        """
-        return _write(f"{group.path}/cgroup.procs", b"0")
-
-    def leave(self) -> None:
-        """Moves this process back to its own group."""
-        with contextlib.suppress(OSError):
-            # If it fails, we are found among the step's processes, and they are killed one by one without us.
-            os.write(self._home, b"0")
-
-    def can_be_entered(self) -> bool:
-        """Whether moving in and out works, tried once."""
-        probe = self.add(f"probe-{os.getpid()}")
-        if probe is None:
-            return False
-        entered = self.enter(probe)
-        if entered:
-            self.leave()
-        probe.remove()
-        return entered
+    def give(self) -> None:
+        """The group that was ready is a step's now. Call `ready` before anything is done to that step's processes."""
+        self._ready = None
 
     def close(self) -> None:
         """Removes the worker's group if nothing is left in it."""
+        self._go_home()
         os.close(self._home)
         Cgroup(self._path).remove()
+
+    def _move_on(self) -> None:
+        self._made += 1
+        group = Cgroup(f"{self._path}/{self._series}-{self._made}")
+        try:
+            # Parents too: somebody may have tidied our empty group away.
+            os.makedirs(group.path)
+        except OSError:
+            self._go_home()
+            return
+        if _write(f"{group.path}/cgroup.procs", b"0"):
+            self._ready = group
+        else:
+            group.remove()
+            self._go_home()
+
+    def _go_home(self) -> None:
+        with contextlib.suppress(OSError):
+            # If it fails, we are found among the step's processes, and they are killed one by one without us.
+            os.write(self._home, b"0")
 
 
 def own_folder() -> str | None:

@@ -30,6 +30,7 @@ from orchestra_worker.keeper_protocol import (
     integer,
     report_document,
 )
+from orchestra_worker.process_tree import started_ticks
 
 IDLE_SECONDS = 30.0
 COMPLAINTS_BYTES_MAX = 64 << 10
@@ -165,7 +166,9 @@ def main(arguments: list[str]) -> int:
     # Unique on this machine as long as the folder is there; a hash of its path would cost megabytes of OpenSSL.
     here = os.stat(folder)
     name = f"{here.st_dev:x}-{here.st_ino:x}"
-    cgroups = CgroupParent.make(f"orchestra-{name}") if wants_cgroups else None
+    # A claim names its group for ever, so that no later keeper may use the name again.
+    series = f"{os.getpid()}-{started_ticks(os.getpid())}"
+    cgroups = CgroupParent.make(f"orchestra-{name}", series=series) if wants_cgroups else None
     house = StepHouse(name=name, reserve=DiskReserve(folder=folder, clock=clock), cgroups=cgroups, clock=clock)
     keeper = Keeper(listener=listener, house=house, clock=clock)
     signal.signal(signal.SIGTERM, _calling(keeper.ask_to_end))

@@ -80,6 +80,7 @@ class StepHouse:
 
     def tick(self) -> None:
         """Does what is due."""
+        self._move_on()
         now = self._clock.monotonic()
         for name, step in list(self._open.items()):
             descriptor = step.pipe
@@ -103,6 +104,7 @@ class StepHouse:
 
     def obey(self, request: Mapping[str, object]) -> list[StepReport]:
         """Does what the agent asks; raises ValueError for what it cannot ask, OSError if nothing could be done."""
+        self._move_on()
         verb = text(request, "do")
         if verb == "steps":
             running = {name: step.report() for name, step in self._open.items()}
@@ -125,6 +127,12 @@ class StepHouse:
         else:
             raise ValueError(f"the keeper cannot {verb!r}")
         return []
+
+    def _move_on(self) -> None:
+        """Leaves the group of a step that was just started, once its start was answered and before its processes are
+        looked at."""
+        if self._cgroups is not None:
+            self._cgroups.ready()
 
     def _spawn(self, order: Order) -> StepReport:
         known = self._open.get(order.step)
@@ -149,16 +157,20 @@ class StepHouse:
             undo.callback(os.close, spare)
             with contextlib.ExitStack() as always:
                 always.callback(os.close, writer)
-                cgroup = self._cgroups.add(order.step) if self._cgroups is not None else None
-                if cgroup is not None:
-                    undo.callback(cgroup.remove)
+                cgroup = self._cgroups.ready() if self._cgroups is not None else None
                 # All that may be refused for want of room or descriptors is done before the claim: then nothing is
                 # claimed.
                 claim = self._write_claim(order, log, cgroup)
+                if self._cgroups is not None:
+                    # Even if nothing can be started: a claim names it, so that it may never be another step's.
+                    self._cgroups.give()
                 try:
-                    pid = spawn(order, marker=self._marker(order), output=writer, cgroups=self._cgroups, cgroup=cgroup)
+                    pid = spawn(order, marker=self._marker(order), output=writer)
                 except SpawnFailed as failure:
                     os.close(claim)
+                    self._move_on()
+                    if cgroup is not None:
+                        cgroup.remove()
                     return self._not_started(order, log, str(failure))
             complete_claim(claim, pid=pid, started_at=self._clock.now())
             undo.pop_all()

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from orchestra_worker.cgroup import Cgroup, CgroupParent
 from orchestra_worker.keeper_protocol import MARKER, integer, number, optional_number, text
 
 PIPE_BYTES = 1 << 20
@@ -76,7 +75,7 @@ def make_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-def spawn(order: Order, *, marker: str, output: int, cgroups: CgroupParent | None, cgroup: Cgroup | None) -> int:
+def spawn(order: Order, *, marker: str, output: int) -> int:
     """Starts the process and gives its pid; raises SpawnFailed, and then nothing was started."""
     try:
         os.chdir(order.directory)
@@ -85,14 +84,7 @@ def spawn(order: Order, *, marker: str, output: int, cgroups: CgroupParent | Non
     except ValueError as error:
         raise SpawnFailed(f"directory not found: {order.directory!r} ({error})") from error
     try:
-        if cgroups is None or cgroup is None:
-            return _posix_spawn(order, marker, output)
-        if not cgroups.enter(cgroup):
-            raise SpawnFailed("no process could be started (its control group cannot be entered)")
-        try:
-            return _posix_spawn(order, marker, output)
-        finally:
-            cgroups.leave()
+        return _posix_spawn(order, marker, output)
     finally:
         # Else a workspace could not be unmounted as long as the keeper lives.
         os.chdir("/")
