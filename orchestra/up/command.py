@@ -13,11 +13,14 @@ import click
 from orchestra.limits import DEFAULT_PORT
 from orchestra.up.composition import UpSettings, run_up
 
+# That it cannot be read, its lock tells in a sentence of ours.
+DATA_FOLDER = click.Path(path_type=Path, file_okay=False, readable=False)
+
 
 @click.command("up")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), help=f"The port; {DEFAULT_PORT} by default, 0 for any free one.")
-@click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="The data folder; ./data by default.")
+@click.option("--data", type=DATA_FOLDER, help="The data folder; ./data by default.")
 @click.option(
     "--slots", type=click.IntRange(0, 1024), default=2, show_default=True, help="Of each local worker; 0: no worker."
 )

@@ -69,7 +69,8 @@ class _Up:
         self._clock = SystemClock()
         self._closing = asyncio.Event()
         self._ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._exit = 0
+        # A demo that is interrupted has not shown that everything works.
+        self._exit = 1 if settings.exit else 0
 
     async def run(self) -> int:
         data, settings = self._settings.data, self._settings

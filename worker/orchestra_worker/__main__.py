@@ -27,7 +27,7 @@ SLOTS_MAX = 1024
 @click.option("--name", metavar="NAME", help="The worker's name; the machine's by default.")
 @click.option(
     "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     help="Where the worker keeps its journal, logs and workspaces; ./worker-NAME by default.",
 )
 @click.option("--property", "properties", multiple=True, metavar="NAME=VALUE", help="Jobs match it; may be repeated.")
