@@ -12,6 +12,14 @@ SILENCE_SECONDS_MAX: Final = 13.0
 HELLO_SECONDS_MAX: Final = 10.0
 OFFER_SECONDS_MAX: Final = 4.0
 """An offer that is not accepted by then is withdrawn: back to pending within 5 s."""
+NUMBER_MAX: Final = (1 << 53) - 1
+"""Exact in every JSON reader, and in both databases."""
+SMALL_NUMBER_MAX: Final = (1 << 31) - 1
+"""What a plain integer column holds."""
+EXIT_CODE_MAX: Final = (1 << 31) - 1
+INSTANT_MAX: Final = 253_402_300_799_999_999
+"""The end of the year 9999, in microseconds: later instants have no RFC 3339 text."""
+SLOTS_MAX: Final = 1024
 FRAME_BYTES_MAX: Final = 1 << 20
 FRAME_MESSAGES_MAX: Final = 256
 CHUNK_BYTES_MAX: Final = 256 << 10
@@ -108,6 +116,8 @@ OFFERS_PER_PASS_MAX: Final = 64
 RESCUE_SECONDS: Final = 5.0
 RESCUE_PATIENCE_SECONDS: Final = 300.0
 """After a master's start no worker is declared lost for so long: the master's own downtime does not count."""
+RESCUE_GAP_SECONDS_MAX: Final = 30.0
+"""A master that could not look for longer (a database that was away, a machine that slept) is patient again."""
 TICKER_SECONDS_MAX: Final = 1.0
 """The ticker looks at the wall clock at least so often, so that a clock that jumps is noticed."""
 TICKS_PER_PASS_MAX: Final = 1000

@@ -1,5 +1,6 @@
 """Frames: a text frame (str) is a JSON list of messages, a binary frame (bytes) is one log chunk in MessagePack."""
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import TypeVar
@@ -31,6 +32,9 @@ class CloseCode(IntEnum):
     """The name belongs to somebody else, or is quarantined."""
 
 
+_NUL = "\\u0000"
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+"""The escape itself, not a backslash that is followed by the same letters."""
 _encoder = msgspec.json.Encoder()
 _worker_decoder = msgspec.json.Decoder(list[WorkerMessage])
 _master_decoder = msgspec.json.Decoder(list[MasterMessage])
@@ -55,6 +59,11 @@ def encode(messages: Sequence[Message]) -> list[Frame]:
     return frames
 
 
+def frame_bytes(message: Message) -> int:
+    """How large a frame is that carries this message alone."""
+    return len(_encoder.encode(message)) + 2
+
+
 def _joined(batch: list[bytes]) -> str:
     return "[" + b",".join(batch).decode() + "]"
 
@@ -63,6 +72,9 @@ def decode_from_worker(frame: Frame) -> Sequence[WorkerMessage | Chunk]:
     """What a worker's frame says; raises ProtocolError (MALFORMED)."""
     if isinstance(frame, bytes):
         return [_decode_chunk(frame)]
+    if _NUL in frame:
+        # No text in PostgreSQL holds a NUL: one in a job's words would break the link again and again.
+        frame = _ESCAPED_NUL.sub(r"\1\\ufffd", frame)
     return _decode(_worker_decoder, frame)
 
 
@@ -81,17 +93,19 @@ def encode_chunk(chunk: Chunk) -> Frame:
 def _decode_chunk(frame: bytes) -> Chunk:
     try:
         chunk = _chunk_decoder.decode(frame)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ProtocolError(CloseCode.MALFORMED, f"a binary frame is no log chunk: {error}") from None
-    if chunk.offset < 0 or chunk.run < 1 or chunk.attempt < 1 or not 0 < len(chunk.content) <= CHUNK_BYTES_MAX:
+    if not 0 < len(chunk.content) <= CHUNK_BYTES_MAX:
         raise ProtocolError(CloseCode.MALFORMED, "a log chunk is out of bounds")
     return chunk
 
 
 def _decode(decoder: msgspec.json.Decoder[list[M]], frame: str) -> list[M]:
+    if len(frame) > FRAME_BYTES_MAX:
+        raise ProtocolError(CloseCode.MALFORMED, f"a text frame is longer than {FRAME_BYTES_MAX} bytes")
     try:
         messages = decoder.decode(frame)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ProtocolError(CloseCode.MALFORMED, f"a text frame is no list of messages: {error}") from None
     if len(messages) > FRAME_MESSAGES_MAX:
         raise ProtocolError(

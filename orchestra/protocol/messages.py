@@ -1,14 +1,27 @@
 """Every message between master and worker, as frozen types.
 
-Text frames carry a JSON list of them, binary frames one log chunk each.
+Text frames carry a JSON list of them, binary frames one log chunk each. Numbers are bounded to what both databases can
+store: a number that none of them takes must end its own connection, not the transaction that it shares with others.
 """
+
+from typing import Annotated
 
 import msgspec
 
 from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, Epoch, RunId
 from orchestra.lifecycle import AttemptState
+from orchestra.limits import EXIT_CODE_MAX, INSTANT_MAX, NUMBER_MAX, SLOTS_MAX, SMALL_NUMBER_MAX
 from orchestra.specification import Execution, PropertyValue
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+"""Bytes, offsets and what else may be large."""
+SmallCount = Annotated[int, msgspec.Meta(ge=0, le=SMALL_NUMBER_MAX)]
+RunNumber = Annotated[RunId, msgspec.Meta(ge=1, le=NUMBER_MAX)]
+AttemptCount = Annotated[AttemptNumber, msgspec.Meta(ge=1, le=SMALL_NUMBER_MAX)]
+Moment = Annotated[Instant, msgspec.Meta(ge=0, le=INSTANT_MAX)]
+ExitCode = Annotated[int, msgspec.Meta(ge=-EXIT_CODE_MAX, le=EXIT_CODE_MAX)]
+Slots = Annotated[int, msgspec.Meta(ge=1, le=SLOTS_MAX)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=False):
@@ -18,8 +31,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbi
 class AttemptMessage(Message, frozen=True, kw_only=True, tag_field="type"):
     """A message about one attempt of one run."""
 
-    run: RunId
-    attempt: AttemptNumber
+    run: RunNumber
+    attempt: AttemptCount
 
 
 # --- what happened to an attempt: the bodies of `event` ---
@@ -36,21 +49,21 @@ class Started(Happening, frozen=True, kw_only=True, tag="started"):
 class StepStarted(Happening, frozen=True, kw_only=True, tag="step-started"):
     """A step's process was spawned, its output begins at `log_offset`."""
 
-    step: int
+    step: SmallCount
     """Counts set-up, steps and teardown together from 0."""
     name: str
-    log_offset: int
+    log_offset: Count
 
 
 class StepEnded(Happening, frozen=True, kw_only=True, tag="step-ended"):
     """A step's process has ended and its output is drained."""
 
-    step: int
-    exit_code: int | None
+    step: SmallCount
+    exit_code: ExitCode | None
     """Negative for a signal, as Python has it; None if it never ran."""
     reason: str
     """Empty if it exited by itself; else "timed out", "aborted", "keeper lost", "command not found: …" and so on."""
-    log_length: int
+    log_length: Count
 
 
 class Results(Happening, frozen=True, kw_only=True, tag="results"):
@@ -70,8 +83,8 @@ class CheckIn(Happening, frozen=True, kw_only=True, tag="check-in"):
 class LostRange(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of output that the worker had to drop, counted in the process's own output."""
 
-    offset: int
-    length: int
+    offset: Count
+    length: Count
 
 
 class Final(Happening, frozen=True, kw_only=True, tag="final"):
@@ -79,12 +92,12 @@ class Final(Happening, frozen=True, kw_only=True, tag="final"):
 
     outcome: AttemptState
     """One of succeeded, failed, aborted, exception; anything else is a protocol error."""
-    exit_code: int | None
+    exit_code: ExitCode | None
     reason: str
     """In words, empty for success: "exit code 3", "timed out after 45 min", "keeper lost"."""
     cause: str | None
     """What a retry policy looks at: "exit", "exit:75", "timeout", "lost", "exception"; None for success and abort."""
-    log_length: int
+    log_length: Count
     log_digest: str
     """SHA-256 over the SHA-256s of the log's 1 MiB segments, hexadecimal."""
     lost: tuple[LostRange, ...] = ()
@@ -96,28 +109,28 @@ class Final(Happening, frozen=True, kw_only=True, tag="final"):
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that the worker has in its journal."""
 
-    run: RunId
-    attempt: AttemptNumber
+    run: RunNumber
+    attempt: AttemptCount
     state: AttemptState
-    sequence: int
+    sequence: SmallCount
     """The last event that exists on the worker, 0 for none."""
-    log_length: int
+    log_length: Count
     """Bytes of log that exist on the worker."""
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     """The first message of a session."""
 
-    protocol_minimum: int
-    protocol_maximum: int
+    protocol_minimum: SmallCount
+    protocol_maximum: SmallCount
     worker: str
     instance: str
     """Made when the worker folder was made: tells two machines of one name apart."""
     boot_id: str
     version: str
     properties: dict[str, PropertyValue]
-    slots: int
-    free_disk_bytes: int
+    slots: Slots
+    free_disk_bytes: Count
     held: tuple[Held, ...] = ()
 
 
@@ -134,8 +147,8 @@ class Refuse(AttemptMessage, frozen=True, kw_only=True, tag="refuse"):
 class Event(AttemptMessage, frozen=True, kw_only=True, tag="event"):
     """Something that happened to an attempt; sequences count from 1 without a gap."""
 
-    sequence: int
-    at: Instant
+    sequence: SmallCount
+    at: Moment
     """By the worker's clock."""
     happening: Started | StepStarted | StepEnded | Results | CheckIn | Final
 
@@ -143,9 +156,9 @@ class Event(AttemptMessage, frozen=True, kw_only=True, tag="event"):
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
     """Sent by the worker at a steady beat; the master answers each with `heartbeat-answer` of the same counter."""
 
-    counter: int
+    counter: Count
     load: float
-    free_disk_bytes: int
+    free_disk_bytes: Count
 
 
 # --- master to worker ---
@@ -154,8 +167,8 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
 class Resume(AttemptMessage, frozen=True, kw_only=True, tag="resume"):
     """Go on with a held attempt: send events after `sequence` and log bytes from `log_length`."""
 
-    sequence: int
-    log_length: int
+    sequence: SmallCount
+    log_length: Count
 
 
 class Stop(AttemptMessage, frozen=True, kw_only=True, tag="stop"):
@@ -208,14 +221,14 @@ class Go(AttemptMessage, frozen=True, kw_only=True, tag="go"):
 class Acknowledge(AttemptMessage, frozen=True, kw_only=True, tag="acknowledge"):
     """Committed up to here: events to `sequence`, log bytes below `log_length`. Cumulative."""
 
-    sequence: int
-    log_length: int
+    sequence: SmallCount
+    log_length: Count
 
 
 class HeartbeatAnswer(Message, frozen=True, kw_only=True, tag="heartbeat-answer"):
     """The master is there."""
 
-    counter: int
+    counter: Count
 
 
 class Drain(Message, frozen=True, kw_only=True, tag="drain"):
@@ -240,7 +253,7 @@ MasterMessage = Welcome | Resume | Stop | Forget | Offer | Go | Acknowledge | He
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
     """A piece of an attempt's log, as a MessagePack array in a binary frame of its own."""
 
-    run: RunId
-    attempt: AttemptNumber
-    offset: int
+    run: RunNumber
+    attempt: AttemptCount
+    offset: Count
     content: bytes

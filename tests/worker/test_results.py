@@ -110,3 +110,15 @@ def test_a_check_in_out_of_bounds_is_refused(job: Path, progress: float | None, 
         checkin(progress, text)
 
     assert not (job / "checkins").exists()
+
+
+def test_what_is_nested_too_deeply_is_refused_and_harms_nobody(tmp_path: Path) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    (tmp_path / "results.json").write_text(f'{{"deep": {deep}}}')
+    (tmp_path / "checkins").write_text(f'{{"progress": 0.5}}\n{{"deep": {deep}}}\n')
+
+    with pytest.raises(BadResults):
+        read_results(tmp_path / "results.json", mask_text=masked)
+
+    newest = read_check_ins(tmp_path / "checkins", 0).newest
+    assert newest is None or newest == CheckInLine(progress=0.5)

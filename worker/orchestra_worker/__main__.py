@@ -10,10 +10,9 @@ import click
 
 from orchestra.errors import OrchestraError
 from orchestra.identifiers import checked_name
+from orchestra.limits import SLOTS_MAX
 from orchestra_worker.assemble import WorkerSettings, run_worker
 from orchestra_worker.detection import given_properties
-
-SLOTS_MAX = 1024
 
 
 @click.command("start")

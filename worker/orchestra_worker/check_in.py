@@ -55,7 +55,7 @@ def read_check_ins(path: Path, offset: int) -> CheckInsRead:
 def _line(raw: bytes) -> CheckInLine | None:
     try:
         line = _decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if line.progress is not None and not 0 <= line.progress <= 1:
         return None

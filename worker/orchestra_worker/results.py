@@ -41,7 +41,7 @@ def read_results(path: Path, *, mask_text: Callable[[str], str]) -> dict[str, ms
         # Decoded as a whole first: raw values are not looked into otherwise.
         msgspec.json.decode(content)
         values = _decode(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadResults(f"the results file is no JSON object of names and values: {error}") from None
     long = next((name for name in values if not 0 < len(name) <= RESULT_NAME_CHARACTERS_MAX), None)
     if long is not None:
