@@ -4,18 +4,18 @@ a link."""
 import logging
 from collections import deque
 
-from sqlalchemy import Connection
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from orchestra.clock import seconds_between
 from orchestra.commands.bearer_texts import digest_in_header
 from orchestra.errors import ProtocolError, StorageError
 from orchestra.identifiers import UserId
 from orchestra.limits import HANDSHAKES_PER_SECOND_MAX, POLL_SECONDS, SUBPROTOCOL
 from orchestra.protocol.codec import CloseCode, Frame
 from orchestra.protocol.messages import Bye
-from orchestra.storage.access import find_token, may_connect_worker
+from orchestra.storage.access import find_token, may_connect_worker, note_token_use
 from orchestra.storage.database import Topic
 from orchestra_master.link import Link
 from orchestra_master.parts import MasterParts
@@ -23,6 +23,8 @@ from orchestra_master.parts import MasterParts
 logger = logging.getLogger(__name__)
 
 WORKER_PATH = "/worker/v1"
+SECONDS_PER_DAY = 86_400.0
+"""A token's use is written down so often."""
 
 
 class Listener:
@@ -35,6 +37,8 @@ class Listener:
         self._is_closing = False
         self.refused = 0
         """Connections turned away for a bad token, since the start."""
+        self.broken = 0
+        """Connections closed because of what was said on them, since the start."""
 
     def route(self) -> WebSocketRoute:
         """The route to mount."""
@@ -68,6 +72,7 @@ class Listener:
         try:
             await link.run()
         finally:
+            self.broken += link.was_broken
             del self._links[link]
 
     async def check_tokens(self) -> None:
@@ -93,11 +98,13 @@ class Listener:
     async def _user(self, digest: str) -> UserId | None:
         now = self._parts.clock.now()
 
-        def query(connection: Connection) -> UserId | None:
-            bearer = find_token(connection, digest, now=now)
-            return bearer.principal.user_id if bearer is not None and may_connect_worker(bearer) else None
-
-        return await self._parts.database.read(query)
+        bearer = await self._parts.database.read(lambda connection: find_token(connection, digest, now=now))
+        if bearer is None or not may_connect_worker(bearer):
+            return None
+        token = bearer.principal.token_id
+        if token is not None and (bearer.used_at is None or seconds_between(bearer.used_at, now) >= SECONDS_PER_DAY):
+            await self._parts.database.write(lambda connection: note_token_use(connection, token, now=now))
+        return bearer.principal.user_id
 
 
 class TokenWatch:

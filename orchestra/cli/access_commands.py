@@ -171,6 +171,9 @@ def create_token(
     if path is not None:
         write_private(path, f"{made.secret}\n")
         call.screen.line(f"Token {made.id} ({made.name}) is created, its secret is in {output}")
+        if kind == "worker":
+            start = f"orchestra worker start --master {call.client().server} --name {name} --token-file {output}"
+            call.screen.note(f"Next, on the worker's machine: {start}")
     elif call.screen.as_json:
         call.screen.json(answer.body)
     else:

@@ -57,7 +57,8 @@ def validate(call: Invocation, *, files: tuple[str, ...]) -> int:
         if report:
             call.screen.note(shown_report(report))
         if not problems:
-            call.screen.line(f"{name} is valid: project {reading.definition.name}, {len(reading.definition.jobs)} jobs")
+            project, count = reading.definition.name, len(reading.definition.jobs)
+            call.screen.line(f"{name} is valid: project {project}, {count} job{'' if count == 1 else 's'}")
     if call.screen.as_json:
         call.screen.json_of(reports)
     return ExitCode.FAILED if bad else ExitCode.DONE

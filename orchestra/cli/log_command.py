@@ -87,6 +87,8 @@ def _print(call: Invocation, number: int, attempt: int | None, tail: int | None)
             _write(call, guard, body, decoder.decode(body, final=position >= length))
             if position >= length or not body:
                 break
+        if position == 0:
+            call.screen.note(f"The log of run #{number} is empty.")
     if guard is not None:
         call.screen.write(guard.end())
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import httpx2
 import pytest
+from passlib.hash import pbkdf2_sha256
 from sqlalchemy import select
 
 from orchestra.clock import Instant
@@ -70,6 +71,27 @@ async def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(
     assert answer.status_code == 401
     assert answer.json()["detail"].startswith("name and password do not fit")
     assert "set-cookie" not in answer.headers
+
+
+async def test_d14_an_unknown_name_and_a_disabled_user_cost_as_many_rounds_as_a_known_one(
+    small_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = await small_world.administrator()
+    for name in ("ana", "ben"):
+        await root.post("/api/v1/users", json={"name": name, "password": PASSWORD, "roles": []})
+    await root.patch("/api/v1/users/ben", json={"enabled": False})
+    verified: list[str] = []
+    verify = pbkdf2_sha256.verify
+
+    def counted(secret: str, stored: str) -> bool:
+        verified.append("$".join(stored.split("$")[:3]))
+        return bool(verify(secret, stored))
+
+    monkeypatch.setattr(pbkdf2_sha256, "verify", counted)
+    for name, password in (("ana", "wrong"), ("nobody", PASSWORD), ("ben", PASSWORD), ("root", PASSWORD)):
+        await small_world.client().post("/api/v1/sign-in", json={"name": name, "password": password})
+
+    assert verified == ["$pbkdf2-sha256$10"] * 4
 
 
 async def test_a_link_signs_in_once_even_if_two_use_it_at_the_same_moment(world: World) -> None:
