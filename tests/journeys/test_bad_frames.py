@@ -1,7 +1,7 @@
 """Malformed and foreign frames: the connection is closed with a code and counted, nothing changes, the master lives."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
@@ -71,7 +71,7 @@ def big(text: str) -> str:
 
 
 HELLO = frame(hello())
-BAD: dict[str, tuple[Frames, set[int]]] = {
+BAD: dict[str, tuple[Frames, Collection[int | None]]] = {
     "garbage": (["{not json"], {CloseCode.MALFORMED}),
     "empty": ([""], {CloseCode.MALFORMED}),
     "no list": (['{"type": "hello"}'], {CloseCode.MALFORMED}),
@@ -91,7 +91,8 @@ BAD: dict[str, tuple[Frames, set[int]]] = {
     "hello twice in a frame": ([frame(hello(), hello())], {CloseCode.OUT_OF_TURN}),
     "too many messages": ([HELLO, frame(*[beat()] * (FRAME_MESSAGES_MAX + 1))], {CloseCode.MALFORMED}),
     "oversized": (["[" + " " * FRAME_BYTES_MAX + "]"], {CloseCode.MALFORMED}),
-    "far too large": ([" " * (4 * FRAME_BYTES_MAX)], {1009}),
+    # The library refuses it at its head; what was still on its way may break the connection before the code arrives.
+    "far too large": ([" " * (4 * FRAME_BYTES_MAX)], {1009, None}),
     "far-future version": ([frame(hello(protocol_minimum=9_999, protocol_maximum=10_000))], {CloseCode.VERSION}),
     "all versions": ([big(frame(hello(protocol_minimum=1, protocol_maximum="BIG")))], {CloseCode.MALFORMED}),
     "no version": ([frame(hello(protocol_minimum=1, protocol_maximum=0))], {CloseCode.VERSION}),
