@@ -25,6 +25,8 @@ from orchestra_master.roster import ConnectedWorker
 
 logger = logging.getLogger(__name__)
 
+_BROKEN = frozenset({CloseCode.MALFORMED, CloseCode.OUT_OF_TURN, CloseCode.VERSION})
+
 
 class Link:
     """Four tasks around one session: read, write, watch the clock, record.
@@ -39,6 +41,8 @@ class Link:
         self._user = user
         self._session = MasterSession(now=parts.clock.monotonic())
         self._connected: ConnectedWorker | None = None
+        self.was_broken = False
+        """The peer said what the protocol does not have."""
         self._inbox: list[WorkerMessage | Chunk] = []
         self._inbox_bytes = 0
         self._arrived = asyncio.Event()
@@ -56,12 +60,18 @@ class Link:
         except* ProtocolError as group:
             error = _first(group)
             code, reason = getattr(error, "code", CloseCode.MALFORMED), str(error)
+            self.was_broken = code in _BROKEN
             logger.warning("link_closed worker=%s code=%d reason=%s", self._name, code, reason)
         except* (ConnectionError, asyncio.IncompleteReadError):
             logger.info("link_lost worker=%s", self._name)
         except* (OrchestraError, OSError) as group:
             code, reason = 1011, "the master cannot store anything now"
             logger.error("link_failed worker=%s error=%s", self._name, _first(group))
+        except* Exception as group:
+            # A fault of ours ends this link, and no other worker's.
+            code, reason = 1011, "the master has failed"
+            held = sorted(self._connected.held) if self._connected else []
+            logger.error("link_broke worker=%s held=%s", self._name, held, exc_info=_first(group))
         finally:
             await self._leave()
             self._ended.set()

@@ -67,6 +67,10 @@ class Master:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
+        door = self.listener
+        if door.refused or door.broken:
+            # Once, not for each: whoever tries tokens or sends garbage must not be able to fill a disk.
+            logger.warning("worker_door_closed bad_tokens=%d bad_connections=%d", door.refused, door.broken)
         logger.info("master_closed master=%s", self._parts.name)
 
     async def say_bye(self) -> None:
