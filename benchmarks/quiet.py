@@ -11,7 +11,7 @@ from benchmarks.processes import TICKS_PER_SECOND, cpu_seconds
 
 QUIET_PERCENT = 20.0
 WINDOW_SECONDS = 3.0
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 30.0
 
 
 class Foreign:
