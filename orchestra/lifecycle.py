@@ -176,4 +176,4 @@ def next_state(table: Mapping[tuple[State, Event], State], state: State, event: 
     try:
         return table[state, event]
     except KeyError:
-        raise ImpossibleTransition(state, event) from None
+        raise ImpossibleTransition(state.value, event.value) from None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, update
 
 from orchestra.clock import Instant
-from orchestra.errors import ProtocolError
+from orchestra.errors import ImpossibleTransition, ProtocolError
 from orchestra.identifiers import JobVersionId
 from orchestra.lifecycle import NEXT_ATTEMPT_STATE, AttemptEvent, AttemptState, RunEvent, next_state
 from orchestra.protocol.codec import CloseCode
@@ -156,7 +156,10 @@ class AttemptFold:
         return True
 
     def _step(self, event: AttemptEvent) -> None:
-        self._state = next_state(NEXT_ATTEMPT_STATE, self._state, event)
+        try:
+            self._state = next_state(NEXT_ATTEMPT_STATE, self._state, event)
+        except ImpossibleTransition as error:
+            raise ProtocolError(CloseCode.OUT_OF_TURN, f"#{self._run}: {error}") from None
 
     def _take(self, event: Event, log_length: int, log_digest: str | None) -> None:
         if event.sequence <= self._sequence:

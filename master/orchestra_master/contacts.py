@@ -1,8 +1,10 @@
 """Keeps the workers' rows true: when each was last heard, and whether people still want it to take runs."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import Connection, select
 
-from orchestra.identifiers import WorkerId
+from orchestra.identifiers import Epoch, WorkerId
 from orchestra.lifecycle import WorkerState
 from orchestra.limits import HEARTBEAT_SECONDS
 from orchestra.protocol.messages import Drain, Undrain
@@ -38,9 +40,14 @@ class ContactKeeper:
             for each in connected
         ]
         await self._parts.database.write(lambda connection: note_contacts(connection, contacts))
-        states = await self._parts.database.read(_states)
+        sessions = await self._parts.database.read(_sessions)
         for each in connected:
-            accepts_runs = states.get(each.worker) is WorkerState.ONLINE
+            session = sessions.get(each.worker)
+            if session is None or session.epoch != each.epoch:
+                # It has come to another master. Without this, runs would be given to a session that cannot take them.
+                each.replace()
+                continue
+            accepts_runs = session.state is WorkerState.ONLINE
             if accepts_runs != each.accepts_runs:
                 each.accepts_runs = accepts_runs
                 each.send(Undrain() if accepts_runs else Drain())
@@ -48,6 +55,15 @@ class ContactKeeper:
         return HEARTBEAT_SECONDS
 
 
-def _states(connection: Connection) -> dict[WorkerId, WorkerState]:
-    rows = connection.execute(select(workers.c.id, workers.c.state).where(workers.c.master.is_not(None)))
-    return {WorkerId(row.id): WorkerState(row.state) for row in rows}
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Session:
+    epoch: Epoch
+    state: WorkerState
+
+
+def _sessions(connection: Connection) -> dict[WorkerId, _Session]:
+    query = select(workers.c.id, workers.c.session_epoch, workers.c.state).where(workers.c.master.is_not(None))
+    return {
+        WorkerId(row.id): _Session(epoch=Epoch(row.session_epoch), state=WorkerState(row.state))
+        for row in connection.execute(query)
+    }

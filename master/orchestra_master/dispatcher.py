@@ -4,7 +4,7 @@ What is pending stays in the database behind an index; in memory are only the re
 pending runs, so that a pass costs the same with ten or a million of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -14,9 +14,16 @@ from sqlalchemy import Connection
 
 from orchestra.clock import Instant
 from orchestra.errors import OrchestraError
-from orchestra.identifiers import Signature
+from orchestra.identifiers import Signature, WorkerId
 from orchestra.lifecycle import RunEvent, RunState
-from orchestra.limits import OFFER_SECONDS_MAX, OFFERS_PER_PASS_MAX, POLL_SECONDS
+from orchestra.limits import (
+    FRAME_BYTES_MAX,
+    OFFER_SECONDS_MAX,
+    OFFERS_PER_PASS_MAX,
+    POLL_SECONDS,
+    REFUSED_OFFER_SECONDS,
+)
+from orchestra.protocol.codec import frame_bytes
 from orchestra.protocol.messages import Offer
 from orchestra.specification import Matching, PropertyValue
 from orchestra.storage.attempts import Claim, ClaimedRun, claim_runs, withdraw_offer
@@ -43,6 +50,8 @@ class _Pass:
     claimed: list[tuple[ClaimedRun, JobVersion]]
     exhausted: frozenset[Signature]
     """Signatures of which every pending run was looked at and given away."""
+    void: frozenset[WorkerId]
+    """Workers that were chosen, but whose session is not the newest any more or that take nothing."""
 
 
 class Dispatcher:
@@ -94,19 +103,37 @@ class Dispatcher:
         now = self._parts.clock.now()
         # What is signalled while the transaction is under way must stay hungry after it.
         self._hungry.difference_update(wanted)
-        done = await self._parts.database.write(
-            lambda connection: self._give(connection, wanted, candidates, now), signals=_signals_of
-        )
+        try:
+            done = await self._parts.database.write(
+                lambda connection: self._give(connection, wanted, candidates, now), signals=_signals_of
+            )
+        except BaseException:
+            self._hungry.update(wanted)
+            raise
         self._hungry.update(signature for signature in wanted if signature not in done.exhausted)
-        for claimed, version in done.claimed:
-            await self._offer(claimed, version)
+        self._pass_over(done.void)
+        # First all that can be offered, so that a database that goes away meanwhile holds up none of them.
+        failed = [failure for each, version in done.claimed if (failure := self._offer(each, version))]
+        for failure in failed:
+            await self._take_back(failure)
         return bool(self._hungry)
+
+    def _pass_over(self, void: Collection[WorkerId]) -> None:
+        """Without this the same worker would be chosen again and again, and the run never start elsewhere."""
+        for worker in void:
+            connected = self._parts.roster.find(worker)
+            if connected is not None:
+                connected.refused_until = self._parts.clock.monotonic() + REFUSED_OFFER_SECONDS
 
     async def _poll(self) -> None:
         now = self._parts.clock.monotonic()
         if self._polled_at is None or now - self._polled_at >= POLL_SECONDS:
             self._polled_at = now
-            self._hungry |= set(await self._parts.database.read(pending_signatures))
+            try:
+                self._hungry |= set(await self._parts.database.read(pending_signatures))
+            except BaseException:
+                self._polled_at = None
+                raise
 
     def _candidates(self) -> list[Candidate]:
         now = self._parts.clock.monotonic()
@@ -149,11 +176,14 @@ class Dispatcher:
         heads.sort(key=lambda head: (-head.priority, head.run))
         claims, left = self._assign(heads[:OFFERS_PER_PASS_MAX], wanted, candidates)
         exhausted -= {head.signature for head in [*left, *heads[OFFERS_PER_PASS_MAX:]]}
-        claimed = claim_runs(connection, claims, actor=self._parts.actor, now=now)
+        given = claim_runs(connection, claims, actor=self._parts.actor, now=now)
+        void_runs = {claim.run for claim in claims if claim.worker in given.void}
+        exhausted -= {head.signature for head in heads if head.run in void_runs}
         versions = self._parts.versions
         return _Pass(
-            claimed=[(each, versions.get(connection, each.job_version_id)) for each in claimed],
+            claimed=[(each, versions.get(connection, each.job_version_id)) for each in given.claimed],
             exhausted=frozenset(exhausted),
+            void=given.void,
         )
 
     def _assign(
@@ -178,45 +208,60 @@ class Dispatcher:
                 claims.append(Claim(run=head.run, worker=connected.worker, epoch=connected.epoch))
         return claims, left
 
-    async def _offer(self, claimed: ClaimedRun, version: JobVersion) -> None:
+    def _offer(self, claimed: ClaimedRun, version: JobVersion) -> "_Failure | None":
         connected = self._parts.roster.find(claimed.worker)
         if connected is None or connected.epoch != claimed.epoch:
             # It went between the claim and now: its link could not withdraw what it had not been offered yet.
-            await self._take_back(claimed, "the worker went away before it was offered")
-            return
+            return _Failure(claimed=claimed, reason="the worker went away before it was offered")
         try:
             secrets = self._secrets.open(claimed.sealed_secrets) if claimed.sealed_secrets else {}
         except OrchestraError as error:
-            await self._take_back(claimed, "the offer could not be made", broken=str(error))
-            return
+            return _Failure(claimed=claimed, reason="the offer could not be made", broken=str(error))
+        offer = Offer(
+            run=claimed.run,
+            attempt=claimed.attempt,
+            project=version.project,
+            job=version.job,
+            slots=claimed.slots,
+            execution=version.specification.execution,
+            parameters=msgspec.json.decode(claimed.parameters, type=dict[str, PropertyValue]),
+            secrets=secrets,
+        )
+        if (size := frame_bytes(offer)) > FRAME_BYTES_MAX:
+            # Each worker would drop its connection over it, one after the other, with all that runs there.
+            words = f"the job and its parameters have {size} bytes, {FRAME_BYTES_MAX} at most can be sent to a worker"
+            return _Failure(claimed=claimed, reason="the offer could not be made", broken=words)
         key = (claimed.run, claimed.attempt)
         connected.held[key] = claimed.slots
         connected.offers[key] = self._parts.clock.monotonic() + OFFER_SECONDS_MAX
-        connected.send(
-            Offer(
-                run=claimed.run,
-                attempt=claimed.attempt,
-                project=version.project,
-                job=version.job,
-                slots=claimed.slots,
-                execution=version.specification.execution,
-                parameters=msgspec.json.decode(claimed.parameters, type=dict[str, PropertyValue]),
-                secrets=secrets,
-            )
-        )
+        connected.send(offer)
+        return None
 
-    async def _take_back(self, claimed: ClaimedRun, reason: str, *, broken: str | None = None) -> None:
+    async def _take_back(self, failure: "_Failure") -> None:
         """Nothing was offered: the run is pending again, or over if no offer of it can ever be made."""
-        now, actor = self._parts.clock.now(), self._parts.actor
+        claimed, now, actor = failure.claimed, self._parts.clock.now(), self._parts.actor
 
         def take_back(connection: Connection) -> None:
-            withdrawn = withdraw_offer(connection, claimed.run, claimed.attempt, actor=actor, reason=reason, now=now)
-            if withdrawn and broken is not None and state_of_run(connection, claimed.run) is RunState.PENDING:
-                move_run(connection, claimed.run, RunEvent.BROKE, actor=actor, now=now, reason=broken)
+            withdrawn = withdraw_offer(
+                connection, claimed.run, claimed.attempt, actor=actor, reason=failure.reason, now=now
+            )
+            is_broken = withdrawn and failure.broken is not None
+            if is_broken and state_of_run(connection, claimed.run) is RunState.PENDING:
+                move_run(connection, claimed.run, RunEvent.BROKE, actor=actor, now=now, reason=failure.broken or "")
 
         await self._parts.database.write(
             take_back, signals=[Signal(Topic.PENDING), Signal(Topic.RUN, str(claimed.run))]
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Failure:
+    """A run that was claimed and could not be offered."""
+
+    claimed: ClaimedRun
+    reason: str
+    broken: str | None = None
+    """Why no offer of it can ever be made."""
 
 
 def _room(matching: Matching, candidates: Sequence[Candidate]) -> int:

@@ -1,13 +1,14 @@
 """The answer to a worker's hello: a new session, and for everything that it holds what is to become of it."""
 
+import logging
 from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy import Connection, update
 
 from orchestra.clock import Instant
-from orchestra.errors import ProtocolError
-from orchestra.identifiers import UserId
+from orchestra.errors import BadName, ImpossibleTransition, ProtocolError
+from orchestra.identifiers import UserId, checked_name
 from orchestra.lifecycle import AttemptState, WorkerEvent, WorkerState
 from orchestra.limits import (
     HEARTBEAT_SECONDS,
@@ -25,6 +26,8 @@ from orchestra.storage.workers import WorkerSessionRow, begin_session, move_work
 from orchestra_master.losing import lose_attempt
 from orchestra_master.parts import MasterParts
 from orchestra_master.reconcile import Reconciliation, reconcile
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +56,12 @@ class Greeting:
 async def greet(parts: MasterParts, hello: Hello, *, user: UserId) -> Greeting:
     """Begins the session in the database and settles what is held.
 
-    Raises ProtocolError (REFUSED) for a name that belongs to another user, or a worker in quarantine.
+    Raises ProtocolError (REFUSED) for a text that is no name, a name of another user, or a worker in quarantine.
     """
+    try:
+        checked_name("worker", hello.worker)
+    except BadName as error:
+        raise ProtocolError(CloseCode.REFUSED, str(error)) from None
     now = parts.clock.now()
     greeting = await parts.database.write(
         lambda connection: _greet(connection, parts, hello, user, now), signals=lambda greeting: greeting.signals
@@ -101,7 +108,11 @@ def _greet(connection: Connection, parts: MasterParts, hello: Hello, user: UserI
 async def quarantine(parts: MasterParts, hello: Hello) -> None:
     """Two live instances take the name from each other: neither gets runs until a person decides."""
     reason = f"two live machines use the name (instances {hello.instance} and another)"
-    await parts.database.write(
-        lambda connection: move_worker(connection, hello.worker, WorkerEvent.CONTESTED, reason=reason),
-        signals=[Signal(Topic.WORKERS, hello.worker)],
-    )
+    try:
+        await parts.database.write(
+            lambda connection: move_worker(connection, hello.worker, WorkerEvent.CONTESTED, reason=reason),
+            signals=[Signal(Topic.WORKERS, hello.worker)],
+        )
+    except ImpossibleTransition:
+        # A person has disabled it already, or another link was faster: it gets no runs either way.
+        logger.debug("quarantine_not_needed worker=%s", hello.worker)

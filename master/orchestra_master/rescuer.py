@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from orchestra.clock import Instant, after, seconds_between
-from orchestra.identifiers import AttemptNumber, JobVersionId, RunId
+from orchestra.identifiers import AttemptNumber, JobVersionId, RunId, WorkerId
 from orchestra.lifecycle import AttemptState
-from orchestra.limits import RESCUE_PATIENCE_SECONDS, RESCUE_SECONDS, SILENCE_SECONDS_MAX
+from orchestra.limits import RESCUE_GAP_SECONDS_MAX, RESCUE_PATIENCE_SECONDS, RESCUE_SECONDS, SILENCE_SECONDS_MAX
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.tables import attempts, runs, workers
 from orchestra_master.losing import lose_attempt
@@ -19,6 +19,7 @@ class _Silent:
     run: RunId
     attempt: AttemptNumber
     job_version: JobVersionId
+    worker_id: WorkerId
     worker: str
     last_contact_at: Instant
 
@@ -32,16 +33,23 @@ class Rescuer:
 
     def __init__(self, *, parts: MasterParts, patience_seconds: float = RESCUE_PATIENCE_SECONDS) -> None:
         self._parts = parts
-        self._patient_until = parts.clock.monotonic() + patience_seconds
+        self._patience_seconds = patience_seconds
+        self._looked_at = parts.clock.monotonic()
+        self._patient_until = self._looked_at + patience_seconds
 
     async def run_once(self) -> float:
         """Looks at every worker that is silent and still holds something."""
-        # While no master was there, no worker could make itself heard: that time must not count against it.
-        if self._parts.clock.monotonic() < self._patient_until:
-            return RESCUE_SECONDS
+        moment = self._parts.clock.monotonic()
+        # While there was no master, or no database to write the contacts into, or the machine slept, no worker could
+        # make itself heard: that time must not count against it.
+        if moment - self._looked_at > RESCUE_GAP_SECONDS_MAX:
+            self._patient_until = moment + self._patience_seconds
         now = self._parts.clock.now()
+        is_patient = moment < self._patient_until
         for silent in await self._parts.database.read(lambda connection: self._silent(connection, now)):
-            await self._rescue(silent, now)
+            if not is_patient and self._parts.roster.find(silent.worker_id) is None:
+                await self._rescue(silent, now)
+        self._looked_at = moment
         return RESCUE_SECONDS
 
     @staticmethod
@@ -51,6 +59,7 @@ class Rescuer:
                 attempts.c.run_id,
                 attempts.c.number,
                 runs.c.job_version_id,
+                attempts.c.worker_id,
                 workers.c.name,
                 workers.c.last_contact_at,
             )
@@ -67,6 +76,7 @@ class Rescuer:
                 run=RunId(row.run_id),
                 attempt=AttemptNumber(row.number),
                 job_version=JobVersionId(row.job_version_id),
+                worker_id=WorkerId(row.worker_id),
                 worker=row.name,
                 last_contact_at=Instant(row.last_contact_at),
             )

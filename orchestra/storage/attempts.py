@@ -51,7 +51,16 @@ class OpenAttempt:
     """Set if a person asked to stop the run."""
 
 
-def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, now: Instant) -> list[ClaimedRun]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """What became of some claims."""
+
+    claimed: list[ClaimedRun]
+    void: frozenset[WorkerId]
+    """Workers that can be given nothing: the session is not the newest any more, or a person has switched it off."""
+
+
+def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, now: Instant) -> Claimed:
     """Gives the runs to the workers, each if it is still pending and the worker's session is still the same.
 
     A master may only claim for workers that are connected to it; of two masters that want one run, one gets it.
@@ -98,7 +107,8 @@ def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, n
             for each in claimed
         ],
     )
-    return claimed
+    void = frozenset(claim.worker for claim in claims if (claim.worker, claim.epoch) not in usable)
+    return Claimed(claimed=claimed, void=void)
 
 
 def _usable_sessions(connection: Connection, claims: Sequence[Claim]) -> set[tuple[int, int]]:

@@ -25,17 +25,25 @@ from tests.support.worker_end import WorkerEnd, hello, started
 class StillMaster:
     """The parts of a master whose loops do not run: each test does what it wants to see done."""
 
-    def __init__(self, database: Database, logs: Path, tasks: asyncio.TaskGroup, user: UserId) -> None:
+    def __init__(
+        self,
+        database: Database,
+        logs: Path,
+        tasks: asyncio.TaskGroup,
+        user: UserId,
+        *,
+        store: FileLogStore | None = None,
+    ) -> None:
         self.clock = FakeClock()
         self.database = database
         self._tasks = tasks
-        self._user = user
+        self.user = user
         self.links: list[asyncio.Task[None]] = []
         self.parts = MasterParts(
             name="m1",
             clock=self.clock,
             database=database,
-            logs=FileLogStore(logs),
+            logs=store or FileLogStore(logs),
             run_blocking=LogThread(),
             versions=JobVersions(),
             roster=Roster(),
@@ -43,11 +51,16 @@ class StillMaster:
         self.dispatcher = Dispatcher(parts=self.parts, selector=SpreadingSelector(), secrets=NoSecrets())
         self.parts.roster.on_capacity(self.dispatcher.capacity_changed)
 
+    def connect(self) -> WorkerEnd:
+        """A connection on which nothing was said yet."""
+        end = WorkerEnd()
+        link = Link(parts=self.parts, connection=end, user=self.user)
+        self.links.append(self._tasks.create_task(link.run(), name="link"))
+        return end
+
     async def worker(self, held: tuple[Held, ...] = (), *, name: str = "atlas", slots: int = 2) -> WorkerEnd:
         """A worker that has been greeted."""
-        end = WorkerEnd()
-        link = Link(parts=self.parts, connection=end, user=self._user)
-        self.links.append(self._tasks.create_task(link.run(), name="link"))
+        end = self.connect()
         end.say(hello(held=held, worker=name, slots=slots))
         await end.hear(Welcome)
         return end
