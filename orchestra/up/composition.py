@@ -113,9 +113,11 @@ class _Up:
         address = f"http://{self._settings.host}:{port}"
         data = self._settings.data
         token_file = await make_administrator(self._database, data, self._clock)
-        if token_file is not None:
-            write_connection_file(data, server=address, token_file=token_file)
         worker_token = await make_worker_token(self._database, data, self._clock)
+        if token_file is not None:
+            # Last, because it tells others that everything is ready: a worker whose token is not known yet comes back
+            # only after a minute.
+            write_connection_file(data, server=address, token_file=token_file)
         link = await make_sign_in_link(self._database, address, self._clock)
         workers = LocalWorkers(
             workers=self._local_workers(), master=f"ws://{self._settings.host}:{port}", token_file=worker_token
