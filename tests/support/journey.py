@@ -148,7 +148,7 @@ class Orchestra:
         assert self.program.process is not None, "it was not started"
         assert self.program.process.poll() is None, f"orchestra up ended:\n{self.program.output}"
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return (self.data / "connection.toml").exists()
+            return all((self.data / name).exists() for name in ("connection.toml", "worker.token"))
         return False
 
     @property
