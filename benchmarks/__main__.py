@@ -42,8 +42,9 @@ def write_page(section: str) -> None:
 def _setting() -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    kernel = platform.release().partition("-")[0]
     return (
-        f"{time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release().split("-")[0]}, "
+        f"{time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {memory:.0f} GiB, Linux {kernel}, "
         f"{platform.python_implementation()} {platform.python_version()}, {versions}."
     )
 
