@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-import time
+import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from orchestra.clock import SystemClock
 from orchestra.configuration import read_token_file, write_connection_file
+from orchestra.errors import OrchestraError
 from orchestra.folder import lock_folder
 from orchestra.logs.store import FileLogStore
 from orchestra.network.client import ApiClient
@@ -69,6 +70,7 @@ class _Up:
         self._clock = SystemClock()
         self._closing = asyncio.Event()
         self._ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._trouble: OrchestraError | None = None
         # A demo that is interrupted has not shown that everything works.
         self._exit = 1 if settings.exit else 0
 
@@ -105,6 +107,8 @@ class _Up:
                 )
             finally:
                 beside.cancel()
+        if self._trouble is not None:
+            raise self._trouble
         return self._exit
 
     async def _beside_the_server(self) -> None:
@@ -126,7 +130,13 @@ class _Up:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(workers.keep_running(), name="local workers")
             if self._settings.demo and token_file is not None:
-                await self._demo(address, read_token_file(token_file))
+                try:
+                    await self._demo(address, read_token_file(token_file))
+                except OrchestraError as error:
+                    # Told later, because raised here it would tear the orderly end down. If the end had begun, it is
+                    # what the demo stumbled over.
+                    self._trouble = None if self._closing.is_set() else error
+                    self._closing.set()
                 if self._settings.exit:
                     self._closing.set()
 
@@ -146,14 +156,25 @@ class _Up:
         ]
 
     async def _demo(self, address: str, token: str) -> None:
+        is_ending = threading.Event()
+
+        def pause(seconds: float) -> None:
+            # The client's patience with a server that has gone away would hold up our own end.
+            is_ending.wait(seconds)
+
         client = ApiClient(
             server=address,
             token=token,
             new_key=lambda: secrets.token_hex(16),
-            pause=time.sleep,
+            pause=pause,
             user_agent="orchestra up --demo",
         )
-        demo = Demo(client=client)
+        try:
+            await self._show(Demo(client=client))
+        finally:
+            is_ending.set()
+
+    async def _show(self, demo: Demo) -> None:
         numbers = await asyncio.to_thread(demo.begin)
         if not self._settings.exit:
             self._settings.say(_next_steps(numbers))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.journey import PYTHON, Orchestra, end_marked_processes, marked_processes, wait_until
+from tests.support.journey import PYTHON, Orchestra, end_marked_processes, marked_processes, started, wait_until
 
 UP = (PYTHON, "-m", "orchestra", "up")
 NOBODY = 65534
@@ -70,14 +70,28 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind_either(temporary: Path
         wait_until(lambda: len(marked_processes(str(temporary))) >= 4, seconds=30.0, what="workers and their keepers")
 
         up.send_signal(signal.SIGTERM)
-        _, said = up.communicate(timeout=30)
+        _, said = up.communicate(timeout=5)
 
         assert up.returncode != 0
         assert b"Traceback" not in said
         wait_until(lambda: not list(temporary.iterdir()), what="the folder to go")
-        wait_until(lambda: not marked_processes(str(temporary)), seconds=40.0, what="everything to end")
+        wait_until(lambda: not marked_processes(str(temporary)), seconds=10.0, what="steps and keepers to end")
     finally:
         end_marked_processes(str(temporary))
+
+
+def test_a_demo_that_cannot_be_says_why_in_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "orchestra.yaml"
+    file.write_text("orchestra: 1\nproject: demo\njobs:\n  mine:\n    run: echo mine\n")
+    with started(Orchestra(tmp_path, slots=0, more=("--definitions", str(file)))) as owner:
+        wait_until(lambda: b'"mine"' in owner.api.get("/api/v1/jobs").body, what="the definition")
+
+    ended = run_up("--demo", "--exit", "--data", str(owner.data))
+
+    assert ended.returncode not in (0, None)
+    (sentence,) = ended.stderr.splitlines()
+    assert str(file) in sentence
+    wait_until(lambda: not marked_processes(str(owner.data)), seconds=2.0, what="everything to end")
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
