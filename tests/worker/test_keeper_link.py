@@ -13,6 +13,7 @@ import pytest
 from orchestra_worker.keeper_files import Claim, boot_id, read_claim, read_exit, read_report, write_claim
 from orchestra_worker.keeper_link import AgentLink
 from orchestra_worker.keeper_protocol import (
+    LOCK_NAME,
     SOCKET_NAME,
     StepReport,
     decode_object,
@@ -141,6 +142,19 @@ async def test_a_keeper_whose_agent_takes_its_leave_ends_with_it(room: KeeperRoo
     await asyncio.wait_for(room.was_lost.wait(), 5.0)
     room.was_lost.clear()
     await room.client.connect()
+
+
+async def test_an_agent_that_ends_while_its_keeper_comes_up_leaves_none_behind(tmp_path: Path) -> None:
+    room = KeeperRoom(tmp_path)
+    connecting = asyncio.create_task(room.client.connect(), name="connecting")
+    await until((tmp_path / LOCK_NAME).exists)
+    connecting.cancel()
+
+    await room.client.leave()
+    await room.client.close()
+
+    keeper = int((tmp_path / LOCK_NAME).read_text())
+    await until(lambda: not is_alive(keeper), seconds=1.0)
 
 
 async def test_a_keeper_whose_agent_has_left_waits_for_its_steps_and_for_the_next_agent(room: KeeperRoom) -> None:

@@ -89,6 +89,8 @@ class KeeperClient:
         """Ended steps that `on_report` has heard of: an end may be in an answer and in the news."""
         self._requests = 0
         self._pid = 0
+        self._is_connecting = False
+        """`connect` has begun and not succeeded: a keeper may be coming up."""
 
     @property
     def pid(self) -> int:
@@ -102,11 +104,13 @@ class KeeperClient:
         the new one: `read_step` says by the files that they run, and later how they ended.
         """
         await self.close()
+        self._is_connecting = True
         give_up_at = self._clock.monotonic() + CONNECT_SECONDS_MAX
         cause = "it never answered"
         while self._clock.monotonic() < give_up_at:
             try:
                 await self._connect_once()
+                self._is_connecting = False
                 return
             except (OSError, EOFError, ValueError, TimeoutError) as error:
                 cause = str(error) or type(error).__name__
@@ -165,6 +169,12 @@ class KeeperClient:
         moment if none does."""
         with contextlib.suppress(KeeperAway, KeeperRefused, TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                while self._is_connecting:
+                    # Ended while it was started: without a word it would wait for us for half a minute.
+                    with contextlib.suppress(OSError, EOFError, ValueError):
+                        await self._connect_once()
+                        self._is_connecting = False
+                    await asyncio.sleep(CONNECT_AGAIN_SECONDS)
                 listener = self._listener
                 reports = await self._ask({"do": "leave"})
                 if listener is not None and not any(report.state == "running" for report in reports):
