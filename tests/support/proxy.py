@@ -104,6 +104,8 @@ class Proxy:
 
     def _forward(self) -> None:
         while not self._is_closing:
+            if self._state is LinkState.STALLED:
+                time.sleep(LOOK_SECONDS / 10)  # what nobody reads stays readable: no hot loop
             for key, _ in self._selector.select(LOOK_SECONDS):
                 with self._asked:
                     if key.fileobj is self._listener:
@@ -135,7 +137,6 @@ class Proxy:
         if pair is None:
             return
         if self._state is LinkState.STALLED:
-            time.sleep(LOOK_SECONDS / 10)  # readable all the time: no hot loop
             return
         try:
             piece = source.recv(PIECE_BYTES)
