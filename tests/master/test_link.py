@@ -11,6 +11,7 @@ from orchestra.protocol.codec import CloseCode
 from orchestra.protocol.messages import (
     Accept,
     Acknowledge,
+    CheckIn,
     Chunk,
     Event,
     Forget,
@@ -89,6 +90,22 @@ async def test_results_are_kept_as_json_and_as_text(world: MasterWorld, worker_u
     query = select(run_results.c.name, run_results.c.value, run_results.c.text).order_by(run_results.c.name)
     rows = await world.database.read(lambda connection: [tuple(row) for row in connection.execute(query)])
     assert rows == [("count", "3", "3"), ("version", '"1.2"', "1.2")]
+
+
+async def test_a_nul_in_a_jobs_words_does_not_break_the_link(world: MasterWorld, worker_user: UserId) -> None:
+    run = await given.pending_run(world.database)
+    worker = world.connect(worker_user)
+    await worker.greet()
+    await worker.take_offer()
+    told = (Results(values={"version": Raw(b'"1\\u0000"')}), CheckIn(progress=0.5, text="half\0way"))
+
+    worker.say(started(run, ATTEMPT), *(event(run, ATTEMPT, number, each) for number, each in enumerate(told, 2)))
+    while (await worker.hear(Acknowledge)).sequence < 3:
+        pass
+
+    text = await world.database.read(lambda c: c.execute(select(run_results.c.text)).scalar_one())
+    assert text == "1\ufffd"
+    assert await given.column_of(world.database, run, "progress_text") == "half\ufffdway"
 
 
 async def test_a_refused_offer_is_pending_again_and_no_attempt(world: MasterWorld, worker_user: UserId) -> None:
