@@ -97,9 +97,10 @@ async def test_a_nul_in_a_jobs_words_does_not_break_the_link(world: MasterWorld,
     worker = world.connect(worker_user)
     await worker.greet()
     await worker.take_offer()
-    told = (Results(values={"version": Raw(b'"1\\u0000"')}), CheckIn(progress=0.5, text="half\0way"))
+    found = Results(values={"version": Raw(b'"1\\u0000"')})
+    told = CheckIn(progress=0.5, text="half\0way")
 
-    worker.say(started(run, ATTEMPT), *(event(run, ATTEMPT, number, each) for number, each in enumerate(told, 2)))
+    worker.say(started(run, ATTEMPT), event(run, ATTEMPT, 2, found), event(run, ATTEMPT, 3, told))
     while (await worker.hear(Acknowledge)).sequence < 3:
         pass
 
