@@ -323,9 +323,11 @@ def test_d10_each_due_time_is_decided_once_though_the_master_is_killed(tmp_path:
     assert due == list(range(due[0], due[0] + len(due)))
     assert [run for _, decision, run in ticks if decision == "fired"] == runs
     assert sorted(map(int, lines_of(witness))) == runs
-    missed = [decision for _, decision, run in ticks if run is None]
+    unfired = [decision for _, decision, run in ticks if run is None]
+    missed = [decision for decision in unfired if decision == "skipped: missed"]
     assert len(missed) >= 2
-    assert set(missed) == {"skipped: missed"}
+    # A second may begin between the pause and the end: the pause is then the decision, and the last one.
+    assert unfired == missed + ["skipped: paused"] * (len(unfired) - len(missed))
 
 
 def test_d11_a_half_open_link_locks_nobody_out_and_what_was_told_is_let_go(
@@ -379,5 +381,5 @@ def test_d12_a_run_outlives_its_agent_and_can_still_be_aborted(
     assert keeper_of(tmp_path / "atlas") == keeper
     assert (run.state, run.attempts_counted) == ("aborted", 1), run.reason
     assert "enough" in run.reason
-    assert not marked_processes("ORCHESTRA_JOB=count")
+    assert not marked_processes(f"{tmp_path}/atlas/attempts")
     assert lines_of(witness) == ["begin 1"]
