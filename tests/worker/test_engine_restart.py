@@ -10,6 +10,7 @@ import pytest
 from orchestra.lifecycle import AttemptState
 from orchestra.protocol.messages import Forget, LostRange, StepEnded
 from orchestra.specification import Step
+from tests.support.journey import end_marked_processes
 from tests.worker import given
 from tests.worker.fake_master import FakeMaster, StoredAttempt
 
@@ -148,6 +149,7 @@ async def test_another_boot_ends_the_attempt_as_lost_with_the_log_kept(master: F
         await master.until(lambda: b"kept" in stored.log)
         master.leave()
     given.kill_keeper(folder)
+    end_marked_processes(str(folder / "attempts"))  # as a restart of the machine does
     with sqlite3.connect(folder / "worker.db") as connection:
         connection.execute("update attempts set boot_id = 'an older one'")
     connection.close()
