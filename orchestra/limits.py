@@ -106,6 +106,8 @@ PAGE_ROWS_MAX: Final = 200
 COUNT_ROWS_MAX: Final = 1000
 """Counts stop here and say so."""
 
+RESULT_TEXT_CHARACTERS_MAX: Final = 500
+"""Of a result, for filters: PostgreSQL refuses an index entry beyond 2704 bytes, and with it the whole report."""
 JOB_VERSIONS_KEPT_MAX: Final = 4096
 """In memory, per reader."""
 

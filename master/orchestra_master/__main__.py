@@ -83,9 +83,7 @@ def command(
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     asyncio.run(
         run_master(
-            Installation(
-                host=host, port=port, database=database, logs=logs, key_file=key_file, definitions=definitions
-            )
+            Installation(host=host, port=port, database=database, logs=logs, key_file=key_file, definitions=definitions)
         )
     )
 

@@ -168,7 +168,7 @@ class MasterSession:
         if self.hello is not None:
             raise ProtocolError(CloseCode.OUT_OF_TURN, "the worker says hello twice")
         spoken = range(hello.protocol_minimum, hello.protocol_maximum + 1)
-        if not chosen_version(spoken):
+        if chosen_version(spoken) is None:
             raise ProtocolError(CloseCode.VERSION, str(WorkerVersionRefused(hello.worker, spoken, PROTOCOL_VERSIONS)))
         self.hello = hello
 
@@ -196,5 +196,5 @@ class MasterSession:
 
 def chosen_version(spoken: range) -> int | None:
     """The newest protocol version that both speak, None if there is none."""
-    common = [version for version in spoken if version in PROTOCOL_VERSIONS] if len(spoken) < 1000 else []
-    return max(common, default=None)
+    newest = min(spoken.stop, PROTOCOL_VERSIONS.stop) - 1
+    return newest if newest >= max(spoken.start, PROTOCOL_VERSIONS.start) else None

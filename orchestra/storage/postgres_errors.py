@@ -6,11 +6,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestra.errors import DatabaseAway
 
-# Class 08: connection. 28: authentication. Then: shut down, crashed, starting up, timed out; too many connections;
+# Class 08: connection. 28: authentication. 53: no disk, memory or connection left. 58: the disk. Then: read only after a
+# failover; a statement that took too long; shut down, crashed, starting up, timed out; too many connections;
 # no such database; a row that another program keeps locked for too long.
-_AWAY_CLASSES = ("08", "28")
-_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "57P05", "53300", "3D000", "55P03"})
-_LOCKED = "55P03"
+_AWAY_CLASSES = ("08", "28", "53", "58")
+_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "57P05", "3D000", "25006", "57014", "55P03"})
+_SLOW = frozenset({"57014", "55P03"})
+"""The connection is as good as before: a new one would be as slow."""
 _CONFLICT_STATES = frozenset({"40001", "40P01"})
 
 
@@ -23,7 +25,7 @@ def away_from(address: URL, error: BaseException) -> DatabaseAway | None:
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection is gone, so that nobody knows what became of the last statement; and another may work."""
-    return _is_away(error) and _state(error) != _LOCKED
+    return _is_away(error) and _state(error) not in _SLOW
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestra.identifiers import RunId
+from orchestra.limits import RESULT_TEXT_CHARACTERS_MAX
 from orchestra.storage.tables import run_results
 
 
@@ -29,6 +30,7 @@ def set_results(connection: Connection, run: RunId, values: Mapping[str, msgspec
 
 
 def comparable_text(value: bytes) -> str:
-    """What a filter compares: a string without its quotes, everything else as its JSON."""
-    decoded = msgspec.json.decode(value)
-    return decoded if isinstance(decoded, str) else value.decode()
+    """What a filter compares: the beginning of a string without its quotes, or of the JSON of everything else."""
+    # Only a string is looked into: a deeply nested value would exhaust the stack.
+    text = msgspec.json.decode(value, type=str) if value.lstrip().startswith(b'"') else value.decode()
+    return text[:RESULT_TEXT_CHARACTERS_MAX]

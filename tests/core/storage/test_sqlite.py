@@ -110,9 +110,7 @@ def test_what_was_acknowledged_is_there_after_a_sudden_end(sqlite_url: str) -> N
     assert {f"p{number}" for number in acknowledged[:-1]} <= there
 
 
-async def test_a_log_that_a_reader_held_up_is_cut_back_to_its_bound(
-    sqlite_database: Database, sqlite_url: str
-) -> None:
+async def test_a_log_that_a_reader_held_up_is_cut_back_to_its_bound(sqlite_database: Database, sqlite_url: str) -> None:
     wal = file_of(sqlite_url).with_name("orchestra.db-wal")
     may_end = threading.Event()
 
