@@ -151,7 +151,7 @@ with open(sys.argv[1], "rb") as content:
     while piece := content.read(200_000):
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
-        time.sleep(0.01)
+        time.sleep(0.05)  # 12 s in all: both faults come while it writes
 with open(sys.argv[2], "a") as witness:
     witness.write("written\\n")
 """

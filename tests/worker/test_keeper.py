@@ -229,6 +229,7 @@ async def test_a_keeper_that_is_killed_is_noticed_and_its_trees_are_ended(room: 
         )
     )
     pid = await room.pid_in("pid")
+    await until(lambda: room.log() == b"begun\n")  # what is still in the pipe dies with the keeper
     os.kill(room.client.pid, signal.SIGKILL)
     await asyncio.wait_for(room.was_lost.wait(), 5.0)
     room.was_lost.clear()
