@@ -6,6 +6,7 @@ and are written again.
 """
 
 import ctypes
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from orchestra.errors import FolderUnusable, OrchestraError
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.limits import FILES_PER_SYNCFS_MIN, LOGS_OPEN_MAX, SEGMENT_BYTES
 from orchestra.logs.digest import DIGEST_BYTES, SegmentedDigest
+
+logger = logging.getLogger(__name__)
 
 AttemptKey = tuple[RunId, AttemptNumber]
 
@@ -89,10 +92,15 @@ class FileLogStore:
             os.close(descriptor)
 
     def resume(self, run: RunId, attempt: AttemptNumber, committed: int) -> None:
-        """Goes on with a log after a restart or reconnect: what is behind the committed length is void."""
+        """Goes on with a log after a restart or reconnect: what is behind the committed length is void.
+
+        It stays in the file until it is written again: a master that was overtaken by another while it slept must not
+        cut off what its successor has written. Committed bytes that are missing become a hole: the digest tells it in
+        the end, and meanwhile the run and its worker go on.
+        """
         self.release(run, attempt)
         if committed or self.path(run, attempt).exists():
-            self._opened((run, attempt), committed).cut()
+            self._opened((run, attempt), committed)
 
     def write(self, pieces: Sequence[LogPiece]) -> Mapping[AttemptKey, int]:
         """Writes and syncs the pieces, and says how long each log is now; what is there already is not written
@@ -174,30 +182,25 @@ class _OpenLog:
             self._restore(committed)
 
     def _restore(self, committed: int) -> None:
-        whole = committed // SEGMENT_BYTES
+        self._path.touch(0o600)
+        found = self._path.stat().st_size
         kept = self._segments_path.read_bytes() if self._segments_path.exists() else b""
-        known = min(whole, len(kept) // DIGEST_BYTES)
+        if found < committed:
+            logger.error("log_damaged file=%s bytes=%d committed=%d", self._path, found, committed)
+            os.truncate(self._path, committed)
+            kept = b""  # They would hide the hole.
+        known = min(committed // SEGMENT_BYTES, len(kept) // DIGEST_BYTES)
         self.digest = SegmentedDigest(kept[: known * DIGEST_BYTES])
         self._segments_kept = known
         with self._path.open("rb") as file:
             file.seek(self.digest.length)
             while self.digest.length < committed:
-                content = file.read(min(SEGMENT_BYTES, committed - self.digest.length))
-                if not content:
-                    sentence = f"{self._path} has {self.digest.length} bytes, {committed} were committed"
-                    raise MissingLogBytes(sentence)
-                self.digest.update(content)
+                self.digest.update(file.read(min(SEGMENT_BYTES, committed - self.digest.length)))
 
     def open(self) -> None:
         """Opens the file if it is not open."""
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def cut(self) -> None:
-        """Removes the void tail. Only at a resume: a master whose session is over must not cut what its successor
-        wrote."""
-        assert self._descriptor is not None
-        os.ftruncate(self._descriptor, self.digest.length)
 
     def append(self, piece: LogPiece) -> None:
         """Writes what is new of the piece; raises MissingLogBytes if it begins behind the end."""
@@ -225,10 +228,13 @@ class _OpenLog:
         whole = self.digest.length // SEGMENT_BYTES
         if whole > self._segments_kept:
             # Not synced: if it is lost, the segments are read again from the log.
-            with self._segments_path.open("r+b" if self._segments_kept else "wb") as file:
-                file.seek(self._segments_kept * DIGEST_BYTES)
-                file.write(self.digest.whole_segments[self._segments_kept * DIGEST_BYTES :])
-                file.truncate()
+            # And never cut: another master may have written more of the same digests.
+            descriptor = os.open(self._segments_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                offset = self._segments_kept * DIGEST_BYTES
+                os.pwrite(descriptor, self.digest.whole_segments[offset:], offset)
+            finally:
+                os.close(descriptor)
             self._segments_kept = whole
 
     def close(self) -> None:

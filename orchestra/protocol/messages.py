@@ -22,6 +22,8 @@ AttemptCount = Annotated[AttemptNumber, msgspec.Meta(ge=1, le=SMALL_NUMBER_MAX)]
 Moment = Annotated[Instant, msgspec.Meta(ge=0, le=INSTANT_MAX)]
 ExitCode = Annotated[int, msgspec.Meta(ge=-EXIT_CODE_MAX, le=EXIT_CODE_MAX)]
 Slots = Annotated[int, msgspec.Meta(ge=1, le=SLOTS_MAX)]
+Property = str | Annotated[int, msgspec.Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)] | float | bool
+"""A number beyond a float's range could not be compared with what a job asks for."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknown_fields=False):
@@ -128,7 +130,7 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     """Made when the worker folder was made: tells two machines of one name apart."""
     boot_id: str
     version: str
-    properties: dict[str, PropertyValue]
+    properties: dict[str, Property]
     slots: Slots
     free_disk_bytes: Count
     held: tuple[Held, ...] = ()

@@ -6,11 +6,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestra.errors import DatabaseAway
 
-# Class 08: connection. 28: authentication. 53: no disk, memory or connection left. 58: the disk. Then: read only after a
-# failover; a statement that took too long; shut down, crashed, starting up, timed out; too many connections;
-# no such database; a row that another program keeps locked for too long.
+# Class 08: connection. 28: authentication. 53: no disk, memory or connection left. 58: its disk fails. Then: shut down,
+# crashed, starting up, timed out; no such database; a statement that took too long; a row that another program keeps
+# locked for too long.
 _AWAY_CLASSES = ("08", "28", "53", "58")
-_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "57P05", "3D000", "25006", "57014", "55P03"})
+_AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "57P05", "3D000", "57014", "55P03"})
 _SLOW = frozenset({"57014", "55P03"})
 """The connection is as good as before: a new one would be as slow."""
 _CONFLICT_STATES = frozenset({"40001", "40P01"})

@@ -100,12 +100,56 @@ def test_a_lost_list_of_segments_is_made_again_from_the_log(tmp_path: Path) -> N
     assert store.digest(RUN, ATTEMPT) == digest_of(content)
 
 
-def test_a_log_that_lost_committed_bytes_says_so(tmp_path: Path) -> None:
+def test_a_log_that_lost_committed_bytes_goes_on_with_a_hole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = FileLogStore(tmp_path)
     before.write([piece(0, b"hello")])
 
-    with pytest.raises(MissingLogBytes, match="has 5 bytes, 9 were committed"):
-        FileLogStore(tmp_path).resume(RUN, ATTEMPT, 9)
+    store = FileLogStore(tmp_path)
+    store.resume(RUN, ATTEMPT, 9)
+    store.write([piece(9, b"!")])
+
+    assert store.read(RUN, ATTEMPT, 0, 100) == b"hello\0\0\0\0!"
+    assert store.digest(RUN, ATTEMPT) == digest_of(b"hello\0\0\0\0!")
+    assert "bytes=5 committed=9" in caplog.text
+
+
+def test_a_log_that_is_gone_goes_on_with_a_hole(tmp_path: Path) -> None:
+    before = FileLogStore(tmp_path)
+    before.write([piece(0, b"z" * (SEGMENT_BYTES + 3))])
+    before.path(RUN, ATTEMPT).unlink()
+
+    store = FileLogStore(tmp_path)
+    store.resume(RUN, ATTEMPT, SEGMENT_BYTES + 3)
+
+    assert store.read(RUN, ATTEMPT, 0, 10) == b"\0" * 10
+    assert store.digest(RUN, ATTEMPT) == digest_of(b"\0" * (SEGMENT_BYTES + 3))
+
+
+def test_a_master_that_was_overtaken_cuts_nothing_off(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 10_000
+    old, new = FileLogStore(tmp_path), FileLogStore(tmp_path)
+    old.write([piece(0, content[:1000])])
+    new.resume(RUN, ATTEMPT, 1000)
+    new.write([piece(1000, content)])
+
+    old.resume(RUN, ATTEMPT, 1000)
+
+    assert new.read(RUN, ATTEMPT, 1000, len(content)) == content
+
+
+def test_segments_that_an_overtaken_master_writes_late_harm_nobody(tmp_path: Path) -> None:
+    content = bytes(range(256)) * (5 * SEGMENT_BYTES // 256)
+    old, new = FileLogStore(tmp_path), FileLogStore(tmp_path)
+    old.write([piece(0, content[:1000])])
+    new.resume(RUN, ATTEMPT, 1000)
+    new.write([piece(1000, content[1000 : 4 * SEGMENT_BYTES])])
+    old.write([piece(1000, content[1000 : SEGMENT_BYTES + 1])])
+    new.write([piece(4 * SEGMENT_BYTES, content[4 * SEGMENT_BYTES :])])
+
+    restarted = FileLogStore(tmp_path)
+    restarted.resume(RUN, ATTEMPT, len(content))
+
+    assert restarted.digest(RUN, ATTEMPT) == digest_of(content)
 
 
 def test_a_log_that_was_never_written_is_empty(tmp_path: Path) -> None:

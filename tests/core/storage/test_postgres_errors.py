@@ -1,0 +1,36 @@
+"""Which complaints of the server are waited for, and which are the statement's own fault."""
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from orchestra.errors import DatabaseAway
+from orchestra.storage.database import Database
+
+RAISE = "do $$ begin raise exception 'complaint' using errcode = '{}'; end $$"
+
+
+@pytest.mark.parametrize("code", ["53100", "53200", "58030", "57014", "55P03"])
+async def test_a_server_that_cannot_work_now_is_waited_for(postgres_database: Database, code: str) -> None:
+    with pytest.raises(DatabaseAway, match="complaint"):
+        await postgres_database.write(lambda connection: connection.execute(text(RAISE.format(code))))
+
+
+async def test_a_statement_that_takes_too_long_is_tried_once(postgres_database: Database) -> None:
+    calls = []
+
+    def be_slow(connection: Connection) -> None:
+        calls.append(1)
+        connection.execute(text("set local statement_timeout = 50"))
+        connection.execute(text("select pg_sleep(5)"))
+
+    with pytest.raises(DatabaseAway, match="statement timeout"):
+        await postgres_database.write(be_slow)
+
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("code", ["22021", "54000", "42P01"])
+async def test_a_bad_statement_is_its_own_fault(postgres_database: Database, code: str) -> None:
+    with pytest.raises(DBAPIError):
+        await postgres_database.write(lambda connection: connection.execute(text(RAISE.format(code))))
