@@ -111,7 +111,8 @@ class WorkerSession:
 
     def tick(self, now: float, *, load: float, free_disk_bytes: int) -> None:
         """Beats when the beat is due; raises ProtocolError when the master has been silent for too long."""
-        if now - self._heard >= self._silence_seconds_max:
+        # In the same words as `next_tick`, or rounding would let a clock that stands still tick for ever.
+        if now >= self._heard + self._silence_seconds_max:
             raise ProtocolError(CloseCode.SILENT, f"the master was silent for {now - self._heard:.0f} s")
         if self.welcome is not None and now >= self._beat_due:
             self._counter += 1
@@ -174,9 +175,9 @@ class MasterSession:
 
     def tick(self, now: float) -> None:
         """Raises ProtocolError when the worker has been silent for too long."""
-        if self.hello is None and now - self._opened >= HELLO_SECONDS_MAX:
+        if self.hello is None and now >= self._opened + HELLO_SECONDS_MAX:
             raise ProtocolError(CloseCode.SILENT, "the worker did not say hello")
-        if now - self._heard >= SILENCE_SECONDS_MAX:
+        if now >= self._heard + SILENCE_SECONDS_MAX:
             raise ProtocolError(CloseCode.SILENT, f"the worker was silent for {now - self._heard:.0f} s")
 
     def next_tick(self) -> float:
