@@ -46,7 +46,11 @@ def reconcile(held: Sequence[Held], stored: Sequence[OpenAttempt]) -> Reconcilia
 def _set_against(held: Held, known: OpenAttempt, result: Reconciliation) -> None:
     run, attempt = held.run, held.attempt
     if known.state is AttemptState.OFFERED:
-        if known.stop_reason is not None or held.state not in _NOT_STARTED:
+        if held.state not in _NOT_STARTED:
+            # Never said go, and yet it ran: the database is older than the worker. To give it away would run it twice.
+            result.lost.append((known, "the worker has started what was only offered to it"))
+            result.answers.append(Forget(run=run, attempt=attempt))
+        elif known.stop_reason is not None:
             result.withdraw.append(known)
             result.answers.append(Forget(run=run, attempt=attempt))
         else:
