@@ -1,5 +1,7 @@
 """Whether an attempt that did not succeed is followed by another: a pure decision over the job's policy."""
 
+from orchestra.backoff import retry_wait_seconds
+from orchestra.limits import DELAY_SECONDS_MAX
 from orchestra.specification import RetryPolicy
 
 
@@ -13,4 +15,6 @@ def seconds_until_retry(policy: RetryPolicy, *, attempts_counted: int, cause: st
     kind = cause.partition(":")[0]
     if cause not in policy.on and kind not in policy.on:
         return None
-    return float(policy.wait_seconds * policy.factor ** max(0, attempts_counted - 1))
+    return retry_wait_seconds(
+        attempts_counted, wait_seconds=policy.wait_seconds, factor=policy.factor, maximum=DELAY_SECONDS_MAX
+    )
