@@ -28,7 +28,7 @@ test: $(DEVELOPMENT)
 	@status=0; $(MAKE) unit || status=1; $(MAKE) journeys || status=1; exit $$status
 
 unit: $(DEVELOPMENT)
-	@.venv/bin/pytest -n 2 --dist worksteal $(SLOW_TESTS:%=--ignore=%) tests $(ARGS)
+	@.venv/bin/pytest -n 3 --dist worksteal $(SLOW_TESTS:%=--ignore=%) tests $(ARGS)
 
 # Journeys mostly wait for real processes, so that more of them than processors run at a time.
 journeys: $(DEVELOPMENT)
