@@ -15,11 +15,17 @@ T = TypeVar("T")
 
 
 class Held:
-    """A write that waits before it is given to the database."""
+    """A write that waits before it is given to the database, or whose answer waits after the commit."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, after_commit: bool) -> None:
+        self.after_commit = after_commit
         self.has_come = asyncio.Event()
         self.may_go = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Until the test lets it go."""
+        self.has_come.set()
+        await self.may_go.wait()
 
 
 class FaultyDatabase:
@@ -31,11 +37,15 @@ class FaultyDatabase:
         self._overtaking: tuple[str, Callable[[], Awaitable[object]]] | None = None
         self.writes = 0
 
-    def hold_next_write(self) -> Held:
-        """The next write waits until the test lets it go."""
-        held = Held()
+    def hold_next_write(self, *, after_commit: bool = False) -> Held:
+        """The next write, or its answer, waits until the test lets it go."""
+        held = Held(after_commit=after_commit)
         self._troubles.append(held)
         return held
+
+    def forget_troubles(self) -> None:
+        """What has not happened yet will not."""
+        self._troubles.clear()
 
     def be_away(self, writes: int = 1) -> None:
         """So many writes find nobody there."""
@@ -53,12 +63,13 @@ class FaultyDatabase:
         """Writes, or has trouble."""
         self.writes += 1
         trouble = self._troubles.popleft() if self._troubles else None
-        if isinstance(trouble, Held):
-            trouble.has_come.set()
-            await trouble.may_go.wait()
+        if isinstance(trouble, Held) and not trouble.after_commit:
+            await trouble.wait()
         if trouble is DatabaseAway:
             raise DatabaseAway("the test's", "it was asked to be away")
         value = await self._real.write(self._overtaken(change), signals=signals)
+        if isinstance(trouble, Held) and trouble.after_commit:
+            await trouble.wait()
         if trouble is OutcomeUnknown:
             raise OutcomeUnknown
         return value
