@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
@@ -30,12 +31,13 @@ class WorkerSessionRow:
 
 def begin_session(connection: Connection, hello: Hello, *, user: UserId, master: str, now: Instant) -> WorkerSessionRow:
     """Registers an unknown name for the user, and counts the session up; what came under the older one is void."""
-    row = connection.execute(select(workers).where(workers.c.name == hello.worker).with_for_update()).one_or_none()
+    query = select(workers).where(workers.c.name == hello.worker).with_for_update()
+    row = connection.execute(query).one_or_none()
     if row is None:
-        connection.execute(
-            insert(workers).values(name=hello.worker, user_id=user, state=WorkerState.ONLINE, registered_at=now)
-        )
-        row = connection.execute(select(workers).where(workers.c.name == hello.worker)).one()
+        # Two masters may meet an unknown name at once: the second finds what the first has made, and who owns it.
+        new = {"name": hello.worker, "user_id": user, "state": WorkerState.ONLINE, "registered_at": now}
+        connection.execute(_REGISTER[connection.dialect.name], new)
+        row = connection.execute(query).one()
     if row.user_id == user:
         connection.execute(
             update(workers)
@@ -61,6 +63,12 @@ def begin_session(connection: Connection, hello: Hello, *, user: UserId, master:
         previous_instance=row.instance,
         previous_connected_at=row.connected_at,
     )
+
+
+_REGISTER = {
+    "sqlite": sqlite.insert(workers).on_conflict_do_nothing(index_elements=["name"]),
+    "postgresql": postgresql.insert(workers).on_conflict_do_nothing(index_elements=["name"]),
+}
 
 
 def end_session(connection: Connection, worker: WorkerId, epoch: Epoch, *, heard_at: Instant) -> bool:

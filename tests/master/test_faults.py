@@ -18,11 +18,13 @@ from orchestra.logs.store import AttemptKey, FileLogStore, LogPiece
 from orchestra.protocol.codec import CloseCode
 from orchestra.protocol.messages import Accept, Acknowledge, Chunk, Event, Forget, Go, Held, Offer, Resume, Welcome
 from orchestra.storage.database import Database
+from orchestra.storage.runs import request_stop
 from orchestra.storage.tables import attempts
 from orchestra.storage.workers import begin_session, move_worker
 from orchestra_master.contacts import ContactKeeper
 from orchestra_master.offer_watch import OfferWatch
 from orchestra_master.rescuer import Rescuer
+from orchestra_master.stopper import Stopper
 from tests.master.faulty_database import FaultyDatabase
 from tests.master.still_master import StillMaster
 from tests.support import given
@@ -300,3 +302,25 @@ async def test_what_meets_a_full_disk_is_not_acknowledged_and_is_all_there_after
     assert stored == resume.log_length == 4
     assert await given.state_of(faulty, run) is RunState.SUCCEEDED
     assert disk.read(run, ATTEMPT, 0, 100) == b"one two three"
+
+
+async def test_a_stop_that_meets_an_acceptance_ends_it_before_it_starts(
+    master: StillMaster, faulty: FaultyDatabase
+) -> None:
+    worker = await master.worker()
+    run = await given.pending_run(faulty)
+    await master.dispatcher.dispatch_once()
+    await worker.hear(Offer)
+    await faulty.write(lambda c: request_stop(c, run, by="user ana", reason="", now=master.clock.now()))
+
+    withdrawal = faulty.hold_next_write()
+    stopping = asyncio.ensure_future(Stopper(parts=master.parts).run_once())
+    await withdrawal.has_come.wait()
+    worker.say(Accept(run=run, attempt=ATTEMPT))
+    await worker.hear(Forget)
+    withdrawal.may_go.set()
+    await stopping
+
+    assert worker.take_heard(Go) == []
+    assert await given.state_of(faulty, run) is RunState.CANCELLED
+    assert master.parts.roster.connected()[0].free_slots == 2

@@ -93,6 +93,12 @@ class WorkerEnd:
                 self._news.clear()
                 await self._news.wait()
 
+    def take_heard(self, kind: type[M]) -> Sequence[M]:
+        """All messages of this kind that have come and were not given out yet."""
+        found = [message for message in self._heard if isinstance(message, kind)]
+        self._heard = [message for message in self._heard if not isinstance(message, kind)]
+        return found
+
     async def greet(self, *, held: Sequence[Held] = (), worker: str = "atlas", slots: int = 2) -> Welcome:
         """Says hello and waits for the welcome."""
         self.say(hello(held=held, worker=worker, slots=slots))
