@@ -280,13 +280,17 @@ def end_marked_processes(marker: str) -> None:
 
 def keeper_of(worker_folder: Path) -> int:
     """The process id of the worker's keeper."""
-    pids = [
-        pid
-        for pid in marked_processes(str(worker_folder))
-        if b"orchestra_worker.keeper" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    assert len(pids) == 1, f"{worker_folder} has keepers {pids}"
-    return pids[0]
+
+    def look() -> list[int] | None:
+        pids = [
+            pid
+            for pid in marked_processes(str(worker_folder))
+            if b"orchestra_worker.keeper" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+        # A step that is just being started still looks like the keeper that starts it.
+        return pids if len(pids) == 1 else None
+
+    return wait_until(look, what=f"one keeper of {worker_folder}")[0]
 
 
 @contextlib.contextmanager
