@@ -149,7 +149,8 @@ class Link:
         greeting = await greet(self._parts, hello, user=self._user)
         roster = self._parts.roster
         older = roster.find(greeting.session.worker)
-        if roster.is_contested(greeting.session.worker, hello.instance, self._parts.clock.monotonic()):
+        # The database tells of the older session: here it may have left already, or it is on another master.
+        if greeting.session.took_over and roster.is_contested(greeting.session.worker, self._parts.clock.monotonic()):
             await quarantine(self._parts, hello)
             if older:
                 older.replace()

@@ -86,11 +86,8 @@ class Roster:
         """All sessions."""
         return list(self._connected.values())
 
-    def is_contested(self, worker: WorkerId, instance: str, now: float) -> bool:
-        """Notes that an instance takes the name over; true if live instances keep doing that to each other."""
-        present = self._connected.get(worker)
-        if present is None or present.instance == instance:
-            return False
+    def is_contested(self, worker: WorkerId, now: float) -> bool:
+        """Notes that an instance has taken the name over; true if live instances keep doing that to each other."""
         takeovers = self._takeovers[worker]
         takeovers.append(now)
         return len(takeovers) == TAKEOVERS_MAX and now - takeovers[0] <= TAKEOVER_SECONDS

@@ -24,9 +24,8 @@ class WorkerSessionRow:
     state: WorkerState
     foreign_owner: bool
     """The name is bound to another user; no session was begun."""
-    previous_instance: str
-    """The instance that had the name before, empty for a new worker."""
-    previous_connected_at: Instant | None
+    took_over: bool
+    """Another instance had the name, and its session had not ended, on whichever master."""
 
 
 def begin_session(connection: Connection, hello: Hello, *, user: UserId, master: str, now: Instant) -> WorkerSessionRow:
@@ -60,8 +59,7 @@ def begin_session(connection: Connection, hello: Hello, *, user: UserId, master:
         epoch=Epoch(row.session_epoch + 1),
         state=WorkerState(row.state),
         foreign_owner=row.user_id != user,
-        previous_instance=row.instance,
-        previous_connected_at=row.connected_at,
+        took_over=row.master is not None and row.instance != hello.instance,
     )
 
 

@@ -267,6 +267,23 @@ async def test_d11_two_machines_with_one_name_are_both_put_in_quarantine(
     assert (await again.closed)[0] == CloseCode.REFUSED
 
 
+async def test_d11_a_takeover_counts_though_the_older_session_was_sent_away_before(
+    world: MasterWorld, worker_user: UserId
+) -> None:
+    ends: list[WorkerEnd] = []
+    for number in range(4):
+        end = world.connect(worker_user)
+        ends.append(end)
+        end.say(hello(instance=f"instance-{number % 2}"))
+        if number < 3:
+            await end.hear(Welcome)
+            # As the keeper of contacts does it, when it sees the newer session's row before the newer link goes on.
+            for connected in world.parts.roster.connected():
+                world.parts.roster.leave(connected)
+
+    assert (await ends[-1].closed)[0] == CloseCode.REFUSED
+
+
 async def test_slots_bound_what_a_worker_gets_at_once(world: MasterWorld, worker_user: UserId) -> None:
     for _ in range(3):
         await given.pending_run(world.database)
