@@ -139,6 +139,7 @@ SIGN_IN_LINK_MINUTES: Final = 60
 IDEMPOTENCY_HOURS: Final = 24
 DELAY_SECONDS_MAX: Final = 366 * 86_400.0
 PRIORITY_MAX: Final = 100
+FORM_FIELDS_MAX: Final = 500
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 CONTACT_SECONDS_MAX: Final = 30.0
 """A worker whose last contact in the database is older is shown as out of contact, whatever its master said last."""
@@ -162,6 +163,7 @@ TAIL_LINES_MAX: Final = 10_000
 TAIL_BYTES_MAX: Final = 4 << 20
 DEFAULT_PORT: Final = 7780
 DEFAULT_MASTER_PORT: Final = 7781
+DEFAULT_WEBSITE_PORT: Final = 7782
 """Of a master in a process of its own; `orchestra up` has one port for everything."""
 
 # --- orchestra up ---

@@ -25,6 +25,7 @@ WORDS: Final[Mapping[str, Word]] = {
     "up": Word(place="orchestra.up.command:command", sentence="Start everything here, on one port.", section=_START),
     "master": Word(place="orchestra_master.__main__:command", sentence="Start a master.", section=_START),
     "service": Word(place="orchestra_service.__main__:command", sentence="Start an API service.", section=_START),
+    "website": Word(place="orchestra_website.__main__:command", sentence="Start a website.", section=_START),
     "worker": Word(
         place="orchestra.cli.worker_commands:worker",
         sentence="Start a worker; list, show and steer workers.",

@@ -1,4 +1,4 @@
-"""Master and service in one process on one port over SQLite, with local workers as child processes."""
+"""Master, service and website in one process on one port over SQLite, with local workers as child processes."""
 
 import asyncio
 import logging
@@ -22,10 +22,12 @@ from orchestra.storage.open import open_database
 from orchestra.up.credentials import make_administrator, make_sign_in_link, make_worker_token
 from orchestra.up.demo import Demo, table
 from orchestra.up.local_workers import LocalWorker, LocalWorkers
+from orchestra.web.assemble import build_application, build_web_parts
 from orchestra_master.assemble import build_master
 from orchestra_master.definition_watch import DefinitionWatch
 from orchestra_migrations import upgrade
-from orchestra_service.assemble import build_service
+from orchestra_service.assemble import service_routes
+from orchestra_website.assemble import website_routes
 
 logger = logging.getLogger(__name__)
 
@@ -84,21 +86,17 @@ class _Up:
         master = build_master(
             database=self._database, logs=logs, secrets=sealing, clock=self._clock, more_loops=watches
         )
-        service = build_service(
-            database=self._database,
-            clock=self._clock,
-            logs=logs,
-            sealing=sealing,
-            closing=self._closing,
-            other_routes=[master.listener.route()],
+        parts = build_web_parts(
+            database=self._database, clock=self._clock, logs=logs, sealing=sealing, closing=self._closing
         )
+        app = build_application(parts, [*service_routes(parts), master.listener.route(), *website_routes(parts)])
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             await stack.enter_async_context(master)
             beside = tasks.create_task(self._beside_the_server(), name="up")
             try:
                 await serve(
-                    service,
+                    app,
                     host=settings.host,
                     port=settings.port,
                     closing=self._closing,

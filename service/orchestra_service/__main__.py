@@ -14,7 +14,8 @@ from orchestra.logs.store import FileLogStore
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import open_shared_database
-from orchestra_service.assemble import ServiceSettings, build_service
+from orchestra.web.assemble import WebSettings, build_application, build_web_parts
+from orchestra_service.assemble import service_routes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,16 +35,16 @@ async def run_service(installation: Installation) -> None:
     database = await open_shared_database(installation.database)
     try:
         closing = asyncio.Event()
-        app = build_service(
+        parts = build_web_parts(
             database=database,
             clock=SystemClock(),
             logs=FileLogStore(installation.logs),
             sealing=Sealing(key=read_or_make_key(installation.key_file)),
             closing=closing,
-            settings=ServiceSettings(secure_cookies=installation.secure_cookies),
+            settings=WebSettings(secure_cookies=installation.secure_cookies),
         )
         await serve(
-            app,
+            build_application(parts, service_routes(parts)),
             host=installation.host,
             port=installation.port,
             closing=closing,

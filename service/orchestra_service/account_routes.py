@@ -9,12 +9,12 @@ from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, moment
 from orchestra.queries.people import list_tokens, list_users, show_me
 from orchestra.storage.database import Database
-from orchestra_service.answers import NO_STORE, empty_answer, json_answer
-from orchestra_service.asking import Asking
-from orchestra_service.authentication import Authenticator, comes_from_another_site
-from orchestra_service.cookies import SessionCookie
-from orchestra_service.endpoint import Handlers
-from orchestra_service.errors import CrossSite
+from orchestra.web.answers import NO_STORE, empty_answer, json_answer
+from orchestra.web.asking import Asking
+from orchestra.web.authentication import Authenticator, comes_from_another_site
+from orchestra.web.cookies import SessionCookie
+from orchestra.web.endpoint import Handlers
+from orchestra.web.errors import CrossSite
 
 
 class SignInRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,10 +14,10 @@ from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, moment
 from orchestra.storage.audit import add_audit_entry
 from orchestra.storage.database import Database, Signal, Topic
-from orchestra_service.answers import json_answer
-from orchestra_service.asking import Asking
-from orchestra_service.endpoint import Handlers
-from orchestra_service.errors import BadQuery
+from orchestra.web.answers import json_answer
+from orchestra.web.asking import Asking
+from orchestra.web.endpoint import Handlers
+from orchestra.web.errors import BadQuery
 
 _TRUTH = {"true": True, "false": False}
 _SOURCE_CHARACTERS_MAX = 255

@@ -9,9 +9,9 @@ from orchestra.errors import DatabaseAway
 from orchestra.limits import HEALTH_SECONDS_MAX
 from orchestra.queries.addresses import API
 from orchestra.storage.database import Database
-from orchestra_service.answers import NO_STORE, json_answer
-from orchestra_service.asking import Asking
-from orchestra_service.endpoint import Handlers
+from orchestra.web.answers import NO_STORE, json_answer
+from orchestra.web.asking import Asking
+from orchestra.web.endpoint import Handlers
 
 
 class HealthRoutes:

@@ -9,9 +9,9 @@ from orchestra.queries.addresses import API
 from orchestra.queries.jobs import list_jobs, list_projects, show_job
 from orchestra.queries.schedules import list_schedules
 from orchestra.storage.database import Database
-from orchestra_service.answers import json_answer
-from orchestra_service.asking import Asking
-from orchestra_service.endpoint import Handlers
+from orchestra.web.answers import json_answer
+from orchestra.web.asking import Asking
+from orchestra.web.endpoint import Handlers
 
 
 class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,13 +15,13 @@ from orchestra.logs.store import LogReader
 from orchestra.queries.addresses import API
 from orchestra.queries.run_logs import LogExtent, logs_of_run
 from orchestra.storage.database import Database
-from orchestra_service.asking import Asking
-from orchestra_service.authentication import Authenticator
-from orchestra_service.endpoint import Handlers
-from orchestra_service.errors import BadQuery, BadRequest, RangeBeyondEnd
+from orchestra.web.asking import Asking
+from orchestra.web.authentication import Authenticator
+from orchestra.web.endpoint import Handlers
+from orchestra.web.errors import BadQuery, BadRequest, RangeBeyondEnd
+from orchestra.web.log_text import start_of_last_lines
+from orchestra.web.run_signals import RunSignals
 from orchestra_service.log_stream import LogPosition, LogStream
-from orchestra_service.log_text import start_of_last_lines
-from orchestra_service.run_signals import RunSignals
 
 _log = logging.getLogger("orchestra.service")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)

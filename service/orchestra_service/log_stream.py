@@ -19,9 +19,9 @@ from orchestra.queries.run_logs import LogExtent, RunLogs, logs_of_run
 from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import show_run
 from orchestra.storage.database import Database
-from orchestra_service.errors import CrossSite
-from orchestra_service.log_text import LogText, TextPiece
-from orchestra_service.run_signals import RunSignals
+from orchestra.web.errors import CrossSite
+from orchestra.web.log_text import LogText, TextPiece
+from orchestra.web.run_signals import RunSignals
 
 _log = logging.getLogger("orchestra.service")
 _encoder = msgspec.json.Encoder()

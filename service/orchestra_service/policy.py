@@ -4,25 +4,11 @@ The permission decides who gets through the door; within which projects is decid
 which look at the object itself.
 """
 
-from collections.abc import Mapping
-from enum import Enum
-
 from orchestra.policy import Permission
 from orchestra.queries.addresses import API
+from orchestra.web.needs import Open, Policy
 
-
-class Open(Enum):
-    """A route for everybody."""
-
-    TO_ALL = "open to all"
-
-
-Need = Permission | Open
-
-POLICY: Mapping[tuple[str, str], Need] = {
-    ("GET", "/"): Open.TO_ALL,
-    ("GET", "/sign-in"): Open.TO_ALL,
-    ("POST", "/sign-in"): Open.TO_ALL,
+POLICY: Policy = {
     ("GET", f"{API}/health/live"): Open.TO_ALL,
     ("GET", f"{API}/health/ready"): Open.TO_ALL,
     ("POST", f"{API}/sign-in"): Open.TO_ALL,

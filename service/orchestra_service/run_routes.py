@@ -14,10 +14,10 @@ from orchestra.queries.waiting import WaitingView
 from orchestra.sealing import Sealing
 from orchestra.storage.database import Database
 from orchestra.storage.paging import whole
-from orchestra_service.answers import encoded_answer, json_answer
-from orchestra_service.asking import Asking
-from orchestra_service.endpoint import Handlers
-from orchestra_service.errors import BadQuery
+from orchestra.web.answers import encoded_answer, json_answer
+from orchestra.web.asking import Asking
+from orchestra.web.endpoint import Handlers
+from orchestra.web.errors import BadQuery
 
 
 class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,9 +9,9 @@ from orchestra.lifecycle import WorkerState
 from orchestra.queries.addresses import API
 from orchestra.queries.fleet import list_workers, show_worker
 from orchestra.storage.database import Database
-from orchestra_service.answers import json_answer
-from orchestra_service.asking import Asking
-from orchestra_service.endpoint import Handlers
+from orchestra.web.answers import json_answer
+from orchestra.web.asking import Asking
+from orchestra.web.endpoint import Handlers
 
 
 class SteerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE_FOLDERS = frozenset({"orchestra", "master", "worker", "service", "migrations"})
+SOURCE_FOLDERS = frozenset({"orchestra", "master", "worker", "service", "website", "migrations"})
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = Function | ast.ClassDef

@@ -30,7 +30,9 @@ from orchestra.storage.access import NewToken, add_token, add_user, set_grants
 from orchestra.storage.database import Database
 from orchestra.storage.projects import find_project
 from orchestra.storage.tables import attempts, runs, users, workers
-from orchestra_service.assemble import ServiceSettings, build_service
+from orchestra.web.assemble import WebSettings, build_application, build_web_parts
+from orchestra_service.assemble import service_routes
+from orchestra_website.assemble import website_routes
 
 START = Instant(1_763_700_000_000_000)
 SECRET_PARAMETERS = (
@@ -90,7 +92,7 @@ LINUX = Matching(requirements=(Requirement(name="os", operator=Operator.IN, valu
 
 
 class World:
-    """One instance with its service, to be asked by HTTP."""
+    """One instance with its service and website, to be asked by HTTP."""
 
     def __init__(self, database: Database, *, sealing: Sealing | None = None) -> None:
         self.database = database
@@ -99,15 +101,16 @@ class World:
         self.sealing = sealing or Sealing(key=new_key())
         self.closing = asyncio.Event()
         self.randomness = Counter()
-        self.app = build_service(
+        self.parts = build_web_parts(
             database=database,
             clock=self.clock,
             logs=self.logs,
             sealing=self.sealing,
             closing=self.closing,
-            settings=ServiceSettings(password_rounds=10),
+            settings=WebSettings(password_rounds=10),
             random_bytes=self.randomness,
         )
+        self.app = build_application(self.parts, [*service_routes(self.parts), *website_routes(self.parts)])
 
     async def project(self, name: str = "ops", *jobs: JobDefinition) -> None:
         """Applies a definition."""

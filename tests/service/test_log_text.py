@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestra_service.log_text import LogText, TextPiece, start_of_last_lines
+from orchestra.web.log_text import LogText, TextPiece, start_of_last_lines
 
 CONTENT = st.one_of(st.binary(max_size=60), st.text(max_size=30).map(str.encode))
 

@@ -7,10 +7,12 @@ from starlette.responses import Response
 
 from orchestra.policy import Permission, Role
 from orchestra.queries.addresses import API
-from orchestra_service.asking import Asking
-from orchestra_service.endpoint import Door, build_routes
-from orchestra_service.errors import RouteWithoutPolicy
-from orchestra_service.policy import POLICY, Open
+from orchestra.web.asking import Asking
+from orchestra.web.endpoint import Door, build_routes
+from orchestra.web.errors import RouteWithoutPolicy
+from orchestra.web.needs import Open
+from orchestra_service.policy import POLICY
+from orchestra_service.problems import Problems
 from tests.service.given import World, job
 
 ROLE_PLACES = [(role, None) for role in Role] + [(Role.OPERATOR, "ops"), (Role.VIEWER, "ops")]
@@ -75,7 +77,9 @@ async def test_a_route_without_a_row_in_the_policy_stops_the_build(small_world: 
     with pytest.raises(RouteWithoutPolicy, match=r"routes and their permissions differ: DELETE /everything"):
         build_routes(
             Door(authenticator=None, random_bytes=bytes),  # type: ignore[arg-type]  # never reached
+            POLICY,
             {**dict.fromkeys(POLICY, anything), ("DELETE", "/everything"): anything},
+            Problems(),
         )
 
 

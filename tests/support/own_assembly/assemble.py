@@ -11,9 +11,10 @@ from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import open_database
 from orchestra.up.credentials import make_administrator, make_worker_token
+from orchestra.web.assemble import build_application, build_web_parts
 from orchestra_master.assemble import build_master
 from orchestra_migrations import upgrade
-from orchestra_service.assemble import build_service
+from orchestra_service.assemble import service_routes
 from tests.support.own_assembly.log_store import FlatLogStore
 from tests.support.own_assembly.selector import LastByName
 
@@ -33,14 +34,8 @@ async def run_own(data: Path, port: int) -> None:
         assert administrator is not None, "a new data folder has no administrator yet"
         logs, sealing = FlatLogStore(data / OWN_LOGS), Sealing(key=read_or_make_key(data / "secret.key"))
         master = build_master(database=database, logs=logs, secrets=sealing, clock=clock, selector=LastByName())
-        service = build_service(
-            database=database,
-            clock=clock,
-            logs=logs,
-            sealing=sealing,
-            closing=closing,
-            other_routes=[master.listener.route()],
-        )
+        parts = build_web_parts(database=database, clock=clock, logs=logs, sealing=sealing, closing=closing)
+        service = build_application(parts, [*service_routes(parts), master.listener.route()])
 
         def ready(port: int) -> None:
             write_connection_file(data, server=f"http://127.0.0.1:{port}", token_file=administrator)

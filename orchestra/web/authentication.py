@@ -15,7 +15,7 @@ from orchestra.limits import BEARER_SECONDS_MAX, BEARERS_KEPT_MAX
 from orchestra.policy import Principal
 from orchestra.storage.access import KnownBearer, extend_session, find_session, find_token, note_token_use
 from orchestra.storage.database import Database
-from orchestra_service.errors import CrossSite, SecretInAddress
+from orchestra.web.errors import CrossSite, SecretInAddress
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SECRET_MARKS = ("orc_u_", "orc_w_", "orc_s_")

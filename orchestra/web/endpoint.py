@@ -13,18 +13,17 @@ from orchestra.commands.bearer_texts import RandomBytes
 from orchestra.errors import NotSignedIn, OrchestraError
 from orchestra.limits import BODY_BYTES_MAX
 from orchestra.policy import Permission, Principal
-from orchestra_service.answers import complete, json_answer
-from orchestra_service.asking import Asking
-from orchestra_service.authentication import Authenticator, refuse_secret_in_address
-from orchestra_service.errors import BodyTooLarge, NoSuchPath, RouteWithoutPolicy, WrongMethod
-from orchestra_service.policy import POLICY, Need, Open
-from orchestra_service.problems import MEDIA_TYPE, problem_of, unexpected_problem
+from orchestra.web.answers import complete, not_modified
+from orchestra.web.asking import Asking
+from orchestra.web.authentication import Authenticator, refuse_secret_in_address
+from orchestra.web.errors import BodyTooLarge, NoSuchPath, RouteWithoutPolicy, WrongMethod
+from orchestra.web.needs import Need, Open, Policy, Refusals
 
 Handler = Callable[[Asking], Awaitable[Response]]
 Handlers = Mapping[tuple[str, str], Handler]
 """By method and path."""
 
-_log = logging.getLogger("orchestra.service")
+_log = logging.getLogger("orchestra.web")
 _REQUEST_ID_BYTES = 8
 
 
@@ -45,11 +44,6 @@ class Door:
         who.require(need)
         return who
 
-    def refuse(self, error: OrchestraError) -> tuple[Response, str]:
-        """The problem that tells of the error, and the request's id."""
-        request_id = self.new_request_id()
-        return _refusal(error, request_id), request_id
-
     def new_request_id(self) -> str:
         """Names a request in the answer and in the log."""
         return self.random_bytes(_REQUEST_ID_BYTES).hex()
@@ -58,8 +52,9 @@ class Door:
 class Endpoint:
     """All methods of one path, as an ASGI application."""
 
-    def __init__(self, *, door: Door, methods: Mapping[str, tuple[Need, Handler]]) -> None:
+    def __init__(self, *, door: Door, refusals: Refusals, methods: Mapping[str, tuple[Need, Handler]]) -> None:
         self._door = door
+        self._refusals = refusals
         self._methods = dict(methods)
         if "GET" in self._methods:
             self._methods["HEAD"] = self._methods["GET"]
@@ -68,7 +63,7 @@ class Endpoint:
         request = Request(scope, receive, send)
         request_id = self._door.new_request_id()
         try:
-            response = await self._answer(request, request_id)
+            response = not_modified(request, await self._answer(request, request_id))
             complete(response, request_id)
             await response(scope, receive, send)
         except ClientDisconnect:
@@ -85,39 +80,36 @@ class Endpoint:
         except OrchestraError as error:
             if not isinstance(error, NotSignedIn):
                 _log.debug("refused", extra={"request": request_id, "cause": str(error)})
-            return _refusal(error, request_id)
+            return await self._refusals.answer(error, request, request_id)
         except ClientDisconnect:
             raise
         except Exception:  # noqa: BLE001 — the edge of the request's task: one request never ends the service
             _log.exception("request_failed %s %s %s", request_id, request.method, request.url.path)
-            return json_answer(unexpected_problem(request_id), status=500, headers={"content-type": MEDIA_TYPE})
+            return await self._refusals.unexpected(request, request_id)
 
 
-def build_routes(door: Door, handlers: Handlers) -> list[Route]:
+def build_routes(door: Door, policy: Policy, handlers: Handlers, refusals: Refusals) -> list[Route]:
     """One route per path; raises RouteWithoutPolicy unless handlers and policy have exactly the same rows."""
-    if handlers.keys() != POLICY.keys():
-        raise RouteWithoutPolicy(handlers.keys() ^ POLICY.keys())
+    if handlers.keys() != policy.keys():
+        raise RouteWithoutPolicy(handlers.keys() ^ policy.keys())
     paths: dict[str, dict[str, tuple[Need, Handler]]] = {}
     for (method, path), handler in handlers.items():
-        paths.setdefault(path, {})[method] = (POLICY[method, path], handler)
-    return [Route(path, Endpoint(door=door, methods=methods)) for path, methods in paths.items()]
+        paths.setdefault(path, {})[method] = (policy[method, path], handler)
+    return [Route(path, Endpoint(door=door, refusals=refusals, methods=methods)) for path, methods in paths.items()]
 
 
 class Nowhere:
     """The endpoint of every path that is not there."""
 
-    def __init__(self, *, door: Door) -> None:
+    def __init__(self, *, door: Door, refusals: Refusals) -> None:
         self._door = door
+        self._refusals = refusals
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response, request_id = self._door.refuse(NoSuchPath(scope["path"]))
+        request, request_id = Request(scope, receive, send), self._door.new_request_id()
+        response = await self._refusals.answer(NoSuchPath(scope["path"]), request, request_id)
         complete(response, request_id)
         await response(scope, receive, send)
-
-
-def _refusal(error: OrchestraError, request_id: str) -> Response:
-    problem, headers = problem_of(error, request_id)
-    return json_answer(problem, status=problem.status, headers={**headers, "content-type": MEDIA_TYPE})
 
 
 async def _whole_body(request: Request) -> bytes:

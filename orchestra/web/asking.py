@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -10,13 +11,15 @@ from starlette.requests import Request
 from orchestra.commands.triggers import Repetition
 from orchestra.errors import InvalidFields, NotFound
 from orchestra.identifiers import AttemptNumber, RunId, TokenId
-from orchestra.limits import IDEMPOTENCY_KEY_CHARACTERS_MAX
+from orchestra.limits import FORM_FIELDS_MAX, IDEMPOTENCY_KEY_CHARACTERS_MAX
 from orchestra.policy import Principal
 from orchestra.sealing import Sealing
 from orchestra.storage.paging import PageAsked, read_page_asked
-from orchestra_service.errors import BadQuery, BadRequest
+from orchestra.web.errors import BadQuery, BadRequest
+from orchestra.web.form import Form
 
 T = TypeVar("T")
+_FORM_TYPE = "application/x-www-form-urlencoded"
 _WHERE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _INDEX = re.compile(r"\[(\d+)\]", re.ASCII)
 _FIELD = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
@@ -35,6 +38,11 @@ class Asking:
     def who(self) -> Principal:
         """Who asks; only for routes that are not open to all."""
         assert self._who is not None, "this route is open to all"
+        return self._who
+
+    @property
+    def who_if_known(self) -> Principal | None:
+        """Who asks, or None on a route that is open to all."""
         return self._who
 
     def path(self, name: str) -> str:
@@ -77,6 +85,19 @@ class Asking:
         if problems:
             raise BadQuery(problems)
         return found
+
+    def form(self) -> Form:
+        """The body as the fields of a form; raises BadRequest."""
+        kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if self.body and kind != _FORM_TYPE:
+            raise BadRequest(f"a form is sent as {_FORM_TYPE}")
+        try:
+            pairs = parse_qsl(
+                self.body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX
+            )
+        except ValueError as error:
+            raise BadRequest(f"the form cannot be read: {error}") from None
+        return Form(pairs)
 
     def page(self, *others: str) -> PageAsked:
         """The page that is asked for; raises BadQuery, for parameters too that are neither of a page nor `others`."""

@@ -1,9 +1,11 @@
 """Answers: JSON by msgspec, and the headers that every answer carries."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 
 import msgspec
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -43,3 +45,22 @@ def complete(response: Response, request_id: str) -> None:
             response.raw_headers.append((name, value))
     if b"cache-control" not in present:
         response.raw_headers.append((b"cache-control", b"private, no-cache"))
+
+
+def not_modified(request: Request, response: Response) -> Response:
+    """The answer with its ETag, or a 304 without body if the asker has it already (RFC 9110, section 13.1.2).
+
+    Only for readings that are whole in memory and may be kept by the asker.
+    """
+    if request.method not in ("GET", "HEAD") or response.status_code != 200 or isinstance(response, StreamingResponse):
+        return response
+    if "no-store" in response.headers.get("cache-control", "") or not response.body:
+        return response
+    tag = response.headers.get("etag") or f'W/"{blake2b(response.body, digest_size=12).hexdigest()}"'
+    response.headers["etag"] = tag
+    known = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]
+    # The comparison is the weak one: a tag stands for the same reading, whether it says W/ or not.
+    if "*" not in known and tag.removeprefix("W/") not in (each.removeprefix("W/") for each in known):
+        return response
+    kept = {name: value for name, value in response.headers.items() if name in ("etag", "cache-control", "vary")}
+    return Response(status_code=304, headers=kept)

@@ -1,0 +1,1 @@
+"""What service and website share over HTTP: who asks, one request, the door, the answers' headers."""

@@ -1,0 +1,122 @@
+"""Puts together what service and website share, and the application around their routes: names the concrete classes."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+
+from orchestra.clock import Clock
+from orchestra.commands.accounts import Accounts
+from orchestra.commands.bearer_texts import RandomBytes
+from orchestra.commands.passwords import Passwords
+from orchestra.commands.sign_in import SignIn
+from orchestra.commands.stops import Stops
+from orchestra.commands.switches import Switches
+from orchestra.commands.triggers import Triggers
+from orchestra.errors import StorageError
+from orchestra.limits import HOUSEKEEPING_SECONDS, PASSWORD_ROUNDS
+from orchestra.logs.store import LogReader
+from orchestra.sealing import Sealing
+from orchestra.storage.database import Database
+from orchestra.storage.idempotency import forget_old_answers
+from orchestra.web.authentication import Authenticator
+from orchestra.web.cookies import SessionCookie
+from orchestra.web.endpoint import Door
+from orchestra.web.parts import WebParts
+from orchestra.web.run_signals import RunSignals
+
+_log = logging.getLogger("orchestra.web")
+_CREATION_KEY_BYTES = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebSettings:
+    """What an installation may choose for service and website together."""
+
+    secure_cookies: bool = False
+    """Set behind TLS; without it cookies also travel over plain HTTP, which is for loopback."""
+    password_rounds: int = PASSWORD_ROUNDS
+
+
+def build_web_parts(
+    *,
+    database: Database,
+    clock: Clock,
+    logs: LogReader,
+    sealing: Sealing,
+    closing: asyncio.Event,
+    settings: WebSettings | None = None,
+    random_bytes: RandomBytes = secrets.token_bytes,
+) -> WebParts:
+    """The parts of one process. The database stays its giver's to close."""
+    chosen = settings or WebSettings()
+    cookie = SessionCookie(is_secure=chosen.secure_cookies)
+    passwords = Passwords(rounds=chosen.password_rounds)
+    authenticator = Authenticator(database=database, clock=clock, cookie_name=cookie.name)
+    return WebParts(
+        database=database,
+        clock=clock,
+        logs=logs,
+        sealing=sealing,
+        closing=closing,
+        door=Door(authenticator=authenticator, random_bytes=random_bytes),
+        authenticator=authenticator,
+        cookie=cookie,
+        signals=RunSignals(database=database, closing=closing),
+        passwords=passwords,
+        sign_in=SignIn(database=database, clock=clock, passwords=passwords, random_bytes=random_bytes),
+        accounts=Accounts(database=database, clock=clock, passwords=passwords, random_bytes=random_bytes),
+        switches=Switches(database=database, clock=clock),
+        triggers=Triggers(
+            database=database,
+            clock=clock,
+            sealing=sealing,
+            new_creation_key=lambda: random_bytes(_CREATION_KEY_BYTES).hex(),
+        ),
+        stops=Stops(database=database, clock=clock),
+    )
+
+
+def build_application(parts: WebParts, routes: Sequence[BaseRoute]) -> Starlette:
+    """The application of one process: the routes of its parts in the order in which they are looked through.
+
+    Its lifespan must run (uvicorn does that): it wakes the streams, and ends them when `closing` is set.
+    """
+    app = Starlette(routes=routes, lifespan=_lifespan(parts))
+    app.router.redirect_slashes = False
+    return app
+
+
+def _lifespan(parts: WebParts) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(parts.signals.follow_database(), name="web: run signals"),
+                group.create_task(parts.signals.follow_closing(), name="web: closing"),
+                group.create_task(_keep_house(parts.database, parts.clock), name="web: housekeeping"),
+            ]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                parts.passwords.close()
+
+    return lifespan
+
+
+async def _keep_house(database: Database, clock: Clock) -> None:
+    """Forgets answers under old idempotency keys, until cancelled."""
+    while True:
+        try:
+            await database.write(partial(forget_old_answers, now=clock.now()))
+        except StorageError as error:
+            _log.warning("housekeeping_failed: %s", error)
+        await asyncio.sleep(HOUSEKEEPING_SECONDS)

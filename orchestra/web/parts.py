@@ -1,0 +1,41 @@
+"""What every handler of service and website works with: built once for each process."""
+
+import asyncio
+from dataclasses import dataclass
+
+from orchestra.clock import Clock
+from orchestra.commands.accounts import Accounts
+from orchestra.commands.passwords import Passwords
+from orchestra.commands.sign_in import SignIn
+from orchestra.commands.stops import Stops
+from orchestra.commands.switches import Switches
+from orchestra.commands.triggers import Triggers
+from orchestra.logs.store import LogReader
+from orchestra.sealing import Sealing
+from orchestra.storage.database import Database
+from orchestra.web.authentication import Authenticator
+from orchestra.web.cookies import SessionCookie
+from orchestra.web.endpoint import Door
+from orchestra.web.run_signals import RunSignals
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebParts:
+    """Readings come from the database, changes go through the commands; nobody else has rules."""
+
+    database: Database
+    clock: Clock
+    logs: LogReader
+    sealing: Sealing
+    closing: asyncio.Event
+    """Set when the process is about to end: streams say goodbye."""
+    door: Door
+    authenticator: Authenticator
+    cookie: SessionCookie
+    signals: RunSignals
+    passwords: Passwords
+    sign_in: SignIn
+    accounts: Accounts
+    switches: Switches
+    triggers: Triggers
+    stops: Stops

@@ -1,0 +1,77 @@
+"""One table from the error tree to HTTP status codes, and the headers that belong to them."""
+
+from collections.abc import Mapping
+
+from orchestra.commands.triggers import KeyReused
+from orchestra.errors import (
+    BadName,
+    ChangedSincePlan,
+    Conflict,
+    ImpossibleTransition,
+    InvalidFields,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    OrchestraError,
+    Overloaded,
+    StorageError,
+)
+from orchestra.web.errors import (
+    BadQuery,
+    BadRequest,
+    BodyTooLarge,
+    CrossSite,
+    NoSuchPath,
+    RangeBeyondEnd,
+    SecretInAddress,
+    WrongMethod,
+)
+
+RETRY_AFTER_SECONDS = 2
+RETRYABLE_STATUSES = frozenset({429, 503})
+
+# The first class that fits decides, so the finer ones come first.
+STATUS_OF: tuple[tuple[type[OrchestraError], int, str], ...] = (
+    (BadQuery, 400, "bad-query"),
+    (BadRequest, 400, "bad-request"),
+    (SecretInAddress, 400, "token-in-url"),
+    (NotSignedIn, 401, "not-signed-in"),
+    (NotAllowed, 403, "not-allowed"),
+    (CrossSite, 403, "cross-site"),
+    (NotFound, 404, "not-found"),
+    (NoSuchPath, 404, "no-such-path"),
+    (WrongMethod, 405, "wrong-method"),
+    (ChangedSincePlan, 412, "changed-since-plan"),
+    (Conflict, 409, "conflict"),
+    (ImpossibleTransition, 409, "conflict"),
+    (BodyTooLarge, 413, "body-too-large"),
+    (RangeBeyondEnd, 416, "range-beyond-end"),
+    (InvalidFields, 422, "invalid-fields"),
+    (BadName, 422, "invalid-fields"),
+    (KeyReused, 422, "key-reused"),
+    (Overloaded, 429, "overloaded"),
+    (StorageError, 503, "storage"),
+)
+
+
+def status_of(error: OrchestraError) -> tuple[int, str]:
+    """The status code, and the word that names the problem in addresses."""
+    for kind, status, code in STATUS_OF:
+        if isinstance(error, kind):
+            return status, code
+    return 422, "refused"
+
+
+def headers_of(error: OrchestraError, status: int) -> Mapping[str, str]:
+    """What the answer has to carry beside the status."""
+    match error:
+        case NotSignedIn():
+            return {"www-authenticate": "Bearer"}
+        case WrongMethod():
+            return {"allow": ", ".join(error.allowed)}
+        case Overloaded():
+            return {"retry-after": str(error.retry_after_seconds)}
+        case RangeBeyondEnd():
+            return {"content-range": f"bytes */{error.length}"}
+        case _:
+            return {"retry-after": str(RETRY_AFTER_SECONDS)} if status in RETRYABLE_STATUSES else {}

@@ -1,0 +1,1 @@
+"""The website: pages for people over the shared commands and queries. It has no rules of its own."""

@@ -1,0 +1,32 @@
+"""Puts the website together: the only place here that names concrete classes."""
+
+from starlette.routing import BaseRoute, Mount
+
+from orchestra.web.endpoint import Handlers, Nowhere, build_routes
+from orchestra.web.parts import WebParts
+from orchestra_website.home_pages import HomePages
+from orchestra_website.policy import POLICY
+from orchestra_website.refusals import ErrorPages
+from orchestra_website.renderer import Renderer, WebsiteSettings
+from orchestra_website.run_pages import RunPages
+from orchestra_website.sign_in_pages import SignInPages
+from orchestra_website.static_files import StaticFiles
+
+
+def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> list[BaseRoute]:
+    """Every page, and the page for what is not there: give them last. Raises RouteWithoutPolicy."""
+    chosen = settings or WebsiteSettings()
+    static_files = StaticFiles(chosen.theme_folder)
+    renderer = Renderer(settings=chosen, static_files=static_files, clock=parts.clock)
+    refusals = ErrorPages(renderer=renderer, authenticator=parts.authenticator)
+    groups: tuple[Handlers, ...] = (
+        {("GET", "/static/{digest}/{name}"): static_files.serve},
+        SignInPages(
+            renderer=renderer, sign_in=parts.sign_in, authenticator=parts.authenticator, cookie=parts.cookie
+        ).handlers,
+        HomePages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
+        RunPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
+    )
+    handlers = {row: handler for group in groups for row, handler in group.items()}
+    nowhere = Mount("/", app=Nowhere(door=parts.door, refusals=refusals))
+    return [*build_routes(parts.door, POLICY, handlers, refusals), nowhere]

@@ -1,0 +1,14 @@
+"""The one table that says what each page needs. A page without a row here stops the website from being built."""
+
+from orchestra.policy import Permission
+from orchestra.web.needs import Open, Policy
+
+POLICY: Policy = {
+    ("GET", "/"): Permission.OWN_ACCOUNT,
+    ("GET", "/sign-in"): Open.TO_ALL,
+    ("POST", "/sign-in"): Open.TO_ALL,
+    ("POST", "/sign-out"): Permission.OWN_ACCOUNT,
+    ("POST", "/theme"): Open.TO_ALL,
+    ("GET", "/static/{digest}/{name}"): Open.TO_ALL,
+    ("GET", "/runs"): Permission.READ,
+}

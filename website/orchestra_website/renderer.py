@@ -1,0 +1,119 @@
+"""Renders the templates: the theme's own first, then the package's. Everything is escaped."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
+
+from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from orchestra.clock import Clock, to_datetime
+from orchestra.policy import Permission, Principal
+from orchestra.web.asking import Asking
+from orchestra_website.static_files import StaticFiles
+from orchestra_website.words import duration_text, moment_text, relative_text, size_text
+
+THEMES = ("system", "light", "dark")
+THEME_COOKIE = "orchestra-theme"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WebsiteSettings:
+    """What an installation may choose for its pages."""
+
+    theme_folder: Path | None = None
+    """Its `templates/` and `static/` come before ours."""
+    title: str = "Job Orchestra"
+
+
+class Renderer:
+    """Makes pages. Every template has `page`, everything that is the same for all of them."""
+
+    def __init__(self, *, settings: WebsiteSettings, static_files: StaticFiles, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        loaders: list[BaseLoader] = [PackageLoader("orchestra_website")]
+        if settings.theme_folder is not None:
+            loaders.insert(0, FileSystemLoader(settings.theme_folder / "templates"))
+        self._environment = Environment(
+            loader=ChoiceLoader(loaders),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "duration": duration_text,
+            "size": size_text,
+            "path": lambda text: quote(text, safe=""),
+        }
+        self._environment.globals |= {"static": static_files.address, "version": version("job-orchestra")}
+
+    def page(
+        self,
+        asking: Asking,
+        template: str,
+        values: Mapping[str, object] | None = None,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> HTMLResponse:
+        """The whole page as an answer."""
+        frame = self._frame(asking)
+        text = self._environment.get_template(template).render(page=frame, **(values or {}))
+        return HTMLResponse(text, status_code=status, headers={"vary": "Cookie", **(headers or {})})
+
+    def _frame(self, asking: Asking) -> "PageFrame":
+        who = asking.who_if_known
+        chosen = asking.request.cookies.get(THEME_COOKIE, "")
+        return PageFrame(
+            title=self._settings.title,
+            who=who,
+            now=to_datetime(self._clock.now()),
+            zone=ZoneInfo("UTC"),
+            theme=chosen if chosen in THEMES else "system",
+            path=asking.request.url.path,
+            query=asking.request.url.query,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageFrame:
+    """What every page shows around its content."""
+
+    title: str
+    who: Principal | None
+    now: datetime
+    zone: ZoneInfo
+    theme: str
+    path: str
+    query: str
+
+    def may(self, permission: str) -> bool:
+        """Whether the reader may do this anywhere; by the permission's name, such as `RUN`."""
+        return self.who is not None and self.who.may(Permission[permission])
+
+    def moment(self, at: datetime) -> str:
+        """The instant in the reader's zone."""
+        return moment_text(at, self.zone)
+
+    def ago(self, at: datetime) -> str:
+        """How far the instant is from now."""
+        return relative_text(at, self.now)
+
+    def since(self, begin: datetime, end: datetime | None) -> str:
+        """How long it took, or takes until now."""
+        return duration_text(((end or self.now) - begin).total_seconds())
+
+    @property
+    def here(self) -> str:
+        """This page's own path and query, to come back to."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    def link(self, path: str, **query: str) -> str:
+        """A path with a query."""
+        return f"{path}?{urlencode(query)}" if query else path

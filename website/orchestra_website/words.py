@@ -1,0 +1,53 @@
+"""Values in the words of pages: instants in the reader's zone, durations, sizes. An empty date is never 1970."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_KIBI = 1024
+
+
+def moment_text(at: datetime, zone: ZoneInfo) -> str:
+    """`2026-11-21 14:02:11 +01:00`, to the second."""
+    local = at.astimezone(zone)
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:]}"
+
+
+def duration_text(seconds: float) -> str:
+    """The two largest units: `4 min 12 s`; below ten seconds with a tenth."""
+    if seconds < 0:
+        seconds = 0.0
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    words: list[str] = []
+    whole = round(seconds)
+    for size, unit in _UNITS:
+        count, whole = divmod(whole, size)
+        if count or words:
+            words.append(f"{count} {unit}")
+        if len(words) == 2:
+            break
+    return " ".join(words)
+
+
+def relative_text(at: datetime, now: datetime) -> str:
+    """`3 min ago`, `in 2 h`: one unit, secondary to the instant itself."""
+    seconds = (now - at).total_seconds()
+    size = abs(seconds)
+    if size < 1:
+        return "now"
+    count, unit = next((int(size // each), unit) for each, unit in _UNITS if size >= each)
+    return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
+
+
+def size_text(count: int) -> str:
+    """`14.2 MiB`."""
+    if count < _KIBI:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        size /= _KIBI
+        if size < _KIBI or unit == "TiB":
+            break
+    return f"{size:.1f} {unit}"
