@@ -9,26 +9,16 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
     and_,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from orchestra.storage import columns, people_tables
+from orchestra.storage.columns import Key, Moment
 
-# SQLite counts rows by itself only for a column of type INTEGER.
-Key = BigInteger().with_variant(Integer(), "sqlite")
-Moment = BigInteger()
+metadata = columns.metadata
 
 # --- definitions ---
 
@@ -299,77 +289,12 @@ workers = Table(
     Column("last_contact_at", Moment),
 )
 
-# --- people ---
+# --- people: in a file of their own, named here so that this module knows every table ---
 
-users = Table(
-    "users",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    # PBKDF2-SHA256 with its parameters, as passlib writes it; null: this user has no password.
-    Column("password_hash", Text),
-    Column("created_at", Moment, nullable=False),
-    Column("disabled_at", Moment),
-)
-
-role_assignments = Table(
-    "role_assignments",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("user_id", Key, ForeignKey("users.id"), nullable=False, index=True),
-    Column("role", Text, nullable=False),
-    # Null: in every project.
-    Column("project_id", Key, ForeignKey("projects.id")),
-    UniqueConstraint("user_id", "role", "project_id"),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("user_id", Key, ForeignKey("users.id"), nullable=False, index=True),
-    Column("name", Text, nullable=False),
-    # "user", "worker", or "sign-in" for a link that works once.
-    Column("kind", Text, nullable=False),
-    # The first characters, for people; and the SHA-256 of the whole in hexadecimal.
-    Column("prefix", Text, nullable=False),
-    Column("digest", Text, nullable=False, unique=True),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment),
-    Column("last_used_at", Moment),
-    Column("revoked_at", Moment),
-)
-
-web_sessions = Table(
-    "web_sessions",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("user_id", Key, ForeignKey("users.id"), nullable=False, index=True),
-    Column("digest", Text, nullable=False, unique=True),
-    Column("created_at", Moment, nullable=False),
-    Column("extended_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False),
-)
-
-audit_entries = Table(
-    "audit_entries",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("at", Moment, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("detail", Text, nullable=False, default=""),
-)
-
-idempotency_keys = Table(
-    "idempotency_keys",
-    metadata,
-    Column("user_id", Key, ForeignKey("users.id"), primary_key=True, autoincrement=False),
-    Column("key", Text, primary_key=True),
-    # SHA-256 of method, path and body: the same key with another request is refused.
-    Column("request_digest", Text, nullable=False),
-    Column("status", Integer, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("created_at", Moment, nullable=False, index=True),
-)
+users = people_tables.users
+role_assignments = people_tables.role_assignments
+tokens = people_tables.tokens
+web_sessions = people_tables.web_sessions
+sign_in_failures = people_tables.sign_in_failures
+audit_entries = people_tables.audit_entries
+idempotency_keys = people_tables.idempotency_keys
