@@ -46,8 +46,9 @@ Json = dict[str, object]
 class ApiConnection:
     """One kept-alive connection that does no more than it must, so that the client does not become what is measured."""
 
-    def __init__(self, port: int, token: str) -> None:
+    def __init__(self, port: int, token: str, prefix: str = API) -> None:
         self._address = ("127.0.0.1", port)
+        self._prefix = prefix
         self._socket = self._opened()
         self._used_at = time.monotonic()
         self._head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
@@ -58,7 +59,7 @@ class ApiConnection:
         if time.monotonic() - self._used_at > IDLE_SECONDS_MAX:
             self._socket.close()
             self._socket = self._opened()
-        head = f"{method} {API}{path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {self._prefix}{path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n"
         self._socket.sendall(head.encode() + body)
         while (end := self._received.find(b"\r\n\r\n")) < 0:
             self._receive()
@@ -103,16 +104,25 @@ class Product:
         connection_file = folder / "connection.toml"
         wait_until(connection_file.exists, seconds=START_SECONDS_MAX, what="orchestra up")
         token = read_token_file(folder / "admin.token")
-        self._api = ApiConnection(port, token)
-        self._others = [ApiConnection(port, token) for _ in range(CONNECTIONS)]
-        definition = msgspec.json.encode(read_definition(DEFINITION, "bench.yaml"))
-        self._api.exchange("PUT", f"/projects/{PROJECT}/definition", definition)
+        self._port, self._token = port, token
+        self._api = self.connection()
+        self._others = [self.connection() for _ in range(CONNECTIONS)]
+        self.apply(DEFINITION)
         wait_until(self._worker_is_connected, seconds=START_SECONDS_MAX, what="the local worker")
         # The keeper is no child of ours: it is started by the worker, and leaves its session.
         self.keeper = _process_with("orchestra_worker.keeper", str(folder))
         self.worker = _process_with("orchestra_worker", "--name local", str(folder))
         self.roots = [self.up, self.keeper]
         self.run_many(Kind.ECHO, 100)
+
+    def connection(self, prefix: str = API) -> ApiConnection:
+        """One more connection; without the prefix to the pages."""
+        return ApiConnection(self._port, self._token, prefix)
+
+    def apply(self, text: str) -> None:
+        """A definition file."""
+        definition = read_definition(text, "bench.yaml")
+        self._api.exchange("PUT", f"/projects/{definition.name}/definition", msgspec.json.encode(definition))
 
     def trigger(self, kind: Kind, argument: str = "") -> int:
         """One POST; the answer is there once the run is committed."""

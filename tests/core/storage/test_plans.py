@@ -52,6 +52,14 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], str]] = {
     "runs in a rare state": (page(runs.c.state == "running"), "ix_runs_state"),
     "runs that failed, next page": (page(runs.c.state == "failed", runs.c.id < 900), "ix_runs_state"),
     "runs of a worker": (page(runs.c.worker_id == 7), "ix_runs_worker"),
+    "how many failed on a worker, up to a bound": (
+        ask(
+            select(func.count()).select_from(
+                select(runs.c.id).where(runs.c.state == "failed", runs.c.worker_id == 7).limit(1001).subquery()
+            )
+        ),
+        "ix_runs_",
+    ),
     "runs by a result": (
         ask(select(run_results.c.run_id).where(run_results.c.name == "version", run_results.c.text == "7")),
         "ix_run_results_name_text",
