@@ -63,8 +63,8 @@ def fill(database: Path, count: int) -> None:
     rows = list(_history(random.Random(5), jobs, workers, first, count, now))
     connection.executemany(
         "INSERT INTO runs (id, creation_key, project_id, job_id, job_version_id, signature, slots, priority,"
-        " parameters, source, state, reason, attempt, attempts_counted, worker_id, created_at, started_at, ended_at, exit_code,"
-        " log_length) VALUES (?, ?, ?, ?, ?, ?, 1, 0, ?, ?, ?, '', 1, 1, ?, ?, ?, ?, ?, 1000)",
+        " parameters, source, state, reason, attempt, attempts_counted, worker_id, created_at, started_at, ended_at,"
+        " exit_code, log_length) VALUES (?, ?, ?, ?, ?, ?, 1, 0, ?, ?, ?, '', 1, 1, ?, ?, ?, ?, ?, 1000)",
         rows,
     )
     connection.execute(
@@ -99,7 +99,7 @@ def compare_history(folder: Path, count: int) -> list[Answers]:
     """The answers of an instance with so many runs: as JSON, and as pages."""
     data = folder / "product"
     with Processes(folder) as processes:
-        _apply_teams(Product(processes, data, slots=1))
+        apply_teams(Product(processes, data, slots=1))
     (data / "connection.toml").unlink()
     fill(data / "orchestra.db", count)
     with Processes(folder) as processes:
@@ -130,7 +130,8 @@ def _measure(api: ApiConnection, request: str, paths: Sequence[str]) -> Answers:
     return Answers(request=request, p50=statistics.median(taken), p95=p95, kilobytes=size / 1000)
 
 
-def _apply_teams(product: Product) -> None:
+def apply_teams(product: Product) -> None:
+    """The definitions that the history needs."""
     for project in range(PROJECTS):
         jobs = "".join(f'  job-{number}: {{ run: "true" }}\n' for number in range(JOBS_EACH))
         product.apply(f"orchestra: 1\nproject: team-{project}\njobs:\n{jobs}")
