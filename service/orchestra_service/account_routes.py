@@ -1,20 +1,24 @@
 """Users, tokens and sessions over HTTP."""
 
+from datetime import datetime
+
 import msgspec
 from starlette.responses import Response
 
-from orchestra.commands.accounts import Accounts, TokenRequest, UserChange, UserRequest
+from orchestra.commands.accounts import Accounts, MadeToken, TokenRequest, UserChange, UserRequest
 from orchestra.commands.sign_in import SignIn
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, moment
-from orchestra.queries.people import list_tokens, list_users, show_me
+from orchestra.queries.people import MeView, TokenView, UserView, list_tokens, list_users, show_me
 from orchestra.storage.database import Database
+from orchestra.storage.paging import Page
 from orchestra.web.answers import NO_STORE, empty_answer, json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.authentication import Authenticator, comes_from_another_site
 from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import CrossSite
+from orchestra_service.operation import PAGE, Operation
 
 
 class SignInRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,6 +27,13 @@ class SignInRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     name: str | None = None
     password: str | None = None
     link: str | None = None
+
+
+class SessionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that has just begun; its secret is in the cookie alone."""
+
+    user: str
+    expires_at: datetime
 
 
 class AccountRoutes:
@@ -47,15 +58,23 @@ class AccountRoutes:
     def handlers(self) -> Handlers:
         """By method and path."""
         return {
-            ("POST", f"{API}/sign-in"): self.sign_in,
-            ("POST", f"{API}/sign-out"): self.sign_out,
-            ("GET", f"{API}/me"): self.me,
-            ("GET", f"{API}/users"): self.users,
-            ("POST", f"{API}/users"): self.create_user,
-            ("PATCH", f"{API}/users/{{user}}"): self.change_user,
-            ("GET", f"{API}/tokens"): self.tokens,
-            ("POST", f"{API}/tokens"): self.create_token,
-            ("DELETE", f"{API}/tokens/{{token}}"): self.revoke_token,
+            ("POST", f"{API}/sign-in"): Operation(
+                self.sign_in, takes=SignInRequest, answers=SessionView, also=(401, 403, 429)
+            ),
+            ("POST", f"{API}/sign-out"): Operation(self.sign_out, status=204),
+            ("GET", f"{API}/me"): Operation(self.me, answers=MeView),
+            ("GET", f"{API}/users"): Operation(self.users, answers=Page[UserView], query=PAGE),
+            ("POST", f"{API}/users"): Operation(
+                self.create_user, takes=UserRequest, answers=UserView, status=201, also=(404, 409, 429)
+            ),
+            ("PATCH", f"{API}/users/{{user}}"): Operation(
+                self.change_user, takes=UserChange, answers=UserView, also=(409, 429)
+            ),
+            ("GET", f"{API}/tokens"): Operation(self.tokens, answers=Page[TokenView], query=PAGE),
+            ("POST", f"{API}/tokens"): Operation(
+                self.create_token, takes=TokenRequest, answers=MadeToken, status=201, also=(404, 409)
+            ),
+            ("DELETE", f"{API}/tokens/{{token}}"): Operation(self.revoke_token, status=204),
         }
 
     async def sign_in(self, asking: Asking) -> Response:
@@ -71,7 +90,7 @@ class AccountRoutes:
                 session = await self._sign_in.by_link(link)
             case _:
                 raise InvalidFields([("", "give name and password, or link alone")])
-        answer = {"user": session.user, "expires_at": moment(session.expires_at)}
+        answer = SessionView(user=session.user, expires_at=moment(session.expires_at))
         response = json_answer(answer, headers=NO_STORE)
         self._cookie.give(response, session.secret.text)
         return response

@@ -6,6 +6,7 @@ from orchestra.queries.addresses import API
 from orchestra.web.endpoint import Handlers, Nowhere, build_routes
 from orchestra.web.parts import WebParts
 from orchestra_service.account_routes import AccountRoutes
+from orchestra_service.contract_routes import ContractRoutes
 from orchestra_service.definition_routes import DefinitionRoutes
 from orchestra_service.health_routes import HealthRoutes
 from orchestra_service.job_routes import JobRoutes
@@ -18,6 +19,13 @@ from orchestra_service.worker_routes import WorkerRoutes
 
 def service_routes(parts: WebParts) -> list[BaseRoute]:
     """Everything below the API's path, what is not there included; raises RouteWithoutPolicy."""
+    problems = Problems()
+    nowhere = Mount(API, app=Nowhere(door=parts.door, refusals=problems))
+    return [*build_routes(parts.door, POLICY, service_handlers(parts), problems), nowhere]
+
+
+def service_handlers(parts: WebParts) -> Handlers:
+    """Every handler of the service with its row."""
     groups: tuple[Handlers, ...] = (
         RunRoutes(
             database=parts.database,
@@ -42,6 +50,4 @@ def service_routes(parts: WebParts) -> list[BaseRoute]:
         HealthRoutes(database=parts.database).handlers,
     )
     handlers = {row: handler for group in groups for row, handler in group.items()}
-    problems = Problems()
-    nowhere = Mount(API, app=Nowhere(door=parts.door, refusals=problems))
-    return [*build_routes(parts.door, POLICY, handlers, problems), nowhere]
+    return {**handlers, **ContractRoutes(others=handlers, policy=POLICY).handlers}

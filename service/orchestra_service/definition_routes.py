@@ -12,15 +12,22 @@ from orchestra.definition.canonical import decode_definition
 from orchestra.definition.checks import require_usable
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, moment
+from orchestra.specification import ProjectDefinition
 from orchestra.storage.audit import add_audit_entry
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra_service.operation import Field, Operation
 
 _TRUTH = {"true": True, "false": False}
 _SOURCE_CHARACTERS_MAX = 255
+_ASKED = (
+    Field("dry_run", "`true` changes nothing and answers the plan.", {"type": "boolean", "default": False}),
+    Field("source", "Where it comes from, for the history."),
+)
+_IF_MATCH = Field("If-Match", "The `version` that is to be replaced: 412 if another one holds.")
 
 
 class ChangeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +73,16 @@ class DefinitionRoutes:
     @property
     def handlers(self) -> Handlers:
         """By method and path."""
-        return {("PUT", f"{API}/projects/{{project}}/definition"): self.put}
+        return {
+            ("PUT", f"{API}/projects/{{project}}/definition"): Operation(
+                self.put,
+                takes=ProjectDefinition,
+                answers=AppliedView,
+                query=_ASKED,
+                headers=(_IF_MATCH,),
+                also=(409, 412),
+            )
+        }
 
     async def put(self, asking: Asking) -> Response:
         """Plans, and unless it is a dry run applies."""

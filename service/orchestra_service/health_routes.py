@@ -12,6 +12,7 @@ from orchestra.storage.database import Database
 from orchestra.web.answers import NO_STORE, json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra_service.operation import Operation
 
 
 class HealthRoutes:
@@ -24,8 +25,8 @@ class HealthRoutes:
     def handlers(self) -> Handlers:
         """By method and path."""
         return {
-            ("GET", f"{API}/health/live"): self.live,
-            ("GET", f"{API}/health/ready"): self.ready,
+            ("GET", f"{API}/health/live"): Operation(self.live, answers=dict[str, str]),
+            ("GET", f"{API}/health/ready"): Operation(self.ready, answers=dict[str, str]),
         }
 
     async def live(self, asking: Asking) -> Response:

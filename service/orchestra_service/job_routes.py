@@ -6,12 +6,14 @@ from starlette.responses import Response
 from orchestra.clock import Clock
 from orchestra.commands.switches import Switches
 from orchestra.queries.addresses import API
-from orchestra.queries.jobs import list_jobs, list_projects, show_job
-from orchestra.queries.schedules import list_schedules
+from orchestra.queries.jobs import JobDetail, JobView, ProjectView, list_jobs, list_projects, show_job
+from orchestra.queries.schedules import ScheduleView, list_schedules
 from orchestra.storage.database import Database
+from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra_service.operation import PAGE, Field, Operation
 
 
 class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,11 +35,15 @@ class JobRoutes:
     def handlers(self) -> Handlers:
         """By method and path."""
         return {
-            ("GET", f"{API}/projects"): self.projects,
-            ("GET", f"{API}/jobs"): self.list,
-            ("GET", f"{API}/projects/{{project}}/jobs/{{job}}"): self.show,
-            ("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): self.switch,
-            ("GET", f"{API}/schedules"): self.schedules,
+            ("GET", f"{API}/projects"): Operation(self.projects, answers=Page[ProjectView], query=PAGE),
+            ("GET", f"{API}/jobs"): Operation(
+                self.list, answers=Page[JobView], query=(*PAGE, Field("project", "The name of a project."))
+            ),
+            ("GET", f"{API}/projects/{{project}}/jobs/{{job}}"): Operation(self.show, answers=JobDetail),
+            ("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): Operation(
+                self.switch, takes=SwitchRequest, answers=JobView, also=(409,)
+            ),
+            ("GET", f"{API}/schedules"): Operation(self.schedules, answers=Page[ScheduleView], query=PAGE),
         }
 
     async def projects(self, asking: Asking) -> Response:

@@ -22,6 +22,7 @@ from orchestra.web.errors import BadQuery, BadRequest, RangeBeyondEnd
 from orchestra.web.log_text import start_of_last_lines
 from orchestra.web.run_signals import RunSignals
 from orchestra_service.log_stream import LogPosition, LogStream
+from orchestra_service.operation import EVENTS, Field, Operation
 
 _log = logging.getLogger("orchestra.service")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
@@ -30,6 +31,14 @@ _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 # What a job prints is shown as text and can never become a page of ours.
 _TEXT_HEADERS = {"content-type": "text/plain; charset=utf-8", "content-security-policy": "default-src 'none'; sandbox"}
 _STREAM_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
+
+_TAIL = Field("tail", "The last so many lines only.", {"type": "integer", "minimum": 0, "maximum": TAIL_LINES_MAX})
+_RANGE_ASKED = Field("Range", "`bytes=0-99`, `bytes=100-` or `bytes=-100`; anything else is ignored.")
+_PLACE = (
+    Field("attempt", "The attempt to begin with; the newest by itself.", {"type": "integer", "minimum": 0}),
+    Field("offset", "The byte of its log to begin with.", {"type": "integer", "minimum": 0}),
+)
+LAST_EVENT_ID = Field("Last-Event-ID", "The `id` of the last event that came: goes on behind it.")
 
 
 class LogRoutes:
@@ -47,9 +56,15 @@ class LogRoutes:
     def handlers(self) -> Handlers:
         """By method and path."""
         return {
-            ("GET", f"{API}/runs/{{run}}/log"): self.newest,
-            ("GET", f"{API}/runs/{{run}}/attempts/{{attempt}}/log"): self.of_attempt,
-            ("GET", f"{API}/runs/{{run}}/log/stream"): self.stream,
+            ("GET", f"{API}/runs/{{run}}/log"): Operation(
+                self.newest, kind="text/plain", query=(_TAIL,), headers=(_RANGE_ASKED,), also=(206, 416)
+            ),
+            ("GET", f"{API}/runs/{{run}}/attempts/{{attempt}}/log"): Operation(
+                self.of_attempt, kind="text/plain", query=(_TAIL,), headers=(_RANGE_ASKED,), also=(206, 416)
+            ),
+            ("GET", f"{API}/runs/{{run}}/log/stream"): Operation(
+                self.stream, kind=EVENTS, query=_PLACE, headers=(LAST_EVENT_ID,)
+            ),
         }
 
     async def newest(self, asking: Asking) -> Response:

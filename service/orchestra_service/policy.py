@@ -9,6 +9,8 @@ from orchestra.queries.addresses import API
 from orchestra.web.needs import Open, Policy
 
 POLICY: Policy = {
+    ("GET", "/api"): Open.TO_ALL,
+    ("GET", f"{API}/openapi.json"): Open.TO_ALL,
     ("GET", f"{API}/health/live"): Open.TO_ALL,
     ("GET", f"{API}/health/ready"): Open.TO_ALL,
     ("POST", f"{API}/sign-in"): Open.TO_ALL,

@@ -9,15 +9,36 @@ from orchestra.commands.triggers import RetryRequest, Triggered, TriggerRequest,
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, run_address
 from orchestra.queries.run_filters import read_run_filter
-from orchestra.queries.runs import history_of_run, list_runs, results_of_run, show_run_detail
+from orchestra.queries.run_views import RunView
+from orchestra.queries.runs import (
+    RunDetail,
+    RunEventView,
+    history_of_run,
+    list_runs,
+    results_of_run,
+    show_run_detail,
+)
 from orchestra.queries.waiting import WaitingView
 from orchestra.sealing import Sealing
 from orchestra.storage.database import Database
-from orchestra.storage.paging import whole
+from orchestra.storage.paging import Page, whole
 from orchestra.web.answers import encoded_answer, json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra_service.operation import IDEMPOTENCY_KEY, PAGE, Field, Operation
+
+_FILTERS = (
+    Field("status", "States; several are alternatives, repeated or with commas between them. So are the next four."),
+    Field("project", "Names of projects."),
+    Field("job", "Names of jobs, each `backup` or `ops/backup`."),
+    Field("worker", "Names of workers."),
+    Field("source", "Whole sources (`user ana`), or their first words (`user`, `schedule`, `retry`)."),
+    Field("created_after", "An instant.", {"type": "string", "format": "date-time"}),
+    Field("created_before", "An instant.", {"type": "string", "format": "date-time"}),
+    Field("sort", "`-id`, the newest first, or `id`.", {"enum": ["-id", "id"]}),
+    *PAGE,
+)
 
 
 class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,15 +61,33 @@ class RunRoutes:
     def handlers(self) -> Handlers:
         """By method and path."""
         return {
-            ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/runs"): self.trigger,
-            ("GET", f"{API}/runs"): self.list,
-            ("GET", f"{API}/runs/{{run}}"): self.show,
-            ("GET", f"{API}/runs/{{run}}/waiting"): self.waiting,
-            ("GET", f"{API}/runs/{{run}}/results"): self.results,
-            ("GET", f"{API}/runs/{{run}}/events"): self.history,
-            ("POST", f"{API}/runs/{{run}}/cancel"): self.cancel,
-            ("POST", f"{API}/runs/{{run}}/abort"): self.abort,
-            ("POST", f"{API}/runs/{{run}}/retry"): self.retry,
+            ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/runs"): Operation(
+                self.trigger,
+                takes=TriggerRequest,
+                answers=RunView,
+                status=201,
+                headers=(IDEMPOTENCY_KEY,),
+                also=(409,),
+            ),
+            ("GET", f"{API}/runs"): Operation(self.list, answers=Page[RunView], query=_FILTERS),
+            ("GET", f"{API}/runs/{{run}}"): Operation(self.show, answers=RunDetail),
+            ("GET", f"{API}/runs/{{run}}/waiting"): Operation(self.waiting, answers=WaitingView),
+            ("GET", f"{API}/runs/{{run}}/results"): Operation(self.results, answers=dict[str, msgspec.Raw]),
+            ("GET", f"{API}/runs/{{run}}/events"): Operation(self.history, answers=Page[RunEventView]),
+            ("POST", f"{API}/runs/{{run}}/cancel"): Operation(
+                self.cancel, takes=StopRequest, answers=RunView, status=202, also=(409,)
+            ),
+            ("POST", f"{API}/runs/{{run}}/abort"): Operation(
+                self.abort, takes=StopRequest, answers=RunView, status=202, also=(409,)
+            ),
+            ("POST", f"{API}/runs/{{run}}/retry"): Operation(
+                self.retry,
+                takes=RetryRequest,
+                answers=RunView,
+                status=201,
+                headers=(IDEMPOTENCY_KEY,),
+                also=(409,),
+            ),
         }
 
     async def trigger(self, asking: Asking) -> Response:
@@ -67,7 +106,10 @@ class RunRoutes:
         return _created(made)
 
     async def list(self, asking: Asking) -> Response:
-        """A page of runs."""
+        """A page of runs.
+
+        `result.NAME` and `param.NAME` are filters too: by what runs found out, and by what they were given.
+        """
         try:
             wanted = read_run_filter(asking.request.query_params.multi_items())
         except InvalidFields as error:

@@ -7,11 +7,13 @@ from orchestra.clock import Clock
 from orchestra.commands.switches import Switches
 from orchestra.lifecycle import WorkerState
 from orchestra.queries.addresses import API
-from orchestra.queries.fleet import list_workers, show_worker
+from orchestra.queries.fleet import WorkerView, list_workers, show_worker
 from orchestra.storage.database import Database
+from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra_service.operation import PAGE, Operation
 
 
 class SteerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,9 +35,11 @@ class WorkerRoutes:
     def handlers(self) -> Handlers:
         """By method and path."""
         return {
-            ("GET", f"{API}/workers"): self.list,
-            ("GET", f"{API}/workers/{{worker}}"): self.show,
-            ("PATCH", f"{API}/workers/{{worker}}"): self.steer,
+            ("GET", f"{API}/workers"): Operation(self.list, answers=Page[WorkerView], query=PAGE),
+            ("GET", f"{API}/workers/{{worker}}"): Operation(self.show, answers=WorkerView),
+            ("PATCH", f"{API}/workers/{{worker}}"): Operation(
+                self.steer, takes=SteerRequest, answers=WorkerView, also=(409,)
+            ),
         }
 
     async def list(self, asking: Asking) -> Response:
