@@ -14,9 +14,9 @@ from orchestra_service.problems import MEDIA_TYPE, Problem
 from orchestra_service.schemas import PLACE, Schema, schemas_of
 
 _ABOUT = (
-    "JSON in and out, `snake_case`, instants as RFC 3339 in UTC, durations in seconds, `null` explicit, enumerations as "
-    "words. Unknown request fields and unknown query parameters are refused. Lists are pages: `next` is the `cursor` of "
-    "the following one. Readings carry an `ETag`; with `If-None-Match` an unchanged one is 304. Every answer carries "
+    "JSON in and out, `snake_case`, instants as RFC 3339 in UTC, durations in seconds, `null` explicit, enumerations "
+    "as words. Unknown request fields and query parameters are refused. Lists are pages: `next` is the `cursor` of the "
+    "following one. Readings carry an `ETag`; with `If-None-Match` an unchanged one is 304. Every answer carries "
     "`X-Request-Id`."
 )
 _PATH_PARAMETER = re.compile(r"\{(\w+)\}")
