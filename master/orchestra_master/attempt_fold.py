@@ -8,7 +8,7 @@ from sqlalchemy import Connection, update
 from orchestra.clock import Instant
 from orchestra.errors import ImpossibleTransition, ProtocolError
 from orchestra.identifiers import JobVersionId
-from orchestra.lifecycle import NEXT_ATTEMPT_STATE, AttemptEvent, AttemptState, RunEvent, next_state
+from orchestra.lifecycle import NEXT_ATTEMPT_STATE, AttemptEvent, AttemptState, RunEvent, RunState, next_state
 from orchestra.protocol.codec import CloseCode
 from orchestra.protocol.messages import (
     Acknowledge,
@@ -28,11 +28,11 @@ from orchestra.storage.attempts import withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.results import set_results
-from orchestra.storage.runs import move_run
-from orchestra.storage.statements import update_row
-from orchestra.storage.steps import StepNews, note_steps
-from orchestra.storage.tables import attempts, runs
+from orchestra.storage.runs import RunMove
+from orchestra.storage.steps import StepNews
+from orchestra.storage.tables import runs
 from orchestra_master.ending import Ending, end_run
+from orchestra_master.gathered import Gathered
 
 
 @dataclass(kw_only=True, slots=True)
@@ -69,6 +69,7 @@ class OpenRow:
     """What the database knows of an attempt that is not over, and of its run."""
 
     state: AttemptState
+    run_state: RunState
     sequence: int
     log_length: int
     attempts_counted: int
@@ -79,7 +80,7 @@ class OpenRow:
 
 
 class AttemptFold:
-    """Folds what was told into one attempt's row: one update at the end, however many events came."""
+    """Folds what was told into one attempt's row: one change that is gathered, however many events came."""
 
     def __init__(
         self,
@@ -90,6 +91,7 @@ class AttemptFold:
         actor: str,
         now: Instant,
         applied: Applied,
+        gathered: Gathered,
     ) -> None:
         self._connection = connection
         self._versions = versions
@@ -99,9 +101,11 @@ class AttemptFold:
         self._actor = actor
         self._now = now
         self._applied = applied
+        self._gathered = gathered
         self._state = row.state
         self._sequence = row.sequence
         self._counted = row.attempts_counted
+        self._move = RunMove(self._run, row.run_state)
         self._changes: dict[str, object] = {}
         self._steps: dict[int, StepNews] = {}
 
@@ -115,15 +119,15 @@ class AttemptFold:
         length = max(self._row.log_length, told.log_length or 0)
         for event in told.events:
             self._take(event, length, told.log_digest)
-        note_steps(self._connection, self._steps.values())
+        self._gathered.steps += self._steps.values()
+        self._gathered.moves.append(self._move)
         if told.events or length != self._row.log_length:
             self._changes |= {"sequence": self._sequence, "log_length": length}
             self._applied.answers.append(
                 Acknowledge(run=self._run, attempt=self._number, sequence=self._sequence, log_length=length)
             )
         if self._changes:
-            key = {"run_id": self._run, "number": self._number}
-            self._connection.execute(*update_row(attempts, key, {**self._changes, "state": self._state}))
+            self._gathered.change_attempt(self._key, {**self._changes, "state": self._state})
         if self._state not in (AttemptState.ACCEPTED, AttemptState.STARTED):
             self._applied.answers.append(Forget(run=self._run, attempt=self._number))
             self._applied.released.append(self._key)
@@ -193,15 +197,7 @@ class AttemptFold:
         changes: dict[str, object] = {"attempts_counted": self._counted}
         if self._row.first_started_at is None:
             changes["started_at"] = self._now
-        move_run(
-            self._connection,
-            self._run,
-            RunEvent.STARTED,
-            actor=self._actor,
-            now=self._now,
-            attempt=self._number,
-            changes=changes,
-        )
+        self._move.take(RunEvent.STARTED, actor=self._actor, now=self._now, attempt=self._number, changes=changes)
         self._applied.started.append(self._key)
 
     def _step_ended(self, ended: StepEnded, at: Instant) -> None:
@@ -255,7 +251,6 @@ class AttemptFold:
             "lost_bytes": sum(lost.length for lost in final.lost),
         }
         ending = Ending(
-            run=self._run,
             attempt=self._number,
             outcome=outcome,
             reason=reason,
@@ -266,7 +261,7 @@ class AttemptFold:
             attempts_counted=self._counted,
             specification=self._versions.get(self._connection, self._row.job_version).specification,
         )
-        self._applied.signals |= end_run(self._connection, ending, actor=self._actor, now=self._now)
+        self._applied.signals |= end_run(self._move, ending, actor=self._actor, now=self._now)
 
 
 _EVENT_OF_OUTCOME = {

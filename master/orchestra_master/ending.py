@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
-
 from orchestra.clock import Instant, after
-from orchestra.identifiers import AttemptNumber, RunId
+from orchestra.identifiers import AttemptNumber
 from orchestra.lifecycle import AttemptState, RunEvent
 from orchestra.specification import JobSpecification
 from orchestra.storage.database import Signal, Topic
-from orchestra.storage.runs import move_run
+from orchestra.storage.runs import RunMove
 from orchestra_master.retrying import seconds_until_retry
 
 
@@ -17,7 +15,6 @@ from orchestra_master.retrying import seconds_until_retry
 class Ending:
     """The end of a run's newest attempt."""
 
-    run: RunId
     attempt: AttemptNumber
     outcome: AttemptState
     reason: str
@@ -30,9 +27,9 @@ class Ending:
     specification: JobSpecification
 
 
-def end_run(connection: Connection, ending: Ending, *, actor: str, now: Instant) -> set[Signal]:
+def end_run(move: RunMove, ending: Ending, *, actor: str, now: Instant) -> set[Signal]:
     """Ends the run, or schedules its next attempt if the job's policy wants one; returns the signals for after the
-    commit.
+    commit. Storing the move is the caller's.
 
     A failed attempt that will be retried does not make the run failed: the run is scheduled again.
     """
@@ -54,9 +51,7 @@ def end_run(connection: Connection, ending: Ending, *, actor: str, now: Instant)
             "log_digest": ending.log_digest,
         }
         signals = set()
-    move_run(
-        connection,
-        ending.run,
+    move.take(
         event,
         actor=actor,
         now=now,
@@ -64,7 +59,7 @@ def end_run(connection: Connection, ending: Ending, *, actor: str, now: Instant)
         reason=words,
         changes=changes,
     )
-    return signals | {Signal(Topic.RUN, str(ending.run))}
+    return signals | {Signal(Topic.RUN, str(move.run))}
 
 
 _EVENT_OF_OUTCOME = {

@@ -4,9 +4,10 @@ from sqlalchemy import Connection, select, update
 
 from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, JobVersionId, RunId
-from orchestra.lifecycle import LIVE_ATTEMPT_STATES, AttemptState
+from orchestra.lifecycle import LIVE_ATTEMPT_STATES, AttemptState, RunState
 from orchestra.storage.database import Signal
 from orchestra.storage.job_versions import JobVersions
+from orchestra.storage.runs import RunMove, write_moves
 from orchestra.storage.tables import attempts, runs
 from orchestra_master.ending import Ending, end_run
 
@@ -25,6 +26,7 @@ def lose_attempt(
     changed."""
     row = connection.execute(
         select(
+            runs.c.state,
             runs.c.job_version_id,
             runs.c.attempts_counted,
             runs.c.stop_requested_at,
@@ -46,7 +48,6 @@ def lose_attempt(
     counted = row.attempts_counted + (row.started_at is None)
     connection.execute(update(runs).where(runs.c.id == run).values(attempts_counted=counted))
     ending = Ending(
-        run=run,
         attempt=attempt,
         outcome=AttemptState.EXCEPTION,
         reason=reason,
@@ -57,4 +58,7 @@ def lose_attempt(
         attempts_counted=counted,
         specification=versions.get(connection, JobVersionId(row.job_version_id)).specification,
     )
-    return end_run(connection, ending, actor=actor, now=now)
+    move = RunMove(run, RunState(row.state))
+    signals = end_run(move, ending, actor=actor, now=now)
+    write_moves(connection, [move])
+    return signals

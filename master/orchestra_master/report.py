@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 from orchestra.clock import Instant
 from orchestra.errors import ProtocolError
 from orchestra.identifiers import AttemptNumber, Epoch, JobVersionId, RunId, WorkerId
-from orchestra.lifecycle import AttemptState
+from orchestra.lifecycle import AttemptState, RunState
 from orchestra.protocol.codec import CloseCode
 from orchestra.protocol.messages import Final, Forget
 from orchestra.protocol.window import AttemptKey
@@ -20,6 +20,7 @@ from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.tables import attempts, runs
 from orchestra.storage.workers import session_is_current
 from orchestra_master.attempt_fold import Applied, AttemptFold, AttemptReport, OpenRow, Report
+from orchestra_master.gathered import Gathered
 
 
 class ReportApplier:
@@ -35,15 +36,17 @@ class ReportApplier:
         missing."""
         if not session_is_current(connection, worker, epoch):
             raise ProtocolError(CloseCode.REPLACED, "the worker has opened a newer connection")
-        applied = Applied()
+        applied, gathered = Applied(), Gathered()
         rows = self._open_rows(connection, worker, report)
         for key, told in report.items():
             row = rows.get(key)
             if row is None:
                 self._refuse_foreign(connection, key, told, worker=worker, name=name, now=now, applied=applied)
             else:
-                AttemptFold(connection, self._versions, key, row, f"worker {name}", now, applied).apply(told)
+                fold = AttemptFold(connection, self._versions, key, row, f"worker {name}", now, applied, gathered)
+                fold.apply(told)
             applied.signals.add(Signal(Topic.RUN, str(key[0])))
+        gathered.write(connection)
         return applied
 
     @staticmethod
@@ -53,6 +56,7 @@ class ReportApplier:
         return {
             (RunId(row.run_id), AttemptNumber(row.number)): OpenRow(
                 state=AttemptState(row.state),
+                run_state=RunState(row.run_state),
                 sequence=row.sequence,
                 log_length=row.log_length,
                 attempts_counted=row.attempts_counted,
@@ -99,6 +103,7 @@ _OPEN_ROWS = (
         attempts.c.run_id,
         attempts.c.number,
         attempts.c.state,
+        runs.c.state.label("run_state"),
         attempts.c.sequence,
         attempts.c.log_length,
         runs.c.attempts_counted,

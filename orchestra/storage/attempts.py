@@ -66,25 +66,9 @@ def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, n
     A master may only claim for workers that are connected to it; of two masters that want one run, one gets it.
     """
     usable = _usable_sessions(connection, claims)
-    claimed = []
-    for claim in claims:
-        if (claim.worker, claim.epoch) not in usable:
-            continue
-        row = connection.execute(_CLAIM, {"run": claim.run, "worker": claim.worker}).one_or_none()
-        if row is not None:
-            claimed.append(
-                ClaimedRun(
-                    run=claim.run,
-                    attempt=AttemptNumber(row.attempt),
-                    worker=claim.worker,
-                    epoch=claim.epoch,
-                    project_id=ProjectId(row.project_id),
-                    job_version_id=JobVersionId(row.job_version_id),
-                    slots=row.slots,
-                    parameters=row.parameters,
-                    sealed_secrets=row.sealed_secrets,
-                )
-            )
+    claimed = [
+        each for worker, epoch in sorted(usable) for each in _claim_for(connection, claims, worker=worker, epoch=epoch)
+    ]
     if claimed:
         connection.execute(
             _INSERT,
@@ -111,11 +95,34 @@ def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, n
     return Claimed(claimed=claimed, void=void)
 
 
-def _usable_sessions(connection: Connection, claims: Sequence[Claim]) -> set[tuple[int, int]]:
+def _claim_for(connection: Connection, claims: Sequence[Claim], *, worker: WorkerId, epoch: Epoch) -> list[ClaimedRun]:
+    """Those of the claims for this session whose run is still pending, in their order."""
+    wanted = [claim.run for claim in claims if claim.worker == worker and claim.epoch == epoch]
+    if not wanted:
+        return []
+    rows = {row.id: row for row in connection.execute(_CLAIM, {"wanted": wanted, "worker": worker})}
+    return [
+        ClaimedRun(
+            run=run,
+            attempt=AttemptNumber(rows[run].attempt),
+            worker=worker,
+            epoch=epoch,
+            project_id=ProjectId(rows[run].project_id),
+            job_version_id=JobVersionId(rows[run].job_version_id),
+            slots=rows[run].slots,
+            parameters=rows[run].parameters,
+            sealed_secrets=rows[run].sealed_secrets,
+        )
+        for run in wanted
+        if run in rows
+    ]
+
+
+def _usable_sessions(connection: Connection, claims: Sequence[Claim]) -> set[tuple[WorkerId, Epoch]]:
     wanted = {claim.worker for claim in claims}
     # Locked on PostgreSQL until the commit, so that a new session cannot begin between this look and the claim.
     rows = connection.execute(_SESSIONS, {"wanted": wanted})
-    return {(row.id, row.session_epoch) for row in rows}
+    return {(WorkerId(row.id), Epoch(row.session_epoch)) for row in rows}
 
 
 _SESSIONS = (
@@ -126,9 +133,14 @@ _SESSIONS = (
 _INSERT = insert(attempts)
 _CLAIM = (
     update(runs)
-    .where(runs.c.id == bindparam("run"), runs.c.state == RunState.PENDING, runs.c.stop_requested_at.is_(None))
+    .where(
+        runs.c.id.in_(bindparam("wanted", expanding=True)),
+        runs.c.state == RunState.PENDING,
+        runs.c.stop_requested_at.is_(None),
+    )
     .values(state=RunState.ASSIGNED, attempt=runs.c.attempt + 1, worker_id=bindparam("worker"), reason="")
     .returning(
+        runs.c.id,
         runs.c.attempt,
         runs.c.project_id,
         runs.c.job_version_id,

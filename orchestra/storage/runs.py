@@ -1,6 +1,6 @@
 """Runs: how they are made, moved along the table of their life, and asked to stop."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,7 @@ from orchestra.identifiers import AttemptNumber, JobId, JobVersionId, ProjectId,
 from orchestra.lifecycle import NEXT_RUN_STATE, TERMINAL_STATES, RunEvent, RunState, next_state
 from orchestra.specification import PropertyValue
 from orchestra.storage.run_events import RunEventRow, add_run_events
-from orchestra.storage.statements import update_row
+from orchestra.storage.statements import update_rows
 from orchestra.storage.tables import runs
 
 
@@ -94,6 +94,51 @@ _STATE = select(runs.c.state).where(runs.c.id == bindparam("run"))
 _LOCKED_STATE = _STATE.with_for_update()
 
 
+class RunMove:
+    """A run on its way along the table of its life: steps are taken in memory, `write_moves` stores them together.
+
+    Made of the state that the run's locked row has.
+    """
+
+    def __init__(self, run: RunId, state: RunState) -> None:
+        self.run = run
+        self.state = state
+        self.events: list[RunEventRow] = []
+        self._state_stored = state
+        self._changes: dict[str, object] = {}
+
+    def take(
+        self,
+        event: RunEvent,
+        *,
+        actor: str,
+        now: Instant,
+        reason: str = "",
+        attempt: AttemptNumber | None = None,
+        changes: Mapping[str, object] | None = None,
+    ) -> None:
+        """Takes one step; raises ImpossibleTransition. `changes` are further columns of the run that belong to it."""
+        self.state = next_state(NEXT_RUN_STATE, self.state, event)
+        self._changes |= {**(changes or {}), "state": self.state, "reason": reason}
+        if self.state in TERMINAL_STATES:
+            self._changes |= {"ended_at": now, "sealed_secrets": None}
+        if self.state is RunState.PENDING:
+            self._changes["pending_at"] = now
+        self.events.append(RunEventRow(run=self.run, at=now, kind=event, actor=actor, attempt=attempt, detail=reason))
+
+    @property
+    def row(self) -> tuple[Mapping[str, object], Mapping[str, object]]:
+        """The key of the row as it is stored, and what changes in it."""
+        return {"id": self.run, "state": self._state_stored}, self._changes
+
+
+def write_moves(connection: Connection, moves: Iterable[RunMove]) -> None:
+    """Stores the steps that were taken, and writes them into the history."""
+    taken = [move for move in moves if move.events]
+    update_rows(connection, runs, [move.row for move in taken])
+    add_run_events(connection, [event for move in taken for event in move.events])
+
+
 def move_run(
     connection: Connection,
     run: RunId,
@@ -109,16 +154,10 @@ def move_run(
 
     `changes` are further columns of the run that belong to this step.
     """
-    old = state_of_run(connection, run, lock=True)
-    new = next_state(NEXT_RUN_STATE, old, event)
-    values: dict[str, object] = {**(changes or {}), "state": new, "reason": reason}
-    if new in TERMINAL_STATES:
-        values |= {"ended_at": now, "sealed_secrets": None}
-    if new is RunState.PENDING:
-        values["pending_at"] = now
-    connection.execute(*update_row(runs, {"id": run, "state": old}, values))
-    add_run_events(connection, [RunEventRow(run=run, at=now, kind=event, actor=actor, attempt=attempt, detail=reason)])
-    return new
+    move = RunMove(run, state_of_run(connection, run, lock=True))
+    move.take(event, actor=actor, now=now, reason=reason, attempt=attempt, changes=changes)
+    write_moves(connection, [move])
+    return move.state
 
 
 def request_stop(connection: Connection, run: RunId, *, by: str, reason: str, now: Instant) -> RunState:

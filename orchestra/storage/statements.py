@@ -1,11 +1,21 @@
 """Statements that are built once, because building one costs several times what a database needs to execute it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
-from sqlalchemy import Table, Update, and_, bindparam, update
+from sqlalchemy import Connection, Table, Update, and_, bindparam, update
 
 Values = Mapping[str, object]
+
+
+def update_rows(connection: Connection, table: Table, rows: Iterable[tuple[Values, Values]]) -> None:
+    """Updates each row, named by its key, with its changes; those that change the same columns share a statement."""
+    alike: dict[Update, list[dict[str, object]]] = {}
+    for key, changes in rows:
+        statement, parameters = update_row(table, key, changes)
+        alike.setdefault(statement, []).append(parameters)
+    for statement, parameter_sets in alike.items():
+        connection.execute(statement, parameter_sets)
 
 
 def update_row(table: Table, key: Values, changes: Values) -> tuple[Update, dict[str, object]]:

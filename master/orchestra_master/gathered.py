@@ -1,0 +1,31 @@
+"""The row changes of one report, gathered and then written with one statement for all rows that change alike."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from orchestra.protocol.window import AttemptKey
+from orchestra.storage.runs import RunMove, write_moves
+from orchestra.storage.statements import update_rows
+from orchestra.storage.steps import StepNews, note_steps
+from orchestra.storage.tables import attempts
+
+
+class Gathered:
+    """What is to be written about several attempts. Each attempt and each run is added once."""
+
+    def __init__(self) -> None:
+        self.moves: list[RunMove] = []
+        self.steps: list[StepNews] = []
+        self._attempts: list[tuple[Mapping[str, object], Mapping[str, object]]] = []
+
+    def change_attempt(self, key: AttemptKey, changes: Mapping[str, object]) -> None:
+        """These columns of the attempt change."""
+        run, number = key
+        self._attempts.append(({"run_id": run, "number": number}, changes))
+
+    def write(self, connection: Connection) -> None:
+        """Writes everything; the rows are locked by whoever decided about them."""
+        update_rows(connection, attempts, self._attempts)
+        note_steps(connection, self.steps)
+        write_moves(connection, self.moves)
