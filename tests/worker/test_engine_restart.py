@@ -161,6 +161,8 @@ async def test_another_boot_ends_the_attempt_as_lost_with_the_log_kept(master: F
     assert (stored.final.outcome, stored.final.cause) == (AttemptState.EXCEPTION, "lost")
     assert stored.final.reason == "machine restarted"
     assert bytes(stored.log) == b"kept\n"
+    ended = next(each.happening for each in stored.events if isinstance(each.happening, StepEnded))
+    assert (ended.step, ended.exit_code, ended.reason) == (0, None, "machine restarted")
 
 
 async def test_an_accepted_attempt_starts_after_a_restart_of_the_machine(master: FakeMaster, folder: Path) -> None:

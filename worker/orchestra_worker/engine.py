@@ -9,7 +9,7 @@ from orchestra.clock import Clock
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import AttemptState
 from orchestra.limits import CHECK_IN_SECONDS_MIN, JOURNAL_RETRY_SECONDS, WORKER_DISK_RESERVE_BYTES
-from orchestra.protocol.messages import Accept, Forget, Go, Happening, MasterMessage, Offer, Refuse, Started, Stop
+from orchestra.protocol.messages import Accept, Forget, Go, Happening, MasterMessage, Offer, Refuse, Stop
 from orchestra.protocol.window import AttemptKey
 from orchestra_worker.attempt import HeldAttempt
 from orchestra_worker.attempt_rows import adding, deleting
@@ -215,7 +215,7 @@ class Engine:
             attempt.started_boottime = self._clock.monotonic()
             # The master spoke just now, but only an answer to something of ours says since when it can count.
             attempt.contact_boottime = self._contact_at
-            return [Started()]
+            return life.begin()
 
         await self._recorder.record(attempt, start)
         self._start(key, life, tasks)

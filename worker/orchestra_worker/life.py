@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestra.clock import Clock
 from orchestra.errors import OrchestraError
 from orchestra.limits import TEARDOWN_SECONDS_MAX
-from orchestra.protocol.messages import CheckIn, Final, Happening, LostRange, Results, StepEnded, StepStarted
+from orchestra.protocol.messages import CheckIn, Final, Happening, LostRange, Results, Started, StepEnded, StepStarted
 from orchestra.specification import PropertyValue
 from orchestra_worker.attempt import HeldAttempt, StepProgress
 from orchestra_worker.check_in import read_check_ins
@@ -77,6 +77,11 @@ class AttemptLife:
         self._order: StepOrder | None = None
         self._begun: frozenset[int] = frozenset()
         self._teardown_started: float | None = None
+
+    def begin(self) -> list[Happening]:
+        """The attempt starts now: what is to be told, with the step that comes first, so that both share a commit."""
+        action = next_action(self._facts())
+        return [Started(), *(self._begin(action, self._source.length) if isinstance(action, Run) else ())]
 
     async def live(self) -> None:
         """Goes on from what the journal knows, until the final event is written or the attempt is forgotten."""
@@ -288,11 +293,7 @@ class AttemptLife:
             happenings: list[Happening] = []
             if action.number not in self.attempt.steps:
                 happenings += self._begin(action, log_length)
-            step = self.attempt.steps[action.number]
-            step.outcome, step.log_length = outcome, log_length
-            happenings.append(
-                StepEnded(step=action.number, exit_code=outcome.exit_code, reason=outcome.reason, log_length=log_length)
-            )
+            happenings.append(self._end(action.number, outcome, log_length))
             if found:
                 self.attempt.results.update(read)
                 happenings.append(Results(values={name: read[name] for name in found}))
@@ -301,20 +302,26 @@ class AttemptLife:
 
         await self._parts.recorder.record(self.attempt, end)
 
+    def _end(self, number: int, outcome: StepOutcome, log_length: int) -> StepEnded:
+        step = self.attempt.steps[number]
+        step.outcome, step.log_length = outcome, log_length
+        return StepEnded(step=number, exit_code=outcome.exit_code, reason=outcome.reason, log_length=log_length)
+
     def _finish(self, end: Finish) -> list[Happening]:
         self.attempt.state = end.outcome
-        length = self._source.length
-        return [
-            Final(
-                outcome=end.outcome,
-                exit_code=end.exit_code,
-                reason=self._masker.mask_text(end.reason),
-                cause=end.cause,
-                log_length=length,
-                log_digest="",  # Filled in when it is sent: only then were all masked bytes read.
-                lost=self._lost_ranges(),
-            )
-        ]
+        length, reason = self._source.length, self._masker.mask_text(end.reason)
+        # Told as begun, and then stopped before it was spawned, or lost: nobody will tell its end later.
+        left = [number for number, step in self.attempt.steps.items() if step.outcome is None]
+        final = Final(
+            outcome=end.outcome,
+            exit_code=end.exit_code,
+            reason=reason,
+            cause=end.cause,
+            log_length=length,
+            log_digest="",  # Filled in when it is sent: only then were all masked bytes read.
+            lost=self._lost_ranges(),
+        )
+        return [*(self._end(number, StepOutcome(exit_code=None, reason=reason), length) for number in left), final]
 
     def _lost_ranges(self) -> tuple[LostRange, ...]:
         reports = [self._parts.runner.read_step(self._folder, number) for number in sorted(self.attempt.steps)]
