@@ -47,6 +47,7 @@ bench: $(DEVELOPMENT)
 
 docs: $(DEVELOPMENT)
 	@.venv/bin/python -m docs.generate_lifecycle
+	@.venv/bin/python -m docs.generate_openapi
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -27,7 +27,7 @@ class ContractRoutes:
     def handlers(self) -> Handlers:
         """By method and path."""
         return {
-            ("GET", f"{API}/openapi.json"): Operation(self.document, answers=dict[str, object]),
+            ("GET", f"{API}/openapi.json"): Operation(self.document, answers=dict[str, msgspec.Raw]),
             ("GET", "/api"): Operation(self.page, kind="text/html"),
         }
 

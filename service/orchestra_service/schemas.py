@@ -5,7 +5,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import get_type_hints
+from typing import get_origin, get_type_hints
 
 import msgspec
 
@@ -17,14 +17,11 @@ def schemas_of(types: Sequence[object]) -> tuple[tuple[Schema, ...], dict[str, S
     """The schema of each type, and the named ones to which they refer."""
     schemas, named = msgspec.json.schema_components(types, ref_template=PLACE)
     known = {kind.__name__: kind for kind in _structs(types)}
-    for name, schema in named.items():
-        if name in known:
-            _tell_fields(schema, known[name])
-        else:
-            # A generic one is named after its argument: Page[RunView].
-            base = known.get(str(schema.get("title", "")).partition("[")[0])
-            if base is not None:
-                _tell_fields(schema, base)
+    for schema in named.values():
+        # A generic one is named after its argument: Page[RunView].
+        kind = known.get(str(schema.get("title")).partition("[")[0])
+        if kind is not None:
+            _tell_fields(schema, kind)
         if isinstance(text := schema.get("description"), str):
             schema["description"] = inspect.cleandoc(text)
     return schemas, named
@@ -63,7 +60,7 @@ def _words_of_fields(kind: type) -> Mapping[str, str]:
 
 def _structs(types: Sequence[object]) -> set[type]:
     return {
-        each.cls
+        get_origin(each.cls) or each.cls
         for each in _walk(msgspec.inspect.multi_type_info(types), set())
         if isinstance(each, msgspec.inspect.StructType)
     }

@@ -1,0 +1,95 @@
+"""Schedules over HTTP: those in force with their decisions, and those that somebody is about to write."""
+
+from datetime import datetime
+
+import msgspec
+from starlette.responses import Response
+
+from orchestra.clock import Clock
+from orchestra.cron.preview import preview
+from orchestra.definition.schedule_text import ScheduleRefused, read_schedule_text
+from orchestra.limits import SCHEDULE_INSTANTS_MAX
+from orchestra.queries.addresses import API
+from orchestra.queries.schedules import list_schedules, list_ticks, next_of_schedule, show_schedule
+from orchestra.storage.database import Database
+from orchestra.web.answers import json_answer
+from orchestra.web.asking import Asking
+from orchestra.web.endpoint import Handlers
+from orchestra.web.errors import BadQuery
+
+_ONE = f"{API}/projects/{{project}}/jobs/{{job}}/schedule"
+_INSTANTS_DEFAULT = 10
+
+
+class NextInstants(msgspec.Struct, frozen=True, kw_only=True):
+    """When a schedule is due next."""
+
+    next: tuple[datetime, ...]
+
+
+class ScheduleRoutes:
+    """The handlers for schedules."""
+
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {
+            ("GET", f"{API}/schedules"): self.list,
+            ("GET", f"{API}/schedules/preview"): self.preview,
+            ("GET", _ONE): self.show,
+            ("GET", f"{_ONE}/next"): self.next,
+            ("GET", f"{_ONE}/ticks"): self.ticks,
+        }
+
+    async def list(self, asking: Asking) -> Response:
+        """A page of schedules."""
+        page, now = asking.page("project"), self._clock.now()
+        project = asking.request.query_params.get("project")
+        return json_answer(
+            await self._database.read(lambda connection: list_schedules(connection, asking.who, project, page, now=now))
+        )
+
+    async def preview(self, asking: Asking) -> Response:
+        """What a schedule would do, before it is in force."""
+        query = asking.query("cron", "zone")
+        try:
+            specification = read_schedule_text(query.get("cron", ""), query.get("zone", ""))
+        except ScheduleRefused as refused:
+            raise BadQuery(refused.problems) from None
+        return json_answer(preview(specification, self._clock.now()))
+
+    async def show(self, asking: Asking) -> Response:
+        """The schedule of a job."""
+        asking.query()
+        project, job, now = asking.path("project"), asking.path("job"), self._clock.now()
+        return json_answer(
+            await self._database.read(lambda connection: show_schedule(connection, asking.who, project, job, now=now))
+        )
+
+    async def next(self, asking: Asking) -> Response:
+        """When it is due next."""
+        count = _count(asking.query("n").get("n"))
+        project, job, now = asking.path("project"), asking.path("job"), self._clock.now()
+        found = await self._database.read(
+            lambda connection: next_of_schedule(connection, asking.who, project, job, count, now=now)
+        )
+        return json_answer(NextInstants(next=found))
+
+    async def ticks(self, asking: Asking) -> Response:
+        """A page of what was decided about its instants, the newest first."""
+        page, project, job = asking.page(), asking.path("project"), asking.path("job")
+        return json_answer(
+            await self._database.read(lambda connection: list_ticks(connection, asking.who, project, job, page))
+        )
+
+
+def _count(text: str | None) -> int:
+    if text is None:
+        return _INSTANTS_DEFAULT
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= SCHEDULE_INSTANTS_MAX):
+        raise BadQuery([("/n", f"must be a whole number from 1 to {SCHEDULE_INSTANTS_MAX}")])
+    return int(text)
