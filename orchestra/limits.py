@@ -105,6 +105,12 @@ PAGE_ROWS_DEFAULT: Final = 50
 PAGE_ROWS_MAX: Final = 200
 COUNT_ROWS_MAX: Final = 1000
 """Counts stop here and say so."""
+SCAN_ROWS_MAX: Final = 10_000
+"""Of the runs that one filter gives, so many are looked at for the others before a page says how far it has looked."""
+LEADING_VALUES_MAX: Final = 12
+"""Of one filter whose runs are merged from an index; with more it is looked at run by run."""
+CREATED_SLACK_ROWS: Final = 1000
+"""Runs made at about the same time by programs whose clocks differ need not be numbered in that order."""
 
 RESULT_TEXT_CHARACTERS_MAX: Final = 500
 """Of a result, for filters: PostgreSQL refuses an index entry beyond 2704 bytes, and with it the whole report."""
@@ -143,6 +149,16 @@ FORM_FIELDS_MAX: Final = 500
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 CONTACT_SECONDS_MAX: Final = 30.0
 """A worker whose last contact in the database is older is shown as out of contact, whatever its master said last."""
+LATE_SECONDS: Final = 60.0
+"""A schedule whose instant has passed for so long without a decision is shown as late."""
+LONG_WAIT_SECONDS: Final = 300.0
+"""A run that is pending for longer is shown among what needs attention."""
+SCHEDULE_INSTANTS_SHOWN: Final = 5
+"""Of each schedule, with the schedule."""
+SCHEDULE_INSTANTS_MAX: Final = 100
+"""That may be asked for at once."""
+CALENDAR_SCHEDULES_MAX: Final = 200
+"""Schedules that a calendar's forecast counts."""
 BEFORE_COUNT_MAX: Final = 100
 """How many runs before a waiting one are counted."""
 KEEP_ALIVE_SECONDS: Final = 60
@@ -155,10 +171,48 @@ HOUSEKEEPING_SECONDS: Final = 3600.0
 BEARERS_KEPT_MAX: Final = 10_000
 BEARER_SECONDS_MAX: Final = 1.0
 """How long a token's or session's look-up is believed: so long a revoked one may still be let in elsewhere."""
+SEEN_SECONDS: Final = 300.0
+"""How often it is written down that a person is there."""
+ADDRESS_CHARACTERS_MAX: Final = 45
+AGENT_CHARACTERS_MAX: Final = 120
+"""Of a browser's User-Agent, for the list of one's sessions."""
+SIGN_IN_FAILURE_SECONDS: Final = 900.0
+"""So long a sign-in that failed counts."""
+ACCOUNT_FAILURES_MAX: Final = 5
+"""Within that time, under one name: from then on each next try has to wait, twice as long each time."""
+ADDRESS_FAILURES_MAX: Final = 20
+"""The same from one address."""
+SIGN_IN_DELAY_SECONDS_MAX: Final = 300
+"""The longest wait: nobody is ever locked out."""
 STREAM_BYTES_MAX: Final = 64 << 10
 """The log that one event of a stream carries."""
 STREAM_PING_SECONDS: Final = 15.0
 LOG_PIECE_BYTES: Final = 256 << 10
+LINE_BLOCK_BYTES: Final = 256 << 10
+"""The unit in which lines are counted and searched: a thread holds the interpreter for about 0.1 ms for each."""
+LINE_SLICE_BLOCKS: Final = 64
+"""Blocks that one task of a thread reads, before another's turn."""
+LINE_INDEX_BLOCKS_MAX: Final = 1 << 20
+"""Of all logs whose lines are known, in memory: 8 bytes each, for 256 GiB of log."""
+WINDOW_LINES_MAX: Final = 2000
+CHUNK_LINES: Final = 500
+WINDOW_BYTES_MAX: Final = 1 << 20
+"""Of log in one window; long lines end it before its last line."""
+WINDOW_READ_BYTES_MAX: Final = 8 << 20
+LINE_BYTES_MAX: Final = 4 << 10
+"""Of one line that a page shows; the raw log has the rest."""
+SEARCH_HITS_MAX: Final = 200
+SEARCH_BYTES_MAX: Final = 2 << 30
+"""What one search reads; the page offers to go on from there."""
+SEARCH_CHARACTERS_MAX: Final = 200
+SEARCHES_MAX: Final = 2
+"""At the same time; others wait for their turn."""
+LIVE_SECONDS_MIN: Final = 0.2
+"""Between two looks at a log that a page follows: what came meanwhile comes together."""
+LIVE_SECONDS_MAX: Final = 1800.0
+"""A page that follows a log without a script ends then, and offers to go on."""
+LIVE_LINES_FIRST: Final = 500
+LIVE_LINES_MAX: Final = 20_000
 TAIL_LINES_MAX: Final = 10_000
 TAIL_BYTES_MAX: Final = 4 << 20
 DEFAULT_PORT: Final = 7780

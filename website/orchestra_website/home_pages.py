@@ -1,16 +1,24 @@
-"""Home: what needs attention first, then what runs, then what to do next."""
+"""Home: what needs attention first, then what runs, what is next and what was last; at the start the first steps."""
 
-from starlette.responses import Response
+from sqlalchemy import Connection
+from starlette.responses import RedirectResponse, Response
 
 from orchestra.clock import Clock
+from orchestra.policy import Permission
+from orchestra.queries.overview import FirstSteps, Overview, first_steps, show_overview
 from orchestra.storage.database import Database
+from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra_website.renderer import Renderer
 
+DISMISSED_COOKIE = "orchestra-first-steps"
+_STEPS = 4
+_YEAR_SECONDS = 365 * 86_400
+
 
 class HomePages:
-    """The handler of the first page."""
+    """The handlers of the first page."""
 
     def __init__(self, *, renderer: Renderer, database: Database, clock: Clock) -> None:
         self._renderer = renderer
@@ -20,9 +28,39 @@ class HomePages:
     @property
     def handlers(self) -> Handlers:
         """By method and path."""
-        return {("GET", "/"): self.show}
+        return {("GET", "/"): self.show, ("POST", "/first-steps"): self.dismiss}
 
     async def show(self, asking: Asking) -> Response:
         """The first page."""
         asking.query()
-        return self._renderer.page(asking, "home.html")
+        now = self._clock.now()
+        # The steps are an administrator's: others could do few of them.
+        is_guided = asking.who.may(Permission.DEFINE) and asking.request.cookies.get(DISMISSED_COOKIE) != "dismissed"
+
+        def read(connection: Connection) -> tuple[Overview, FirstSteps | None]:
+            return (
+                show_overview(connection, asking.who, now=now),
+                first_steps(connection, now=now) if is_guided else None,
+            )
+
+        overview, steps = await self._database.read(read)
+        values = {
+            "overview": overview,
+            "attention": overview.attention,
+            "steps": steps if steps is not None and steps.done < _STEPS else None,
+            "server": str(asking.request.base_url).rstrip("/"),
+        }
+        return self._renderer.page(asking, "home.html", values)
+
+    async def dismiss(self, asking: Asking) -> Response:
+        """Hides the first steps in this browser, or shows them again."""
+        hidden = asking.form().text("show") != "again"
+        response = RedirectResponse("/", status_code=303, headers=NO_STORE)
+        if hidden:
+            secure = asking.request.url.scheme == "https"
+            response.set_cookie(
+                DISMISSED_COOKIE, "dismissed", max_age=_YEAR_SECONDS, samesite="lax", httponly=True, secure=secure
+            )
+        else:
+            response.delete_cookie(DISMISSED_COOKIE)
+        return response

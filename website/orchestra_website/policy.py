@@ -5,6 +5,7 @@ from orchestra.web.needs import Open, Policy
 
 POLICY: Policy = {
     ("GET", "/"): Permission.OWN_ACCOUNT,
+    ("POST", "/first-steps"): Permission.OWN_ACCOUNT,
     ("GET", "/sign-in"): Open.TO_ALL,
     ("POST", "/sign-in"): Open.TO_ALL,
     ("POST", "/sign-out"): Permission.OWN_ACCOUNT,

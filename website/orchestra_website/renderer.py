@@ -15,7 +15,7 @@ from orchestra.clock import Clock, to_datetime
 from orchestra.policy import Permission, Principal
 from orchestra.web.asking import Asking
 from orchestra_website.static_files import StaticFiles
-from orchestra_website.words import duration_text, moment_text, relative_text, size_text
+from orchestra_website.words import day_text, duration_text, moment_text, relative_text, size_text
 
 THEMES = ("system", "light", "dark")
 THEME_COOKIE = "orchestra-theme"
@@ -104,6 +104,10 @@ class PageFrame:
     def ago(self, at: datetime) -> str:
         """How far the instant is from now."""
         return relative_text(at, self.now)
+
+    def day(self, at: datetime) -> str:
+        """The instant as short as it is clear: the time today, the weekday within a week, else the date."""
+        return day_text(at, self.now, self.zone)
 
     def since(self, begin: datetime, end: datetime | None) -> str:
         """How long it took, or takes until now."""

@@ -41,6 +41,13 @@ def relative_text(at: datetime, now: datetime) -> str:
     return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
 
 
+def day_text(at: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """`14:02` today, `Tue 14:02` within a week, else `21 Nov 2026`: for "since …"."""
+    local, today = at.astimezone(zone), now.astimezone(zone).date()
+    days = abs((today - local.date()).days)
+    return f"{local:%H:%M}" if days == 0 else f"{local:%a %H:%M}" if days < 7 else f"{local:%d %b %Y}"
+
+
 def size_text(count: int) -> str:
     """`14.2 MiB`."""
     if count < _KIBI:
