@@ -97,7 +97,7 @@ def _first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     moment = wall.replace(tzinfo=UTC) - before
     if later <= before:
         return moment
-    return _change_between(zone, wall.replace(tzinfo=UTC) - later, moment)
+    return change_between(zone, wall.replace(tzinfo=UTC) - later, moment)
 
 
 def _following_clock(expression: CronExpression, zone: ZoneInfo, start: datetime) -> datetime | None:
@@ -109,7 +109,7 @@ def _following_clock(expression: CronExpression, zone: ZoneInfo, start: datetime
         near = position + _NEAR if moment is None else min(position + _NEAR, moment)
         if _offset(near.astimezone(zone)) != _offset(position.astimezone(zone)):
             # The first wall-clock second of the new stretch counts as well.
-            position = _change_between(zone, position, near)
+            position = change_between(zone, position, near)
             passed = position.astimezone(zone).replace(tzinfo=None) - _SECOND
         elif moment is None or moment == near:
             return moment
@@ -119,8 +119,8 @@ def _following_clock(expression: CronExpression, zone: ZoneInfo, start: datetime
             passed = position.astimezone(zone).replace(tzinfo=None)
 
 
-def _change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
-    """The first instant of the offset that holds at `high`, to the second; another one holds at `low`."""
+def change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
+    """When clocks change: the first instant of the offset that holds at `high` but not at `low`, to the second."""
     low = low.replace(microsecond=0)
     target = _offset(low.astimezone(zone))
     while high - low > _SECOND:

@@ -1,8 +1,24 @@
 """A schedule as a sentence: "At 02:30, Monday through Friday (Europe/Paris)"."""
 
 from orchestra.cron.expression import parse_cron
-from orchestra.durations import duration_in_words
-from orchestra.specification import ScheduleSpecification
+from orchestra.durations import duration_in_words, format_duration
+from orchestra.specification import Overlap, ScheduleSpecification
+
+CATCH_UP = "After a time without a master only the newest due instant makes a run; the older ones are noted as missed."
+_OVERLAP = {
+    Overlap.SKIP: "While a run of the job is not over, a due instant is skipped.",
+    Overlap.ALLOW: "A due instant makes a run even while others of the job are not over.",
+}
+
+
+def policies(specification: ScheduleSpecification) -> tuple[str, ...]:
+    """What happens when instants and runs get in each other's way, as sentences."""
+    return _OVERLAP[specification.overlap], CATCH_UP
+
+
+def expression_of(specification: ScheduleSpecification) -> str:
+    """The schedule as the definition has it: `30 2 * * *`, or `every 15m`."""
+    return specification.cron or f"every {format_duration(specification.every_seconds or 0.0)}"
 
 
 def sentence(specification: ScheduleSpecification) -> str:

@@ -18,6 +18,11 @@ def job_address(project: str, job: str) -> str:
     return f"{API}/projects/{project}/jobs/{job}"
 
 
+def schedule_address(project: str, job: str) -> str:
+    """The path of a job's schedule."""
+    return f"{job_address(project, job)}/schedule"
+
+
 def worker_address(worker: str) -> str:
     """The path of a worker."""
     return f"{API}/workers/{worker}"

@@ -1,4 +1,4 @@
-"""Schedules in words, with their next instants and their last decision."""
+"""Schedules in words, with their next instants, their decisions, and who has paused them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,24 +6,30 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, Row, Select, func, select
 
-from orchestra.clock import Instant
+from orchestra.clock import Instant, seconds_between
 from orchestra.cron.occurrences import upcoming
-from orchestra.cron.sentence import sentence
-from orchestra.durations import format_duration
+from orchestra.cron.sentence import expression_of, policies, sentence
+from orchestra.errors import NotFound
+from orchestra.identifiers import ScheduleId
+from orchestra.limits import SCHEDULE_INSTANTS_SHOWN
 from orchestra.policy import Permission, Principal
-from orchestra.queries.addresses import moment
+from orchestra.queries.addresses import moment, schedule_address
 from orchestra.queries.visibility import within
-from orchestra.specification import Overlap, ScheduleSpecification
-from orchestra.storage.paging import Page, PageAsked, page_by_key
+from orchestra.specification import Overlap, PropertyValue, ScheduleSpecification
+from orchestra.storage.paging import Page, PageAsked, count_capped, cursor_of, page_by_key
 from orchestra.storage.tables import jobs, projects, schedule_ticks, schedules
 
-INSTANTS_SHOWN = 5
+DISABLED_BY_DEFINITION = "disabled by its definition"
+SCHEDULE_PAUSED = "its schedule is paused"
 
 
 class TickView(msgspec.Struct, frozen=True, kw_only=True):
     """What was decided about one due instant."""
 
     due_at: datetime
+    decided_at: datetime
+    lateness_seconds: float
+    """Between the two."""
     decision: str
     run: int | None
 
@@ -33,20 +39,36 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
 
     project: str
     job: str
+    url: str
     expression: str
     zone: str
     sentence: str
     overlap: Overlap
     enabled: bool
     """Whether a due instant makes a run: the schedule and its job are enabled."""
+    disabled_because: str | None
+    """Why none does; None if it is enabled."""
     next_fire_at: datetime | None
     next: tuple[datetime, ...]
     last_tick: TickView | None
 
 
-def list_schedules(connection: Connection, who: Principal, asked: PageAsked, *, now: Instant) -> Page[ScheduleView]:
-    """A page of the schedules that this person may see."""
-    query = _schedules().where(*within(who.scope(Permission.READ), jobs.c.project_id))
+class ScheduleDetail(ScheduleView, frozen=True, kw_only=True):
+    """A schedule with what happens when instants and runs get in each other's way."""
+
+    policies: tuple[str, ...]
+    parameters: dict[str, PropertyValue]
+    may_enable: bool
+    """Whether people can enable its job: the definition does not disable it."""
+
+
+def list_schedules(
+    connection: Connection, who: Principal, project: str | None, asked: PageAsked, *, now: Instant
+) -> Page[ScheduleView]:
+    """A page of the schedules of one project, or of all that this person may see."""
+    query = _visible(who)
+    if project is not None:
+        query = query.where(projects.c.name == project)
     page = page_by_key(connection, query, schedules.c.id, asked)
     ticks = _last_ticks(connection, [row.id for row in page.items])
     return Page(items=[_view(row, ticks, now) for row in page.items], next=page.next, total=page.total)
@@ -57,6 +79,51 @@ def schedule_views(connection: Connection, job_ids: Sequence[int], *, now: Insta
     rows = connection.execute(_schedules().where(schedules.c.job_id.in_(job_ids))).all()
     ticks = _last_ticks(connection, [row.id for row in rows])
     return {row.job_id: _view(row, ticks, now) for row in rows}
+
+
+def show_schedule(connection: Connection, who: Principal, project: str, job: str, *, now: Instant) -> ScheduleDetail:
+    """The schedule of this job; raises NotFound for a job without one too."""
+    row = _row_of(connection, who, project, job)
+    specification = _specification(row)
+    return ScheduleDetail(
+        **msgspec.structs.asdict(_view(row, _last_ticks(connection, [row.id]), now)),
+        policies=policies(specification),
+        parameters=specification.parameters,
+        may_enable=row.enabled and row.job_enabled,
+    )
+
+
+def next_of_schedule(
+    connection: Connection, who: Principal, project: str, job: str, count: int, *, now: Instant
+) -> tuple[datetime, ...]:
+    """The next so many instants at which the schedule is due, whether or not it is enabled; raises NotFound."""
+    specification = _specification(_row_of(connection, who, project, job))
+    return tuple(moment(instant) for instant in upcoming(specification, now, count))
+
+
+def list_ticks(connection: Connection, who: Principal, project: str, job: str, asked: PageAsked) -> Page[TickView]:
+    """A page of the decisions about a schedule's instants, the newest first; raises NotFound."""
+    schedule = ScheduleId(_row_of(connection, who, project, job).id)
+    query = select(schedule_ticks).where(schedule_ticks.c.schedule_id == schedule)
+    wanted = query.order_by(schedule_ticks.c.due_at.desc()).limit(asked.limit + 1)
+    if asked.behind:
+        wanted = wanted.where(schedule_ticks.c.due_at < asked.behind)
+    rows = connection.execute(wanted).all()
+    page = rows[: asked.limit]
+    return Page(
+        items=tuple(_tick(row) for row in page),
+        next=cursor_of(page[-1].due_at) if len(rows) > asked.limit else None,
+        total=count_capped(connection, query.with_only_columns(schedule_ticks.c.id)),
+    )
+
+
+def specifications_in_force(
+    connection: Connection, who: Principal, limit: int
+) -> list[tuple[str, str, ScheduleSpecification]]:
+    """Project, job and specification of each schedule that makes runs, at most so many."""
+    query = _visible(who).where(schedules.c.enabled, jobs.c.enabled, jobs.c.disabled_by.is_(None))
+    rows = connection.execute(query.order_by(schedules.c.id).limit(limit)).all()
+    return [(row.project, row.job, _specification(row)) for row in rows]
 
 
 def _schedules() -> Select[tuple[object, ...]]:
@@ -74,6 +141,18 @@ def _schedules() -> Select[tuple[object, ...]]:
     )
 
 
+def _visible(who: Principal) -> Select[tuple[object, ...]]:
+    return _schedules().where(*within(who.scope(Permission.READ), jobs.c.project_id))
+
+
+def _row_of(connection: Connection, who: Principal, project: str, job: str) -> Row[tuple[object, ...]]:
+    query = _visible(who).where(projects.c.name == project, jobs.c.name == job)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("schedule", f"{project}/{job}")
+    return row
+
+
 def _last_ticks(connection: Connection, ids: Sequence[int]) -> dict[int, TickView]:
     newest = (
         select(schedule_ticks.c.schedule_id, func.max(schedule_ticks.c.due_at).label("due_at"))
@@ -87,21 +166,46 @@ def _last_ticks(connection: Connection, ids: Sequence[int]) -> dict[int, TickVie
             (newest.c.schedule_id == schedule_ticks.c.schedule_id) & (newest.c.due_at == schedule_ticks.c.due_at),
         )
     )
-    return {row.schedule_id: TickView(due_at=moment(row.due_at), decision=row.decision, run=row.run_id) for row in rows}
+    return {row.schedule_id: _tick(row) for row in rows}
+
+
+def _tick(row: Row[tuple[object, ...]]) -> TickView:
+    return TickView(
+        due_at=moment(row.due_at),
+        decided_at=moment(row.decided_at),
+        lateness_seconds=max(0.0, seconds_between(row.due_at, row.decided_at)),
+        decision=row.decision,
+        run=row.run_id,
+    )
 
 
 def _view(row: Row[tuple[object, ...]], ticks: dict[int, TickView], now: Instant) -> ScheduleView:
-    specification = msgspec.json.decode(row.specification, type=ScheduleSpecification)
-    enabled = row.enabled and row.job_enabled and row.disabled_by is None
+    specification = _specification(row)
+    obstacle = _obstacle(row)
+    following = () if obstacle else upcoming(specification, now, SCHEDULE_INSTANTS_SHOWN)
     return ScheduleView(
         project=row.project,
         job=row.job,
-        expression=specification.cron or f"every {format_duration(specification.every_seconds or 0.0)}",
+        url=schedule_address(row.project, row.job),
+        expression=expression_of(specification),
         zone=specification.zone,
         sentence=sentence(specification),
         overlap=specification.overlap,
-        enabled=enabled,
-        next_fire_at=moment(row.next_fire_at) if enabled else None,
-        next=tuple(moment(instant) for instant in upcoming(specification, now, INSTANTS_SHOWN)) if enabled else (),
+        enabled=obstacle is None,
+        disabled_because=obstacle,
+        next_fire_at=None if obstacle else moment(row.next_fire_at),
+        next=tuple(moment(instant) for instant in following),
         last_tick=ticks.get(row.id),
     )
+
+
+def _obstacle(row: Row[tuple[object, ...]]) -> str | None:
+    if not row.job_enabled:
+        return DISABLED_BY_DEFINITION
+    if row.disabled_by is not None:
+        return f"disabled by {row.disabled_by}"
+    return None if row.enabled else SCHEDULE_PAUSED
+
+
+def _specification(row: Row[tuple[object, ...]]) -> ScheduleSpecification:
+    return msgspec.json.decode(row.specification, type=ScheduleSpecification)

@@ -14,6 +14,7 @@ from orchestra_service.log_routes import LogRoutes
 from orchestra_service.policy import POLICY
 from orchestra_service.problems import Problems
 from orchestra_service.run_routes import RunRoutes
+from orchestra_service.schedule_routes import ScheduleRoutes
 from orchestra_service.worker_routes import WorkerRoutes
 
 
@@ -38,6 +39,7 @@ def service_handlers(parts: WebParts) -> Handlers:
             database=parts.database, logs=parts.logs, signals=parts.signals, authenticator=parts.authenticator
         ).handlers,
         JobRoutes(database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
+        ScheduleRoutes(database=parts.database, clock=parts.clock).handlers,
         WorkerRoutes(database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
         DefinitionRoutes(database=parts.database, clock=parts.clock).handlers,
         AccountRoutes(

@@ -1,4 +1,4 @@
-"""Projects, jobs and schedules over HTTP."""
+"""Projects and jobs over HTTP."""
 
 import msgspec
 from starlette.responses import Response
@@ -7,7 +7,6 @@ from orchestra.clock import Clock
 from orchestra.commands.switches import Switches
 from orchestra.queries.addresses import API
 from orchestra.queries.jobs import JobDetail, JobView, ProjectView, list_jobs, list_projects, show_job
-from orchestra.queries.schedules import ScheduleView, list_schedules
 from orchestra.storage.database import Database
 from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
@@ -24,7 +23,7 @@ class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class JobRoutes:
-    """The handlers for projects, jobs and schedules."""
+    """The handlers for projects and jobs."""
 
     def __init__(self, *, database: Database, clock: Clock, switches: Switches) -> None:
         self._database = database
@@ -43,7 +42,6 @@ class JobRoutes:
             ("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): Operation(
                 self.switch, takes=SwitchRequest, answers=JobView, also=(409,)
             ),
-            ("GET", f"{API}/schedules"): Operation(self.schedules, answers=Page[ScheduleView], query=PAGE),
         }
 
     async def projects(self, asking: Asking) -> Response:
@@ -74,11 +72,4 @@ class JobRoutes:
         project, job = asking.path("project"), asking.path("job")
         return json_answer(
             await self._switches.switch_job(asking.who, project, job, enabled=wanted.enabled, reason=wanted.reason)
-        )
-
-    async def schedules(self, asking: Asking) -> Response:
-        """A page of schedules."""
-        page, now = asking.page(), self._clock.now()
-        return json_answer(
-            await self._database.read(lambda connection: list_schedules(connection, asking.who, page, now=now))
         )

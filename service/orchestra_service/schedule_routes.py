@@ -6,19 +6,35 @@ import msgspec
 from starlette.responses import Response
 
 from orchestra.clock import Clock
-from orchestra.cron.preview import preview
+from orchestra.cron.preview import SchedulePreview, preview
 from orchestra.definition.schedule_text import ScheduleRefused, read_schedule_text
 from orchestra.limits import SCHEDULE_INSTANTS_MAX
 from orchestra.queries.addresses import API
-from orchestra.queries.schedules import list_schedules, list_ticks, next_of_schedule, show_schedule
+from orchestra.queries.schedules import (
+    ScheduleDetail,
+    ScheduleView,
+    TickView,
+    list_schedules,
+    list_ticks,
+    next_of_schedule,
+    show_schedule,
+)
 from orchestra.storage.database import Database
+from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra_service.operation import PAGE, Field, Operation
 
 _ONE = f"{API}/projects/{{project}}/jobs/{{job}}/schedule"
 _INSTANTS_DEFAULT = 10
+_CRON = Field("cron", "Five or six cron fields, `@daily` and its kin, or `every 15m`.")
+_COUNT = Field(
+    "n",
+    f"How many instants: {_INSTANTS_DEFAULT}, at most {SCHEDULE_INSTANTS_MAX}.",
+    {"type": "integer", "minimum": 1, "maximum": SCHEDULE_INSTANTS_MAX},
+)
 
 
 class NextInstants(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +54,15 @@ class ScheduleRoutes:
     def handlers(self) -> Handlers:
         """By method and path."""
         return {
-            ("GET", f"{API}/schedules"): self.list,
-            ("GET", f"{API}/schedules/preview"): self.preview,
-            ("GET", _ONE): self.show,
-            ("GET", f"{_ONE}/next"): self.next,
-            ("GET", f"{_ONE}/ticks"): self.ticks,
+            ("GET", f"{API}/schedules"): Operation(
+                self.list, answers=Page[ScheduleView], query=(*PAGE, Field("project", "The name of a project."))
+            ),
+            ("GET", f"{API}/schedules/preview"): Operation(
+                self.preview, answers=SchedulePreview, query=(_CRON, Field("zone", "A time zone; UTC by default."))
+            ),
+            ("GET", _ONE): Operation(self.show, answers=ScheduleDetail),
+            ("GET", f"{_ONE}/next"): Operation(self.next, answers=NextInstants, query=(_COUNT,)),
+            ("GET", f"{_ONE}/ticks"): Operation(self.ticks, answers=Page[TickView], query=PAGE),
         }
 
     async def list(self, asking: Asking) -> Response:

@@ -8,6 +8,7 @@ from orchestra.commands.switches import Switches
 from orchestra.lifecycle import WorkerState
 from orchestra.queries.addresses import API
 from orchestra.queries.fleet import WorkerView, list_workers, show_worker
+from orchestra.queries.worker_jobs import WorkerJobView, list_worker_jobs
 from orchestra.storage.database import Database
 from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
@@ -37,6 +38,7 @@ class WorkerRoutes:
         return {
             ("GET", f"{API}/workers"): Operation(self.list, answers=Page[WorkerView], query=PAGE),
             ("GET", f"{API}/workers/{{worker}}"): Operation(self.show, answers=WorkerView),
+            ("GET", f"{API}/workers/{{worker}}/jobs"): Operation(self.jobs, answers=Page[WorkerJobView], query=PAGE),
             ("PATCH", f"{API}/workers/{{worker}}"): Operation(
                 self.steer, takes=SteerRequest, answers=WorkerView, also=(409,)
             ),
@@ -55,6 +57,16 @@ class WorkerRoutes:
         worker, now = asking.path("worker"), self._clock.now()
         return json_answer(
             await self._database.read(lambda connection: show_worker(connection, asking.who, worker, now=now))
+        )
+
+    async def jobs(self, asking: Asking) -> Response:
+        """A page of jobs, each with whether this worker can do it."""
+        page, worker = asking.page(), asking.path("worker")
+        now = self._clock.now()
+        return json_answer(
+            await self._database.read(
+                lambda connection: list_worker_jobs(connection, asking.who, worker, page, now=now)
+            )
         )
 
     async def steer(self, asking: Asking) -> Response:

@@ -1,0 +1,47 @@
+"""Reads a schedule that somebody types into a form or a command: `30 2 * * *`, `@daily` or `every 15m`, and a zone."""
+
+from orchestra.definition.faults import Fault
+from orchestra.definition.schedule_checks import schedule_faults
+from orchestra.durations import BadDuration, parse_duration
+from orchestra.errors import InvalidFields
+from orchestra.specification import ScheduleSpecification
+
+_EVERY = "every"
+
+
+class ScheduleRefused(InvalidFields):
+    """A typed schedule that means nothing; the pointers are `/cron` and `/zone`."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__([(_pointer(fault), f"{fault.sentence}; {fault.remedy}") for fault in faults])
+
+    @property
+    def mark(self) -> tuple[int, int] | None:
+        """The wrong part of the expression: where it begins and how many characters it has; None if it is all."""
+        for fault in self.faults:
+            if _pointer(fault) == "/cron" and fault.length:
+                return fault.offset, fault.length
+        return None
+
+
+def read_schedule_text(text: str, zone: str) -> ScheduleSpecification:
+    """The schedule, checked as in a definition; raises ScheduleRefused."""
+    stripped = text.strip()
+    seconds: float | None = None
+    if stripped.startswith(_EVERY):
+        try:
+            seconds = parse_duration(stripped.removeprefix(_EVERY).strip())
+        except BadDuration as error:
+            raise ScheduleRefused([Fault(("cron",), str(error), "write `every 15m`")]) from None
+    specification = ScheduleSpecification(
+        cron=text if seconds is None else None, every_seconds=seconds, zone=zone.strip() or "UTC"
+    )
+    faults = list(schedule_faults(specification, (), ()))
+    if faults:
+        raise ScheduleRefused(faults)
+    return specification
+
+
+def _pointer(fault: Fault) -> str:
+    return "/zone" if fault.path[-1:] == ("zone",) else "/cron"
