@@ -30,13 +30,14 @@ class Permission(StrEnum):
     DEFINE = "change definitions"
     READ_USERS = "read users and tokens"
     MANAGE_USERS = "manage users and tokens"
+    READ_AUDIT = "read the audit"
     OWN_ACCOUNT = "use the own account"
     CONNECT_WORKER = "connect as a worker"
 
 
 ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.ADMINISTRATOR: frozenset(Permission) - {Permission.CONNECT_WORKER},
-    Role.AUDITOR: frozenset({Permission.READ, Permission.READ_USERS, Permission.OWN_ACCOUNT}),
+    Role.AUDITOR: frozenset({Permission.READ, Permission.READ_USERS, Permission.READ_AUDIT, Permission.OWN_ACCOUNT}),
     Role.OPERATOR: frozenset(
         {
             Permission.READ,
@@ -53,7 +54,9 @@ ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 GLOBAL_ROLES = frozenset({Role.ADMINISTRATOR, Role.AUDITOR, Role.WORKER})
 """These are never bound to a project."""
 
-INSTANCE_PERMISSIONS = frozenset({Permission.STEER_WORKERS, Permission.READ_USERS, Permission.MANAGE_USERS})
+INSTANCE_PERMISSIONS = frozenset(
+    {Permission.STEER_WORKERS, Permission.READ_USERS, Permission.MANAGE_USERS, Permission.READ_AUDIT}
+)
 """These concern the whole instance: a role that is bound to projects does not give them."""
 
 
@@ -95,7 +98,14 @@ class Principal:
     via: str = "token"
     """"token", "session" or "system"."""
     token_id: TokenId | None = None
+    session_id: int | None = None
     session_digest: str | None = None
+    zone: str = "UTC"
+    """In which this person reads instants: an IANA name."""
+    address: str = ""
+    """From where the request came."""
+    request: str = ""
+    """The id of the request, as in X-Request-Id."""
 
     @property
     def actor(self) -> str:
@@ -140,3 +150,20 @@ def scopes_of(grants: Iterable[Grant]) -> Mapping[Permission, Scope]:
                 known = scopes.get(permission, NOWHERE)
                 scopes[permission] = Scope(everywhere=known.everywhere, projects=known.projects | {grant.project_id})
     return scopes
+
+
+TOKEN_SCOPES: Mapping[str, Permission] = {
+    permission.name.lower().replace("_", "-"): permission
+    for permission in Permission
+    if permission not in (Permission.OWN_ACCOUNT, Permission.CONNECT_WORKER)
+}
+"""What a token can be limited to, by the words of the API. Not the own account: it makes tokens without limits."""
+
+
+def limited(
+    scopes: Mapping[Permission, Scope], permissions: frozenset[Permission] | None
+) -> Mapping[Permission, Scope]:
+    """What is left of the scopes for these permissions; None: everything."""
+    if permissions is None:
+        return scopes
+    return {permission: scope for permission, scope in scopes.items() if permission in permissions}

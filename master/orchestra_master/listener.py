@@ -15,7 +15,7 @@ from orchestra.identifiers import UserId
 from orchestra.limits import HANDSHAKES_PER_SECOND_MAX, POLL_SECONDS, SUBPROTOCOL
 from orchestra.protocol.codec import CloseCode, Frame
 from orchestra.protocol.messages import Bye
-from orchestra.storage.access import find_token, may_connect_worker, note_token_use
+from orchestra.storage.bearers import find_token, may_connect_worker, note_token_use
 from orchestra.storage.database import Topic
 from orchestra_master.link import Link
 from orchestra_master.parts import MasterParts

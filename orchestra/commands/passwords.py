@@ -8,6 +8,7 @@ from typing import TypeVar
 from passlib.hash import pbkdf2_sha256
 from passlib.utils.binary import ab64_encode
 
+from orchestra.commands.common_passwords import is_common
 from orchestra.errors import InvalidFields, Overloaded
 from orchestra.limits import (
     PASSWORD_CHARACTERS_MAX,
@@ -44,6 +45,10 @@ class Passwords:
         fits = await self._in_thread(lambda: bool(self._scheme.verify(password[:PASSWORD_CHARACTERS_MAX], known)))
         return fits and password_hash is not None and len(password) <= PASSWORD_CHARACTERS_MAX
 
+    def needs_renewal(self, password_hash: str) -> bool:
+        """Whether the hash was made with other parameters than today's."""
+        return bool(self._scheme.needs_update(password_hash))
+
     def close(self) -> None:
         """Lets the thread go."""
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -58,8 +63,10 @@ class Passwords:
             self._waiting -= 1
 
 
-def check_password(password: str, pointer: str) -> None:
-    """Raises InvalidFields for a password that is too short or too long."""
+def check_password(password: str, pointer: str, *, name: str = "") -> None:
+    """Raises InvalidFields for a password that is too short, too long, or one that is tried first."""
     if not PASSWORD_CHARACTERS_MIN <= len(password) <= PASSWORD_CHARACTERS_MAX:
         sentence = f"must have {PASSWORD_CHARACTERS_MIN} to {PASSWORD_CHARACTERS_MAX} characters"
         raise InvalidFields([(pointer, sentence)])
+    if is_common(password, name=name):
+        raise InvalidFields([(pointer, "is among those that are tried first: take another, several words for example")])

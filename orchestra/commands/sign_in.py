@@ -7,11 +7,16 @@ from sqlalchemy import Connection
 from orchestra.clock import Clock, Instant, after
 from orchestra.commands.bearer_texts import BearerText, RandomBytes, digest_of, new_bearer_text
 from orchestra.commands.passwords import Passwords
-from orchestra.errors import NotFound, NotSignedIn
-from orchestra.limits import SESSION_DAYS, SESSION_DAYS_MAX
-from orchestra.storage.access import UserRecord, add_session, end_session, find_user, use_sign_in_link
-from orchestra.storage.audit import add_audit_entry
+from orchestra.commands.sign_in_throttle import Try, begin_try, succeed, take_back
+from orchestra.errors import BadName, NotFound, NotSignedIn, Overloaded
+from orchestra.identifiers import checked_name
+from orchestra.limits import AGENT_CHARACTERS_MAX, SESSION_DAYS, SESSION_DAYS_MAX
+from orchestra.policy import Principal
+from orchestra.storage.access import UserRecord, find_user, renew_hash, use_sign_in_link
+from orchestra.storage.audit import REFUSED, add_audit_entry, record_change
+from orchestra.storage.bearers import note_seen
 from orchestra.storage.database import Database
+from orchestra.storage.sessions import NewSession, add_session, end_session
 
 SECONDS_PER_DAY = 86_400.0
 
@@ -24,12 +29,29 @@ class SignInRefused(NotSignedIn):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """From where somebody signs in."""
+
+    address: str = ""
+    agent: str = ""
+    """The browser's User-Agent."""
+    session_digest: str | None = None
+    """The session that the browser had before: it ends."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BegunSession:
     """A session with its secret, which only the browser keeps."""
 
     user: str
     secret: BearerText
     expires_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    tried: Try
+    user: UserRecord | None
 
 
 class SignIn:
@@ -41,29 +63,43 @@ class SignIn:
         self._passwords = passwords
         self._random_bytes = random_bytes
 
-    async def by_password(self, name: str, password: str) -> BegunSession:
-        """Begins a session; raises SignInRefused, or Overloaded if too many sign in at once."""
-        user = await self._database.read(lambda connection: _find(connection, name))
+    async def by_password(self, name: str, password: str, origin: Origin) -> BegunSession:
+        """Begins a session; raises SignInRefused, TooManyTries, or Overloaded if too many sign in at once."""
+        now = self._clock.now()
+        admitted = await self._database.write(
+            lambda connection: _Admitted(
+                begin_try(connection, name, address=origin.address, now=now), _find(connection, name)
+            )
+        )
+        user = admitted.user
         known = user.password_hash if user is not None and user.disabled_at is None else None
-        fits = await self._passwords.verify(password, known)
-        if user is None or not fits:
-            await self._note_refusal(name)
+        try:
+            fits = await self._passwords.verify(password, known)
+        except Overloaded:
+            await self._database.write(lambda connection: take_back(connection, admitted.tried))
+            raise
+        if user is None or known is None or not fits:
+            await self._database.write(lambda connection: _note_refusal(connection, user, origin, now))
             raise SignInRefused
-        session, now = self._new_session(user.name), self._clock.now()
+        renewed = await self._renewed(password, known)
+        session = self._new_session(user.name)
 
         def begin(connection: Connection) -> bool:
             # The user may have been disabled, or the password changed, while the hash was computed.
             current = find_user(connection, user.name, lock=True)
             if current.disabled_at is not None or current.password_hash != known:
                 return False
-            _begin(connection, current, session, how="by password", now=now)
+            succeed(connection, admitted.tried)
+            if renewed is not None:
+                renew_hash(connection, current.id, old=known, new=renewed)
+            _begin(connection, current, session, origin, how="by password", now=now)
             return True
 
         if not await self._database.write(begin):
             raise SignInRefused
         return session
 
-    async def by_link(self, link: str) -> BegunSession:
+    async def by_link(self, link: str, origin: Origin) -> BegunSession:
         """Begins a session by the secret of a one-time link; raises SignInRefused."""
         digest, now = digest_of(link), self._clock.now()
         session = self._new_session("")
@@ -72,7 +108,7 @@ class SignIn:
             user = use_sign_in_link(connection, digest, now=now)
             if user is None:
                 return None
-            _begin(connection, user, session, how="by link", now=now)
+            _begin(connection, user, session, origin, how="by link", now=now)
             return user.name
 
         user = await self._database.write(begin)
@@ -81,9 +117,17 @@ class SignIn:
             raise SignInRefused
         return BegunSession(user=user, secret=session.secret, expires_at=session.expires_at)
 
-    async def out(self, session_digest: str) -> None:
-        """Ends the session."""
-        await self._database.write(lambda connection: end_session(connection, session_digest))
+    async def out(self, who: Principal) -> None:
+        """Ends the session by which this person asks; a token stays what it is."""
+        digest, now = who.session_digest, self._clock.now()
+        if digest is None:
+            return
+
+        def end(connection: Connection) -> None:
+            if end_session(connection, digest):
+                record_change(connection, who, at=now, action="signed_out", subject=f"user {who.name}")
+
+        await self._database.write(end)
 
     def _new_session(self, user: str) -> BegunSession:
         return BegunSession(
@@ -92,13 +136,14 @@ class SignIn:
             expires_at=after(self._clock.now(), SESSION_DAYS * SECONDS_PER_DAY),
         )
 
-    async def _note_refusal(self, name: str) -> None:
-        now = self._clock.now()
-        await self._database.write(
-            lambda connection: add_audit_entry(
-                connection, at=now, actor="somebody", action="sign_in_refused", subject=f"user {name[:64]}"
-            )
-        )
+    async def _renewed(self, password: str, known: str) -> str | None:
+        """The hash by today's parameters, if the stored one has others; it can wait if too many sign in."""
+        if not self._passwords.needs_renewal(known):
+            return None
+        try:
+            return await self._passwords.hash(password)
+        except Overloaded:
+            return None
 
 
 def extended_until(created_at: Instant, now: Instant) -> Instant:
@@ -108,12 +153,49 @@ def extended_until(created_at: Instant, now: Instant) -> Instant:
 
 def _find(connection: Connection, name: str) -> UserRecord | None:
     try:
-        return find_user(connection, name)
-    except NotFound:
+        return find_user(connection, checked_name("user", name))
+    except (BadName, NotFound):
         return None
 
 
-def _begin(connection: Connection, user: UserRecord, session: BegunSession, *, how: str, now: Instant) -> None:
-    add_session(connection, user.id, digest=session.secret.digest, expires_at=session.expires_at, now=now)
+def _note_refusal(connection: Connection, user: UserRecord | None, origin: Origin, now: Instant) -> None:
+    # What was typed is not written down for an unknown name: it may well be a password.
+    add_audit_entry(
+        connection,
+        at=now,
+        actor="somebody",
+        action="sign_in_refused",
+        subject="an unknown user" if user is None else f"user {user.name}",
+        outcome=REFUSED,
+        address=origin.address,
+    )
+
+
+def _begin(
+    connection: Connection, user: UserRecord, session: BegunSession, origin: Origin, *, how: str, now: Instant
+) -> None:
+    if origin.session_digest is not None:
+        end_session(connection, origin.session_digest)
+    number = add_session(
+        connection,
+        NewSession(
+            user=user.id,
+            digest=session.secret.digest,
+            expires_at=session.expires_at,
+            address=origin.address,
+            agent=origin.agent[:AGENT_CHARACTERS_MAX].replace("\0", ""),
+            now=now,
+        ),
+    )
+    note_seen(connection, user.id, now=now)
     actor = f"user {user.name}"
-    add_audit_entry(connection, at=now, actor=actor, action="signed_in", subject=actor, detail=how)
+    add_audit_entry(
+        connection,
+        at=now,
+        actor=actor,
+        action="signed_in",
+        subject=actor,
+        detail=how,
+        address=origin.address,
+        session_id=number,
+    )

@@ -9,7 +9,7 @@ from orchestra.lifecycle import RunState
 from orchestra.policy import Permission, Principal
 from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import project_of_run, show_run
-from orchestra.storage.audit import add_audit_entry
+from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.runs import request_stop, state_of_run
 
@@ -37,10 +37,10 @@ class Stops:
             if not even_running and state_of_run(connection, run, lock=True) is RunState.RUNNING:
                 raise Conflict(f"run #{run} runs: abort it instead of cancelling it")
             request_stop(connection, run, by=who.actor, reason=reason, now=now)
-            add_audit_entry(
+            record_change(
                 connection,
+                who,
                 at=now,
-                actor=who.actor,
                 action="run_abort_asked" if even_running else "run_cancel_asked",
                 subject=f"run #{run}",
                 detail=reason,

@@ -8,7 +8,7 @@ from orchestra.lifecycle import NEXT_WORKER_STATE, WorkerEvent, WorkerState
 from orchestra.policy import Permission, Principal
 from orchestra.queries.fleet import WorkerView, show_worker
 from orchestra.queries.jobs import JobDetail, show_job
-from orchestra.storage.audit import add_audit_entry
+from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.jobs import find_job, pause_job
 from orchestra.storage.workers import move_worker
@@ -39,13 +39,15 @@ class Switches:
                 raise Conflict(f"job {project}/{name} is disabled by its definition: say 'enabled: true' there")
             words = who.name + (f": {reason}" if reason else "")
             pause_job(connection, job.id, disabled_by=None if enabled else words)
-            add_audit_entry(
+            record_change(
                 connection,
+                who,
                 at=now,
-                actor=who.actor,
                 action="job_enabled" if enabled else "job_disabled",
                 subject=f"job {project}/{name}",
                 detail=reason,
+                before={"disabled_by": job.disabled_by},
+                after={"disabled_by": None if enabled else words},
             )
             return show_job(connection, who, project, name, now=now)
 
@@ -62,13 +64,15 @@ class Switches:
             before = show_worker(connection, who, name, now=now).state
             if before is not state:
                 move_worker(connection, name, _event(before, state), reason=_words(who, state, reason))
-                add_audit_entry(
+                record_change(
                     connection,
+                    who,
                     at=now,
-                    actor=who.actor,
                     action=f"worker_{state}",
                     subject=f"worker {name}",
                     detail=reason,
+                    before={"state": before},
+                    after={"state": state},
                 )
             return show_worker(connection, who, name, now=now)
 

@@ -18,6 +18,7 @@ from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import show_run
 from orchestra.sealing import Sealing
 from orchestra.specification import PropertyValue
+from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.idempotency import KeptAnswer, find_answer, keep_answer
 from orchestra.storage.jobs import JobRecord, find_job
@@ -223,6 +224,7 @@ class Triggers:
         if row != (wish.job.version_id, wish.job.enabled, wish.job.disabled_by, wish.job.retired_at):
             return None
         run = create_run(connection, _new_run(wish))
+        _audit(connection, run, wish)
         body = _encoder.encode(_view(run, wish))
         if repetition is not None:
             answer = KeptAnswer(request_digest=repetition.request_digest, status=CREATED, body=body.decode())
@@ -235,6 +237,13 @@ _encoder = msgspec.json.Encoder()
 _JOB_NOW = select(jobs.c.version_id, jobs.c.enabled, jobs.c.disabled_by, jobs.c.retired_at).where(
     jobs.c.id == bindparam("job")
 )
+
+
+def _audit(connection: Connection, run: RunId, wish: _Wish) -> None:
+    job, action = f"{wish.job.project}/{wish.job.name}", "run_triggered"
+    if wish.retry_of is not None:
+        job, action = f"{job}, like #{wish.retry_of}", "run_retried"
+    record_change(connection, wish.user, at=wish.now, action=action, subject=f"run #{run}", detail=job)
 
 
 def _check_bounds(request: TriggerRequest) -> None:

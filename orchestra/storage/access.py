@@ -1,16 +1,17 @@
-"""Users, their roles, tokens and sessions: who a secret belongs to, decided by one look-up of its digest."""
+"""Users, their roles and tokens: what is kept of them and how it changes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.identifiers import TokenId, UserId
-from orchestra.policy import Grant, Permission, Principal, Role, scopes_of
-from orchestra.storage.tables import projects, role_assignments, tokens, users, web_sessions
+from orchestra.policy import Grant, Permission, Role
+from orchestra.storage.sessions import end_sessions
+from orchestra.storage.tables import projects, role_assignments, tokens, users
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +23,8 @@ class UserRecord:
     password_hash: str | None
     created_at: Instant
     disabled_at: Instant | None
+    zone: str = "UTC"
+    last_seen_at: Instant | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,94 +39,8 @@ class NewToken:
     digest: str
     expires_at: Instant | None
     now: Instant
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KnownBearer:
-    """Who a token or session belongs to, and what may be due to be written down about its use."""
-
-    principal: Principal
-    kind: str
-    used_at: Instant | None
-    """When its use was last written down: a token's day of use, a session's last extension."""
-    created_at: Instant
-
-
-# --- who asks ---
-
-
-def find_token(connection: Connection, digest: str, *, now: Instant) -> KnownBearer | None:
-    """Who the valid token with this digest (SHA-256 of its text, hexadecimal) belongs to, or None.
-
-    A worker token gives the role Worker only, and every other token never gives it.
-    """
-    row = connection.execute(_FIND_TOKEN, {"digest": digest, "now": now}).one_or_none()
-    if row is None:
-        return None
-    granted = grants_of(connection, UserId(row.user_id))
-    grants = tuple(grant for grant in granted if (grant.role is Role.WORKER) == (row.kind == "worker"))
-    principal = Principal(
-        user_id=UserId(row.user_id),
-        name=row.user,
-        scopes=scopes_of(grants),
-        grants=grants,
-        via="token",
-        token_id=TokenId(row.id),
-    )
-    return KnownBearer(principal=principal, kind=row.kind, used_at=row.last_used_at, created_at=Instant(row.created_at))
-
-
-_FIND_TOKEN = (
-    select(
-        tokens.c.id,
-        tokens.c.user_id,
-        tokens.c.kind,
-        tokens.c.last_used_at,
-        tokens.c.created_at,
-        users.c.name.label("user"),
-    )
-    .join(users, users.c.id == tokens.c.user_id)
-    .where(
-        tokens.c.digest == bindparam("digest"),
-        tokens.c.kind.in_(("user", "worker")),
-        tokens.c.revoked_at.is_(None),
-        or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > bindparam("now")),
-        users.c.disabled_at.is_(None),
-    )
-)
-
-
-def find_session(connection: Connection, digest: str, *, now: Instant) -> KnownBearer | None:
-    """Who the living session with this digest belongs to, or None."""
-    row = connection.execute(
-        select(web_sessions, users.c.name.label("user"))
-        .join(users, users.c.id == web_sessions.c.user_id)
-        .where(web_sessions.c.digest == digest, web_sessions.c.expires_at > now, users.c.disabled_at.is_(None))
-    ).one_or_none()
-    if row is None:
-        return None
-    grants = tuple(grant for grant in grants_of(connection, UserId(row.user_id)) if grant.role is not Role.WORKER)
-    principal = Principal(
-        user_id=UserId(row.user_id),
-        name=row.user,
-        scopes=scopes_of(grants),
-        grants=grants,
-        via="session",
-        session_digest=digest,
-    )
-    return KnownBearer(
-        principal=principal, kind="session", used_at=Instant(row.extended_at), created_at=Instant(row.created_at)
-    )
-
-
-def may_connect_worker(bearer: KnownBearer) -> bool:
-    """Whether the bearer may open the worker channel."""
-    return bearer.principal.may(Permission.CONNECT_WORKER)
-
-
-def note_token_use(connection: Connection, token: TokenId, *, now: Instant) -> None:
-    """Writes down that the token is in use; meant for once a day."""
-    connection.execute(update(tokens).where(tokens.c.id == token).values(last_used_at=now))
+    scopes: frozenset[Permission] | None = None
+    """Of its owner's permissions, the token gives only these; None: all."""
 
 
 # --- users and roles ---
@@ -155,6 +72,8 @@ def find_user(connection: Connection, name: str, *, lock: bool = False) -> UserR
         password_hash=row.password_hash,
         created_at=Instant(row.created_at),
         disabled_at=row.disabled_at,
+        zone=row.zone,
+        last_seen_at=row.last_seen_at,
     )
 
 
@@ -208,10 +127,20 @@ def set_disabled(connection: Connection, user: UserId, *, disabled_at: Instant |
         end_sessions(connection, user)
 
 
-def set_password(connection: Connection, user: UserId, *, password_hash: str) -> None:
-    """Gives the user a new password; whoever signed in with the old one has to sign in again."""
+def set_password(connection: Connection, user: UserId, *, password_hash: str, keep: int | None = None) -> None:
+    """Gives the user a new password; whoever signed in with the old one, but for one session, has to do it again."""
     connection.execute(update(users).where(users.c.id == user).values(password_hash=password_hash))
-    end_sessions(connection, user)
+    end_sessions(connection, user, keep=keep)
+
+
+def renew_hash(connection: Connection, user: UserId, *, old: str, new: str) -> None:
+    """Stores the same password by today's parameters; nothing if it was changed meanwhile."""
+    connection.execute(update(users).where(users.c.id == user, users.c.password_hash == old).values(password_hash=new))
+
+
+def set_zone(connection: Connection, user: UserId, *, zone: str) -> None:
+    """In which zone the person reads instants."""
+    connection.execute(update(users).where(users.c.id == user).values(zone=zone))
 
 
 # --- tokens ---
@@ -230,10 +159,16 @@ def add_token(connection: Connection, new: NewToken) -> TokenId:
                 digest=new.digest,
                 created_at=new.now,
                 expires_at=new.expires_at,
+                scopes=_write_scopes(new.scopes),
             )
             .returning(tokens.c.id)
         ).scalar_one()
     )
+
+
+def _write_scopes(scopes: frozenset[Permission] | None) -> str | None:
+    """The permissions as they are stored."""
+    return None if scopes is None else " ".join(sorted(permission.name for permission in scopes))
 
 
 def revoke_token(connection: Connection, token: TokenId, *, now: Instant) -> bool:
@@ -261,32 +196,3 @@ def use_sign_in_link(connection: Connection, digest: str, *, now: Instant) -> Us
     if used is None:
         return None
     return find_user(connection, connection.execute(select(users.c.name).where(users.c.id == used)).scalar_one())
-
-
-# --- sessions ---
-
-
-def add_session(connection: Connection, user: UserId, *, digest: str, expires_at: Instant, now: Instant) -> None:
-    """Begins a session."""
-    connection.execute(
-        insert(web_sessions).values(user_id=user, digest=digest, created_at=now, extended_at=now, expires_at=expires_at)
-    )
-
-
-def extend_session(connection: Connection, digest: str, *, expires_at: Instant, now: Instant) -> None:
-    """Makes the session last longer."""
-    connection.execute(
-        update(web_sessions)
-        .where(web_sessions.c.digest == digest, web_sessions.c.extended_at < now)
-        .values(extended_at=now, expires_at=expires_at)
-    )
-
-
-def end_session(connection: Connection, digest: str) -> None:
-    """Ends a session; ending it twice is no error."""
-    connection.execute(delete(web_sessions).where(web_sessions.c.digest == digest))
-
-
-def end_sessions(connection: Connection, user: UserId) -> None:
-    """Ends all sessions of a user."""
-    connection.execute(delete(web_sessions).where(web_sessions.c.user_id == user))

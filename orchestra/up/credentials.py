@@ -11,7 +11,7 @@ from orchestra.commands.bearer_texts import BearerText, is_well_formed, new_bear
 from orchestra.commands.bootstrap import add_sign_in_link, first_administrator, local_worker_user
 from orchestra.configuration import write_private
 from orchestra.errors import Conflict, NotFound
-from orchestra.storage.access import find_token
+from orchestra.storage.bearers import find_token
 from orchestra.storage.database import Database
 from orchestra.storage.open import open_database
 

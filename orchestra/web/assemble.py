@@ -25,6 +25,8 @@ from orchestra.logs.store import LogReader
 from orchestra.sealing import Sealing
 from orchestra.storage.database import Database
 from orchestra.storage.idempotency import forget_old_answers
+from orchestra.storage.sessions import forget_old_sessions
+from orchestra.storage.sign_in_failures import forget_old_failures
 from orchestra.web.authentication import Authenticator
 from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Door
@@ -113,10 +115,11 @@ def _lifespan(parts: WebParts) -> Callable[[Starlette], contextlib.AbstractAsync
 
 
 async def _keep_house(database: Database, clock: Clock) -> None:
-    """Forgets answers under old idempotency keys, until cancelled."""
+    """Forgets what counts no more (answers under old keys, sessions, sign-ins that failed), until cancelled."""
     while True:
         try:
-            await database.write(partial(forget_old_answers, now=clock.now()))
+            for forget in (forget_old_answers, forget_old_sessions, forget_old_failures):
+                await database.write(partial(forget, now=clock.now()))
         except StorageError as error:
             _log.warning("housekeeping_failed: %s", error)
         await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -15,7 +15,7 @@ from orchestra.limits import BODY_BYTES_MAX
 from orchestra.policy import Permission, Principal
 from orchestra.web.answers import complete, not_modified
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator, refuse_secret_in_address
+from orchestra.web.authentication import SAFE_METHODS, Authenticator, refuse_secret_in_address
 from orchestra.web.errors import BodyTooLarge, NoSuchPath, RouteWithoutPolicy, WrongMethod
 from orchestra.web.needs import Need, Open, Policy, Refusals
 
@@ -34,7 +34,7 @@ class Door:
     authenticator: Authenticator
     random_bytes: RandomBytes
 
-    async def admit(self, request: Request, need: Need) -> Principal | None:
+    async def admit(self, request: Request, need: Need, request_id: str) -> Principal | None:
         """Who asks, if that person may; None for a route that is open to all. Raises NotSignedIn, NotAllowed."""
         refuse_secret_in_address(request)
         if need is Open.TO_ALL:
@@ -42,7 +42,8 @@ class Door:
         who = await self.authenticator.authenticate(request)
         assert isinstance(need, Permission)
         who.require(need)
-        return who
+        # Changes are written into the audit under the request's id; for readings it is not worth a copy.
+        return who if request.method in SAFE_METHODS else replace(who, request=request_id)
 
     def new_request_id(self) -> str:
         """Names a request in the answer and in the log."""
@@ -75,7 +76,7 @@ class Endpoint:
             if found is None:
                 raise WrongMethod(request.method, self._methods)
             need, handler = found
-            who = await self._door.admit(request, need)
+            who = await self._door.admit(request, need, request_id)
             return await handler(Asking(request=request, who=who, body=await _whole_body(request)))
         except OrchestraError as error:
             if not isinstance(error, NotSignedIn):

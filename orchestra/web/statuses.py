@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from orchestra.commands.sign_in_throttle import TooManyTries
 from orchestra.commands.triggers import KeyReused
 from orchestra.errors import (
     BadName,
@@ -49,6 +50,7 @@ STATUS_OF: tuple[tuple[type[OrchestraError], int, str], ...] = (
     (InvalidFields, 422, "invalid-fields"),
     (BadName, 422, "invalid-fields"),
     (KeyReused, 422, "key-reused"),
+    (TooManyTries, 429, "too-many-tries"),
     (Overloaded, 429, "overloaded"),
     (StorageError, 503, "storage"),
 )

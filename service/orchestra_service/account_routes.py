@@ -14,7 +14,7 @@ from orchestra.storage.database import Database
 from orchestra.storage.paging import Page
 from orchestra.web.answers import NO_STORE, empty_answer, json_answer
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator, comes_from_another_site
+from orchestra.web.authentication import Authenticator, comes_from_another_site, origin_of
 from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import CrossSite
@@ -82,12 +82,12 @@ class AccountRoutes:
         asking.query()
         if comes_from_another_site(asking.request):
             raise CrossSite
-        wanted = asking.decode(SignInRequest)
+        wanted, origin = asking.decode(SignInRequest), origin_of(asking.request, self._cookie.name)
         match wanted:
             case SignInRequest(link=None, name=str(name), password=str(password)):
-                session = await self._sign_in.by_password(name, password)
+                session = await self._sign_in.by_password(name, password, origin)
             case SignInRequest(link=str(link), name=None, password=None):
-                session = await self._sign_in.by_link(link)
+                session = await self._sign_in.by_link(link, origin)
             case _:
                 raise InvalidFields([("", "give name and password, or link alone")])
         answer = SessionView(user=session.user, expires_at=moment(session.expires_at))
@@ -99,7 +99,7 @@ class AccountRoutes:
         """Ends the session; a token stays what it is."""
         asking.query()
         if asking.who.session_digest is not None:
-            await self._sign_in.out(asking.who.session_digest)
+            await self._sign_in.out(asking.who)
             self._authenticator.forget()
         response = empty_answer()
         self._cookie.take_back(response)

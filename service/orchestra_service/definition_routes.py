@@ -13,7 +13,7 @@ from orchestra.definition.checks import require_usable
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, moment
 from orchestra.specification import ProjectDefinition
-from orchestra.storage.audit import add_audit_entry
+from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
@@ -23,6 +23,7 @@ from orchestra_service.operation import Field, Operation
 
 _TRUTH = {"true": True, "false": False}
 _SOURCE_CHARACTERS_MAX = 255
+_CHANGES_AUDITED_MAX = 50
 _ASKED = (
     Field("dry_run", "`true` changes nothing and answers the plan.", {"type": "boolean", "default": False}),
     Field("source", "Where it comes from, for the history."),
@@ -111,18 +112,26 @@ class DefinitionRoutes:
                 now=now,
                 if_match=if_match,
             )
-            add_audit_entry(
+            record_change(
                 connection,
+                asking.who,
                 at=now,
-                actor=asking.who.actor,
                 action="definition_applied",
                 subject=f"project {definition.name}",
-                detail=f"version {made.version[:12]} from {source}",
+                detail=f"from {source}",
+                before={"version": made.planned_on},
+                after={"version": made.version, "changes": _in_words(made)},
             )
             return made
 
         made = await self._database.write(apply, signals=[Signal(Topic.DUE)])
         return _answer(made, applied=True)
+
+
+def _in_words(made: Plan) -> list[str]:
+    changed = [change for change in made.changes if change.action is not Action.KEEP]
+    words = [f"{change.action} {change.kind} {change.name}" for change in changed[:_CHANGES_AUDITED_MAX]]
+    return words if len(changed) <= len(words) else [*words, f"and {len(changed) - len(words)} more"]
 
 
 def _answer(made: Plan, *, applied: bool) -> Response:

@@ -14,7 +14,7 @@ from orchestra.commands.bootstrap import add_sign_in_link, first_administrator, 
 from orchestra.commands.passwords import Passwords
 from orchestra.errors import Overloaded
 from orchestra.policy import Role
-from orchestra.storage.access import find_token, may_connect_worker
+from orchestra.storage.bearers import find_token, may_connect_worker
 from orchestra.storage.tables import audit_entries, tokens, users, web_sessions
 from tests.service.given import World
 
@@ -282,6 +282,7 @@ async def test_every_change_is_in_the_audit_and_no_secret_is(small_world: World)
         ("user ana", "signed_in", "user ana"),
         ("user boss", "token_created", "token 3"),
         ("user boss", "job_disabled", "job ops/backup"),
+        ("user ana", "signed_out", "user ana"),
     ]
     assert secret not in repr(rows)
     assert PASSWORD not in repr(rows)

@@ -9,7 +9,7 @@ from orchestra.queries.run_filters import read_run_filter
 from orchestra.queries.run_logs import logs_of_run
 from orchestra.queries.runs import history_of_run, list_runs, show_run_detail
 from orchestra.queries.worker_facts import all_workers
-from orchestra.storage.access import find_session, find_token
+from orchestra.storage.bearers import find_session, find_token
 from orchestra.storage.database import Database
 from orchestra.storage.idempotency import find_answer
 from tests.service.given import START

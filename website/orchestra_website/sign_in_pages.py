@@ -4,10 +4,11 @@ from starlette.responses import RedirectResponse, Response
 
 from orchestra.commands.bearer_texts import is_well_formed
 from orchestra.commands.sign_in import SignIn, SignInRefused
+from orchestra.commands.sign_in_throttle import TooManyTries
 from orchestra.errors import InvalidFields, Overloaded
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator, comes_from_another_site
+from orchestra.web.authentication import Authenticator, comes_from_another_site, origin_of
 from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import CrossSite
@@ -51,17 +52,23 @@ class SignInPages:
             raise CrossSite
         form = asking.form()
         name, link = form.text("name"), form.text("link")
+        origin = origin_of(asking.request, self._cookie.name)
         try:
             if link and not is_well_formed(link):
                 raise SignInRefused
             session = await (
-                self._sign_in.by_link(link) if link else self._sign_in.by_password(name, form.raw("password"))
+                self._sign_in.by_link(link, origin)
+                if link
+                else self._sign_in.by_password(name, form.raw("password"), origin)
             )
         except SignInRefused:
             if link:
                 return self._form(asking, is_bad_link=True, after=form.raw("next"), status=403)
             problem = "Name and password do not fit."
             return self._form(asking, name=name, after=form.raw("next"), problem=problem, status=403)
+        except TooManyTries as error:
+            problem = f"{str(error).capitalize()}."
+            return self._form(asking, name=name, after=form.raw("next"), problem=problem, status=429)
         except Overloaded as error:
             problem = f"Too many people sign in just now: try again in {error.retry_after_seconds} s."
             return self._form(asking, name=name, after=form.raw("next"), problem=problem, status=429)
@@ -72,7 +79,7 @@ class SignInPages:
     async def leave(self, asking: Asking) -> Response:
         """Ends the session."""
         if asking.who.session_digest is not None:
-            await self._sign_in.out(asking.who.session_digest)
+            await self._sign_in.out(asking.who)
             self._authenticator.forget()
         response = RedirectResponse("/sign-in", status_code=303, headers=NO_STORE)
         self._cookie.take_back(response)
