@@ -6,6 +6,7 @@ from orchestra.queries.addresses import API
 from orchestra.web.endpoint import Handlers, Nowhere, build_routes
 from orchestra.web.parts import WebParts
 from orchestra_service.account_routes import AccountRoutes
+from orchestra_service.archive_routes import ArchiveRoutes
 from orchestra_service.contract_routes import ContractRoutes
 from orchestra_service.definition_routes import DefinitionRoutes
 from orchestra_service.health_routes import HealthRoutes
@@ -38,6 +39,7 @@ def service_handlers(parts: WebParts) -> Handlers:
         LogRoutes(
             database=parts.database, logs=parts.logs, signals=parts.signals, authenticator=parts.authenticator
         ).handlers,
+        ArchiveRoutes(database=parts.database, logs=parts.logs, clock=parts.clock).handlers,
         JobRoutes(database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
         ScheduleRoutes(database=parts.database, clock=parts.clock).handlers,
         WorkerRoutes(database=parts.database, clock=parts.clock, switches=parts.switches).handlers,

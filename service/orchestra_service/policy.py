@@ -27,6 +27,7 @@ POLICY: Policy = {
     ("GET", f"{API}/runs/{{run}}/waiting"): Permission.READ,
     ("GET", f"{API}/runs/{{run}}/results"): Permission.READ,
     ("GET", f"{API}/runs/{{run}}/events"): Permission.READ,
+    ("GET", f"{API}/runs/{{run}}/archive"): Permission.READ,
     ("POST", f"{API}/runs/{{run}}/cancel"): Permission.RUN,
     ("POST", f"{API}/runs/{{run}}/abort"): Permission.RUN,
     ("POST", f"{API}/runs/{{run}}/retry"): Permission.RUN,

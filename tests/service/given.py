@@ -12,6 +12,7 @@ from orchestra.clock import Instant, after
 from orchestra.commands.bearer_texts import BearerText, new_bearer_text
 from orchestra.commands.definitions import apply_definition
 from orchestra.identifiers import AttemptNumber, RunId
+from orchestra.logs.store import LogReader
 from orchestra.policy import Grant, Role
 from orchestra.sealing import Sealing, new_key
 from orchestra.specification import (
@@ -94,7 +95,7 @@ LINUX = Matching(requirements=(Requirement(name="os", operator=Operator.IN, valu
 class World:
     """One instance with its service and website, to be asked by HTTP."""
 
-    def __init__(self, database: Database, *, sealing: Sealing | None = None) -> None:
+    def __init__(self, database: Database, *, sealing: Sealing | None = None, logs: LogReader | None = None) -> None:
         self.database = database
         self.clock = HandClock()
         self.logs = Logs()
@@ -104,7 +105,7 @@ class World:
         self.parts = build_web_parts(
             database=database,
             clock=self.clock,
-            logs=self.logs,
+            logs=logs or self.logs,
             sealing=self.sealing,
             closing=self.closing,
             settings=WebSettings(password_rounds=10),
