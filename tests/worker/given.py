@@ -60,7 +60,7 @@ async def agent_on(path: Path, master: FakeMaster, *, slots: int = 4) -> AsyncIt
         folder.put_attempts_aside("broken")
         folder.prepare()
     settings = WorkerSettings(
-        master="http://nowhere", token_file=path / "token", name="atlas", folder=path, slots=slots
+        masters=("http://nowhere",), token_file=path / "token", name="atlas", folder=path, slots=slots
     )
     agent = make_agent(settings, folder=folder, journal=journal, connector=master)
     hellos = len(master.hellos)

@@ -16,7 +16,14 @@ from orchestra_worker.detection import given_properties
 
 
 @click.command("start")
-@click.option("--master", required=True, metavar="URL", help="The master's address, such as https://orchestra:7780.")
+@click.option(
+    "--master",
+    "masters",
+    required=True,
+    multiple=True,
+    metavar="URL",
+    help="A master's address, such as https://orchestra:7780; repeated, the worker goes from one to the next.",
+)
 @click.option(
     "--token-file",
     required=True,
@@ -36,7 +43,7 @@ from orchestra_worker.detection import given_properties
 @click.option("--proxy", metavar="URL", help="Connect through this proxy; the environment's is not used.")
 @click.option("--end-with-parent", is_flag=True, help="End when standard input closes; steps go on.")
 def start(
-    master: str,
+    masters: tuple[str, ...],
     token_file: Path,
     name: str | None,
     folder: Path | None,
@@ -45,12 +52,12 @@ def start(
     proxy: str | None,
     end_with_parent: bool,
 ) -> None:
-    """Start a worker: it connects to the master by itself and executes the runs it is given."""
+    """Start a worker: it connects to a master by itself and executes the runs it is given."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     chosen = checked_name("worker", name or socket.gethostname().split(".")[0].lower())
     run_worker(
         WorkerSettings(
-            master=master,
+            masters=masters,
             token_file=token_file.absolute(),
             name=chosen,
             folder=(folder or Path(f"worker-{chosen}")).absolute(),

@@ -8,7 +8,7 @@ import random
 import secrets
 import signal
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from orchestra_worker.keeper_files import boot_id
 from orchestra_worker.link import Link
 from orchestra_worker.log_sync import LogSyncs
 from orchestra_worker.outbox import Outbox
+from orchestra_worker.rotation import Rotation
 from orchestra_worker.step_runner import MakeKeeper
 from orchestra_worker.transport import Connector
 from orchestra_worker.websocket import WebSocketConnector, link_address
@@ -43,7 +44,8 @@ _INPUT_BYTES = 4096
 class WorkerSettings:
     """Everything that a worker is told when it is started."""
 
-    master: str
+    masters: Sequence[str]
+    """Addresses of masters over one database; any of them will do."""
     token_file: Path
     name: str
     folder: Path
@@ -55,9 +57,12 @@ class WorkerSettings:
 
 def run_worker(settings: WorkerSettings) -> None:
     """Runs the agent until it is told to end; raises FolderInUse, FolderUnusable, BadMasterAddress."""
-    connector = WebSocketConnector(
-        address=link_address(settings.master), token_file=settings.token_file, proxy=settings.proxy
-    )
+    connectors = [
+        WebSocketConnector(address=link_address(master), token_file=settings.token_file, proxy=settings.proxy)
+        for master in settings.masters
+    ]
+    # Each worker begins at another one, so that a fleet with one list is spread over it.
+    connector = Rotation(connectors, begin_at=random.SystemRandom().randrange(len(connectors)))
     with lock_folder(settings.folder.absolute(), f"worker {settings.name}") as locked:
         folder = WorkerFolder(path=locked.path)
         folder.prepare()
