@@ -10,7 +10,8 @@ from orchestra.errors import NotFound
 from orchestra.identifiers import ProjectId, RunId
 from orchestra.policy import Permission, Principal
 from orchestra.queries.addresses import moment
-from orchestra.queries.run_filters import RunFilter, conditions
+from orchestra.queries.run_filters import RunFilter, cursor_ahead
+from orchestra.queries.run_search import find_runs
 from orchestra.queries.run_views import (
     AttemptView,
     RunView,
@@ -21,9 +22,8 @@ from orchestra.queries.run_views import (
     select_runs,
     steps_of,
 )
-from orchestra.queries.visibility import within
 from orchestra.queries.waiting import WaitingView, waiting_of
-from orchestra.storage.paging import KEY_MAX, Page, count_capped, cursor_of
+from orchestra.storage.paging import KEY_MAX, Page, cursor_of
 from orchestra.storage.tables import run_events, runs
 
 
@@ -47,19 +47,36 @@ class RunEventView(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-def list_runs(connection: Connection, who: Principal, asked: RunFilter) -> Page[RunView]:
-    """A page of the runs that this person may see."""
-    wanted = [*conditions(connection, asked), *within(who.scope(Permission.READ), runs.c.project_id)]
-    order = runs.c.id.asc() if asked.oldest_first else runs.c.id.desc()
-    query = select_runs().where(*wanted).order_by(order).limit(asked.limit + 1)
-    if asked.behind is not None:
-        query = query.where(runs.c.id > asked.behind if asked.oldest_first else runs.c.id < asked.behind)
-    views = [run_view(row) for row in connection.execute(query)]
-    page = tuple(views[: asked.limit])
-    return Page(
+class RunPage(Page[RunView], frozen=True, kw_only=True):
+    """A page of runs; it may have fewer than asked for although there are more behind it."""
+
+    previous: str | None = None
+    """The cursor of the page before; None on the first."""
+    searched_to: int | None = None
+    """The run at which the search for rare ones stopped for this time; `next` goes on there."""
+
+
+def list_runs(connection: Connection, who: Principal, asked: RunFilter) -> RunPage:
+    """A page of the runs that this person may see, in bounded time."""
+    found = find_runs(connection, who.scope(Permission.READ), asked)
+    rows = {row.id: row for row in connection.execute(select_runs().where(runs.c.id.in_(found.runs)))}
+    # A run never goes away, so each number has its row.
+    page = tuple(run_view(rows[number]) for number in found.runs)
+    first, last = (page[0].id, page[-1].id) if page else (None, None)
+    if asked.ahead is None:
+        end = found.searched_to if found.searched_to is not None else last
+        start = first if first is not None else asked.behind
+        has_next, has_previous = found.has_more, asked.behind is not None
+    else:
+        end = last if last is not None else asked.ahead
+        start = found.searched_to if found.searched_to is not None else first
+        has_next, has_previous = True, found.has_more
+    return RunPage(
         items=page,
-        next=cursor_of(page[-1].id) if len(views) > asked.limit else None,
-        total=count_capped(connection, select(runs.c.id).where(*wanted)),
+        next=cursor_of(end) if has_next and end is not None else None,
+        previous=cursor_ahead(start) if has_previous and start is not None else None,
+        searched_to=found.searched_to,
+        total=found.total,
     )
 
 

@@ -14,14 +14,16 @@ from orchestra.limits import LOG_PIECE_BYTES, TAIL_BYTES_MAX, TAIL_LINES_MAX
 from orchestra.logs.store import LogReader
 from orchestra.queries.addresses import API
 from orchestra.queries.run_logs import LogExtent, logs_of_run
+from orchestra.queries.runs import show_run
 from orchestra.storage.database import Database
 from orchestra.web.asking import Asking
 from orchestra.web.authentication import Authenticator
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery, BadRequest, RangeBeyondEnd
 from orchestra.web.log_text import start_of_last_lines
+from orchestra.web.run_follower import LogPosition, RunFollower
 from orchestra.web.run_signals import RunSignals
-from orchestra_service.log_stream import LogPosition, LogStream
+from orchestra_service.log_stream import log_events
 from orchestra_service.operation import EVENTS, Field, Operation
 
 _log = logging.getLogger("orchestra.service")
@@ -87,15 +89,16 @@ class LogRoutes:
         await self._database.read(lambda connection: logs_of_run(connection, asking.who, run))
         if asking.request.method == "HEAD":
             return Response(headers=_STREAM_HEADERS)
-        stream = LogStream(
+        follower = RunFollower(
             database=self._database,
             logs=self._logs,
             signals=self._signals,
             readmit=partial(self._authenticator.authenticate, asking.request),
+            look=lambda connection, who: show_run(connection, who, run),
             run=run,
             position=position,
         )
-        return StreamingResponse(stream.events(), headers=_STREAM_HEADERS)
+        return StreamingResponse(log_events(follower), headers=_STREAM_HEADERS)
 
     async def _serve(self, asking: Asking, run: RunId, extent: LogExtent) -> Response:
         query = asking.query("tail")
