@@ -1,7 +1,9 @@
 # Everything here sets itself up: the first call makes .venv, later ones find it done.
 #   make demo                  a whole instance with two workers and runs to look at (ARGS=--exit: show it, then stop)
 #   make test                  every test, PostgreSQL included
-#   make unit                  the same without the journeys and faults on real processes (ARGS='-k schedule' narrows)
+#   make unit                  the same without real processes and browsers (ARGS='-k schedule' narrows)
+#   make browser               the website in Chromium, which is installed if it is not here and we are root
+#   make screenshots           a picture of every page, into screenshots/
 #   make check                 lint, format, types, floors
 #   make bench                 speed and memory beside their floors, into docs/benchmarks.md
 #   make docs                  the pages that are generated
@@ -14,27 +16,37 @@ ARGS ?=
 SERVER := .venv/.installed-server
 DEVELOPMENT := .venv/.installed-development
 SLOW_TESTS := $(wildcard tests/journeys tests/faults)
+BROWSER_TESTS := tests/website/browser
 
 # --no-print-directory keeps "Entering directory" out of what people read.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := demo
-.PHONY: demo test unit journeys check bench docs clean
+.PHONY: demo test unit journeys browser screenshots check bench docs clean
 
 demo: $(SERVER)
 	@.venv/bin/orchestra up --demo $(ARGS)
 
-# Both halves run even if the first one fails, so that one call tells everything.
+# All parts run even if the first one fails, so that one call tells everything.
 test: $(DEVELOPMENT)
-	@status=0; $(MAKE) unit || status=1; $(MAKE) journeys || status=1; exit $$status
+	@status=0; for part in unit journeys browser; do $(MAKE) $$part || status=1; done; exit $$status
 
 unit: $(DEVELOPMENT)
-	@.venv/bin/pytest -n 3 --dist worksteal $(SLOW_TESTS:%=--ignore=%) tests $(ARGS)
+	@.venv/bin/pytest -n 3 --dist worksteal $(SLOW_TESTS:%=--ignore=%) --ignore=$(BROWSER_TESTS) tests $(ARGS)
 
 # Journeys mostly wait for real processes, so that more of them than processors run at a time.
 journeys: $(DEVELOPMENT)
 ifneq ($(SLOW_TESTS),)
 	@.venv/bin/pytest -n 4 --dist loadfile $(SLOW_TESTS) $(ARGS)
 endif
+
+# A process has an instance and a browser of its own: not more of them than processors.
+browser: $(DEVELOPMENT)
+	@.ci/set-up-browser
+	@.venv/bin/pytest -n 2 --dist worksteal $(BROWSER_TESTS) $(ARGS)
+
+screenshots: $(DEVELOPMENT)
+	@.ci/set-up-browser
+	@.venv/bin/python -m tests.website.browser.screenshots
 
 check: $(DEVELOPMENT)
 	@.venv/bin/ruff check .

@@ -95,3 +95,30 @@ def test_a_half_made_environment_is_made_again_and_pip_is_heard_when_it_fails(tm
     assert "TOMLDecodeError" in outcome.stderr
     assert "set-up: pip could not install .[server]" in outcome.stderr
     assert not (folder / ".venv" / ".installed-server").exists()
+
+
+def test_without_a_browser_and_without_a_way_to_install_one_the_set_up_says_what_to_do(tmp_path: Path) -> None:
+    outcome = subprocess.run(
+        ["/bin/sh", str(ROOT / ".ci" / "set-up-browser")],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert outcome.returncode != 0
+    assert outcome.stderr == (
+        "set-up: the tests of the website need Chromium: "
+        "install it, and repeat (Debian, Ubuntu: apt install chromium fonts-dejavu-core)\n"
+    )
+
+
+def test_a_browser_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    program(tmp_path / "chromium", "#!/bin/sh\n")
+
+    outcome = subprocess.run(
+        ["/bin/sh", str(ROOT / ".ci" / "set-up-browser")], env={"PATH": str(tmp_path)}, capture_output=True, timeout=60
+    )
+
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, b"", b"")

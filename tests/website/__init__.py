@@ -1,0 +1,1 @@
+"""The website by itself: pages over HTTP, and in a browser."""

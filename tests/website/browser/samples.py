@@ -1,0 +1,38 @@
+"""An address for each page of the policy table, so that a new page cannot be left out of the walk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestra_website.policy import POLICY
+
+NOT_PAGES = frozenset({"/static/{digest}/{name}"})
+"""What answers GET with something else than a page for people."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One page to look at."""
+
+    path: str
+    """With `{failed}` and its kin for the numbers of runs."""
+    name: str | None = "ada"
+    """Who looks; None: somebody who is not signed in."""
+
+
+def _samples(*paths: str, name: str | None = "ada") -> tuple[Sample, ...]:
+    return tuple(Sample(path=path, name=name) for path in paths)
+
+
+SAMPLES: Mapping[str, tuple[Sample, ...]] = {
+    "/": (*_samples("/"), *_samples("/", name="vera")),
+    "/sign-in": (*_samples("/sign-in", "/sign-in?link=wrong", "/sign-in?next=/runs", name=None),),
+    "/runs": _samples("/runs", "/runs?status=failed", "/runs?job=nothing-has-this-name"),
+}
+"""By the path in the policy table."""
+ERRORS = _samples("/nothing/is/here", "/runs?colour=red")
+"""Pages that refuse: they are pages too."""
+
+
+def pages_of_the_policy() -> list[str]:
+    """The paths that a browser opens."""
+    return [path for method, path in POLICY if method == "GET" and path not in NOT_PAGES]
