@@ -10,14 +10,15 @@ from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.lifecycle import RunState
 from orchestra.policy import Permission, Principal
-from orchestra.queries.addresses import job_address, moment
+from orchestra.queries.addresses import job_address
+from orchestra.queries.job_history import newest_marks
 from orchestra.queries.schedules import ScheduleView, schedule_views
 from orchestra.queries.visibility import within
 from orchestra.queries.waiting import WorkerAnswer, match_workers
 from orchestra.queries.worker_facts import all_workers
 from orchestra.specification import JobSpecification, Parameter
 from orchestra.storage.paging import Page, PageAsked, page_by_key
-from orchestra.storage.tables import definitions, job_versions, jobs, projects, runs
+from orchestra.storage.tables import definitions, job_versions, jobs, projects
 
 
 class LastRunView(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,28 +93,29 @@ def list_jobs(
     connection: Connection, who: Principal, project: str | None, asked: PageAsked, *, now: Instant
 ) -> Page[JobView]:
     """A page of the jobs that some definition has, of one project or of all that this person may see."""
-    query = _jobs().where(jobs.c.retired_at.is_(None), *within(who.scope(Permission.READ), jobs.c.project_id))
+    query = select_jobs().where(jobs.c.retired_at.is_(None), *within(who.scope(Permission.READ), jobs.c.project_id))
     if project is not None:
         query = query.where(projects.c.name == project)
     page = page_by_key(connection, query, jobs.c.id, asked)
-    return Page(items=_views(connection, page.items, now=now), next=page.next, total=page.total)
+    return Page(items=job_views(connection, page.items, now=now), next=page.next, total=page.total)
 
 
 def show_job(connection: Connection, who: Principal, project: str, name: str, *, now: Instant) -> JobDetail:
     """One job, a retired one too; raises NotFound."""
-    query = _jobs().where(projects.c.name == project, jobs.c.name == name)
+    query = select_jobs().where(projects.c.name == project, jobs.c.name == name)
     row = connection.execute(query.where(*within(who.scope(Permission.READ), jobs.c.project_id))).one_or_none()
     if row is None:
         raise NotFound("job", f"{project}/{name}")
     specification = _specification(row)
     return JobDetail(
-        **msgspec.structs.asdict(_views(connection, [row], now=now)[0]),
+        **msgspec.structs.asdict(job_views(connection, [row], now=now)[0]),
         specification=specification,
         workers=match_workers(specification.matching, all_workers(connection), now),
     )
 
 
-def _jobs() -> Select[tuple[object, ...]]:
+def select_jobs() -> Select[tuple[object, ...]]:
+    """Jobs with all that a view needs; add conditions."""
     return (
         select(jobs, projects.c.name.label("project"), job_versions.c.number, job_versions.c.specification)
         .join(projects, projects.c.id == jobs.c.project_id)
@@ -121,7 +123,8 @@ def _jobs() -> Select[tuple[object, ...]]:
     )
 
 
-def _views(connection: Connection, rows: Sequence[Row[tuple[object, ...]]], *, now: Instant) -> list[JobView]:
+def job_views(connection: Connection, rows: Sequence[Row[tuple[object, ...]]], *, now: Instant) -> list[JobView]:
+    """The views of rows of `select_jobs`."""
     ids = [row.id for row in rows]
     schedules = schedule_views(connection, ids, now=now)
     last_runs = _last_runs(connection, ids)
@@ -151,10 +154,7 @@ def _specification(row: Row[tuple[object, ...]]) -> JobSpecification:
 
 
 def _last_runs(connection: Connection, ids: Sequence[int]) -> dict[int, LastRunView]:
-    newest = select(func.max(runs.c.id)).where(runs.c.job_id.in_(ids)).group_by(runs.c.job_id)
-    rows = connection.execute(
-        select(runs.c.id, runs.c.job_id, runs.c.state, runs.c.ended_at).where(runs.c.id.in_(newest))
-    )
     return {
-        row.job_id: LastRunView(id=row.id, state=RunState(row.state), ended_at=moment(row.ended_at)) for row in rows
+        job: LastRunView(id=marks[0].id, state=marks[0].state, ended_at=marks[0].ended_at)
+        for job, marks in newest_marks(connection, ids, 1).items()
     }

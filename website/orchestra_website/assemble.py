@@ -2,10 +2,13 @@
 
 from starlette.routing import BaseRoute, Mount
 
+from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.web.endpoint import Handlers, Nowhere, build_routes
 from orchestra.web.parts import WebParts
+from orchestra_website.definition_pages import DefinitionPages
 from orchestra_website.home_pages import HomePages
 from orchestra_website.policy import POLICY
+from orchestra_website.project_pages import ProjectPages
 from orchestra_website.refusals import ErrorPages
 from orchestra_website.renderer import Renderer, WebsiteSettings
 from orchestra_website.run_pages import RunPages
@@ -25,6 +28,10 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
             renderer=renderer, sign_in=parts.sign_in, authenticator=parts.authenticator, cookie=parts.cookie
         ).handlers,
         HomePages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
+        ProjectPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
+        DefinitionPages(
+            renderer=renderer, changes=DefinitionChanges(database=parts.database, clock=parts.clock)
+        ).handlers,
         RunPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
     )
     handlers = {row: handler for group in groups for row, handler in group.items()}

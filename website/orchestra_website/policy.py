@@ -11,5 +11,9 @@ POLICY: Policy = {
     ("POST", "/sign-out"): Permission.OWN_ACCOUNT,
     ("POST", "/theme"): Open.TO_ALL,
     ("GET", "/static/{digest}/{name}"): Open.TO_ALL,
+    ("GET", "/projects"): Permission.READ,
+    ("GET", "/projects/{project}"): Permission.READ,
+    ("GET", "/define"): Permission.DEFINE,
+    ("POST", "/define"): Permission.DEFINE,
     ("GET", "/runs"): Permission.READ,
 }
