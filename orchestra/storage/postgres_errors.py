@@ -13,19 +13,31 @@ _AWAY_CLASSES = ("08", "28", "53", "58")
 _AWAY_STATES = frozenset({"57P01", "57P02", "57P03", "57P05", "3D000", "57014", "55P03"})
 _SLOW = frozenset({"57014", "55P03"})
 """The connection is as good as before: a new one would be as slow."""
+_STANDBY = "25006"
+"""Read-only transaction: in a reader it is the statement's own fault, in the writer it is the wrong server."""
 _CONFLICT_STATES = frozenset({"40001", "40P01"})
 
 
 def away_from(address: URL, error: BaseException) -> DatabaseAway | None:
     """The error as DatabaseAway, if it says that the database cannot be reached or does not answer."""
     if _is_away(error):
-        return DatabaseAway(shown(address), _first_line(error))
+        return away_by(address, error)
     return None
+
+
+def away_by(address: URL, error: BaseException) -> DatabaseAway:
+    """The error, whatever it is, as the reason why there is no database now."""
+    return DatabaseAway(shown(address), _first_line(error))
 
 
 def is_lost(error: BaseException) -> bool:
     """Whether the connection is gone, so that nobody knows what became of the last statement; and another may work."""
     return _is_away(error) and _state(error) not in _SLOW
+
+
+def is_standby(error: BaseException) -> bool:
+    """Whether a writer has met a server that only reads, as after a failover; a new connection may find another."""
+    return _state(error) == _STANDBY
 
 
 def is_conflict(error: BaseException) -> bool:

@@ -8,10 +8,10 @@ from sqlalchemy import URL, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from orchestra.errors import DatabaseAway, OutcomeUnknown
+from orchestra.errors import OutcomeUnknown
 from orchestra.limits import DATABASE_CONFLICT_SECONDS, DATABASE_RETRY_SECONDS, DATABASE_TRIES_MAX
 from orchestra.storage.notifications import CHANNEL, encode
-from orchestra.storage.postgres_errors import away_from, is_conflict, is_lost, shown
+from orchestra.storage.postgres_errors import away_by, away_from, is_conflict, is_lost, is_standby
 from orchestra.storage.transaction import Failure, Replay, Waiting, apply_all
 
 _NOTIFY = text("select pg_notify(:channel, line) from unnest(cast(:lines as text[])) as line")
@@ -82,7 +82,7 @@ class PostgresWriter:
         except Exception as error:
             await self._drop_connection()
             raise _Lost from error
-        if failure is not None and is_lost(failure.error):
+        if failure is not None and (is_lost(failure.error) or is_standby(failure.error)):
             await self._drop_connection()
             raise _Lost from failure.error
         if failure is None:
@@ -121,8 +121,7 @@ class PostgresWriter:
     def _away(self, lost: _Lost) -> BaseException:
         cause = lost.__cause__
         assert cause is not None
-        # What is neither a lost connection nor anybody's change is ours to explain all the same.
-        return away_from(self._address, cause) or DatabaseAway(shown(self._address), str(cause))
+        return away_by(self._address, cause)
 
     def _explained(self, failure: Failure) -> Failure:
         away = away_from(self._address, failure.error)
