@@ -168,7 +168,7 @@ class _Up:
             user_agent="orchestra up --demo",
         )
         try:
-            await self._show(Demo(client=client))
+            await self._show(Demo(client=client, clock=self._clock, pause=pause))
         finally:
             is_ending.set()
 
@@ -185,8 +185,11 @@ class _Up:
 def _welcome(address: str, link: str | None, data: Path) -> str:
     lines = [f"Job Orchestra is up at {address}"]
     if link is not None:
-        lines.append(f"  sign in once, within the hour: {link}")
-    lines += [f"  everything is kept in {data}", "  Ctrl-C stops it; running steps go on, and are found again"]
+        lines.append(f"  open it:  {link}   (signs you in, once, within the hour)")
+    lines += [
+        f"  kept in:  {data}",
+        "  Ctrl-C stops it; running steps go on, and are found again. Nothing else was changed.",
+    ]
     return "\n".join(lines)
 
 
@@ -194,7 +197,7 @@ def _next_steps(numbers: list[int]) -> str:
     return "\n".join(
         [
             f"The demo is running: {', '.join(f'#{number}' for number in numbers)}.",
-            "In another terminal, in this folder:",
+            "Open the address above: its first page leads on. Or in another terminal, in this folder:",
             "  orchestra runs                       what runs, and what has run",
             f"  orchestra logs {numbers[0]} -f                  follow a log",
             f"  orchestra run show {numbers[0]}                 attempts, steps, results",

@@ -1,14 +1,16 @@
 """What `orchestra up --demo` does once everything is up: the demo definition is applied and triggered through the
 API."""
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 
 import msgspec
 
+from orchestra.clock import Clock
 from orchestra.definition.reader import read_definition
 from orchestra.errors import OrchestraError
+from orchestra.lifecycle import TERMINAL_STATES
 from orchestra.limits import DEMO_SECONDS_MAX
 from orchestra.network.client import API, ApiClient
 
@@ -18,7 +20,7 @@ _TRIGGERED = {
     "greet": ({"name": "Ada", "times": 3}, {"name": "Grace", "loud": True}),
     "south-only": ({},),
 }
-_TERMINAL = ("succeeded", "failed", "aborted", "cancelled", "skipped", "exception")
+_LOOK_SECONDS = 0.2
 
 
 class DemoUnfinished(OrchestraError):
@@ -52,6 +54,9 @@ class Demo:
     """The demo over one server; blocks, so call it in a thread."""
 
     client: ApiClient
+    clock: Clock
+    pause: Callable[[float], None]
+    """Waits so many seconds, or less if everything ends."""
 
     def begin(self) -> list[int]:
         """Applies the definition and triggers its jobs; returns the runs' numbers."""
@@ -66,15 +71,15 @@ class Demo:
 
     def wait(self, numbers: list[int]) -> list[DemoRun]:
         """The runs once they are all over; raises DemoUnfinished."""
-        deadline = time.monotonic() + DEMO_SECONDS_MAX
+        deadline = self.clock.monotonic() + DEMO_SECONDS_MAX
         while True:
             runs = [self.client.get(f"{API}/runs/{number}").read(DemoRun) for number in numbers]
-            unfinished = tuple(run.id for run in runs if run.state not in _TERMINAL)
+            unfinished = tuple(run.id for run in runs if run.state not in TERMINAL_STATES)
             if not unfinished:
                 return runs
-            if time.monotonic() > deadline:
+            if self.clock.monotonic() > deadline:
                 raise DemoUnfinished(unfinished)
-            time.sleep(0.2)
+            self.pause(_LOOK_SECONDS)
 
 
 def table(runs: list[DemoRun]) -> str:
