@@ -7,7 +7,9 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, func, select
 
 from orchestra.clock import Instant, seconds_between
+from orchestra.cron.clock_changes import ClockChangeDay
 from orchestra.cron.occurrences import upcoming
+from orchestra.cron.preview import preview
 from orchestra.cron.sentence import expression_of, policies, sentence
 from orchestra.errors import NotFound
 from orchestra.identifiers import ScheduleId
@@ -54,9 +56,12 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScheduleDetail(ScheduleView, frozen=True, kw_only=True):
-    """A schedule with what happens when instants and runs get in each other's way."""
+    """A schedule with what it does on difficult days."""
 
     policies: tuple[str, ...]
+    warnings: tuple[str, ...]
+    """What is probably not meant."""
+    clock_changes: tuple[ClockChangeDay, ...]
     parameters: dict[str, PropertyValue]
     may_enable: bool
     """Whether people can enable its job: the definition does not disable it."""
@@ -85,9 +90,12 @@ def show_schedule(connection: Connection, who: Principal, project: str, job: str
     """The schedule of this job; raises NotFound for a job without one too."""
     row = _row_of(connection, who, project, job)
     specification = _specification(row)
+    told = preview(specification, now)
     return ScheduleDetail(
         **msgspec.structs.asdict(_view(row, _last_ticks(connection, [row.id]), now)),
         policies=policies(specification),
+        warnings=told.warnings,
+        clock_changes=told.clock_changes,
         parameters=specification.parameters,
         may_enable=row.enabled and row.job_enabled,
     )
