@@ -109,6 +109,9 @@ SCAN_ROWS_MAX: Final = 10_000
 """Of the runs that one filter gives, so many are looked at for the others before a page says how far it has looked."""
 LEADING_VALUES_MAX: Final = 12
 """Of one filter whose runs are merged from an index; with more it is looked at run by run."""
+USUAL_RUNS: Final = 20
+"""Runs that succeeded, whose median is the usual duration of a job."""
+USUAL_RUNS_LOOKED_AT: Final = 100
 CREATED_SLACK_ROWS: Final = 1000
 """Runs made at about the same time by programs whose clocks differ need not be numbered in that order."""
 
@@ -120,6 +123,14 @@ JOB_VERSIONS_KEPT_MAX: Final = 4096
 # --- master ---
 POLL_SECONDS: Final = 5.0
 """The safety net below every signal: losing all of them costs so much latency and nothing else."""
+PART_RESTART_SECONDS_MIN: Final = 0.5
+"""Before a duty of the master that broke begins anew; doubled each time."""
+PART_RESTART_SECONDS_MAX: Final = 60.0
+"""A duty that went well for so long is new again."""
+ALONE_SECONDS_MAX: Final = 15.0
+"""A master that cannot write to its database for so long sends its workers to another one."""
+DATABASE_SIGN_SECONDS_MAX: Final = 5.0
+"""How long the database may take for a write that changes nothing, before the master takes it for away."""
 OFFERS_PER_PASS_MAX: Final = 64
 RESCUE_SECONDS: Final = 5.0
 RESCUE_PATIENCE_SECONDS: Final = 300.0
@@ -142,9 +153,13 @@ TOKEN_DAYS_MAX: Final = 366
 SESSION_DAYS: Final = 7
 SESSION_DAYS_MAX: Final = 30
 SIGN_IN_LINK_MINUTES: Final = 60
+INVITATION_HOURS: Final = 24
+"""How long a link works that an administrator has made for somebody."""
 IDEMPOTENCY_HOURS: Final = 24
 DELAY_SECONDS_MAX: Final = 366 * 86_400.0
 PRIORITY_MAX: Final = 100
+REASON_CHARACTERS_MAX: Final = 500
+"""Of why somebody switches or steers something."""
 FORM_FIELDS_MAX: Final = 500
 IDEMPOTENCY_KEY_CHARACTERS_MAX: Final = 255
 CONTACT_SECONDS_MAX: Final = 30.0
@@ -187,6 +202,18 @@ SIGN_IN_DELAY_SECONDS_MAX: Final = 300
 STREAM_BYTES_MAX: Final = 64 << 10
 """The log that one event of a stream carries."""
 STREAM_PING_SECONDS: Final = 15.0
+EVENTS_READ_MAX: Final = 200
+"""Of runs, read at once for one who follows."""
+EVENTS_SPAN_MAX: Final = 5_000
+"""Numbers of events that one reading looks through, for somebody who may see few of them."""
+EVENTS_LOOKED_AT_MAX: Final = 2_000
+"""Numbers in which gaps are searched for one by one."""
+EVENT_GAP_SECONDS: Final = 0.1
+"""How soon it is looked again for an event whose number is given, but which is not committed yet."""
+EVENT_GAP_SECONDS_MAX: Final = 60.0
+"""For so long one is waited for."""
+EVENT_PAUSE_SECONDS: Final = 0.05
+"""Between two looks for those who follow events."""
 LOG_PIECE_BYTES: Final = 256 << 10
 LINE_BLOCK_BYTES: Final = 256 << 10
 """The unit in which lines are counted and searched: a thread holds the interpreter for about 0.1 ms for each."""

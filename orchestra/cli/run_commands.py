@@ -32,6 +32,7 @@ def run() -> None:
 @click.option("--result", "results", multiple=True, metavar="NAME=VALUE", help="Only with this result.")
 @click.option("--since", metavar="WHEN", help="Created since: 2d, or 2026-03-01.")
 @click.option("--until", metavar="WHEN", help="Created until.")
+@click.option("--took-min", metavar="DURATION", help="Only what took at least so long: 90s, 5m.")
 @click.option("--sort", type=click.Choice(["id", "-id"]), default="-id", show_default=True, help="The order.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the numbers.")
 @paging_options
@@ -48,6 +49,7 @@ def list_runs(
     results: tuple[str, ...],
     since: str | None,
     until: str | None,
+    took_min: str | None,
     sort: str,
     quiet: bool,
     limit: int,
@@ -68,6 +70,7 @@ def list_runs(
         "source": source,
         "created_after": instant_option(since, now) if since else None,
         "created_before": instant_option(until, now) if until else None,
+        "took_min": took_min,
         "sort": sort,
         "limit": limit,
         "cursor": cursor,

@@ -24,6 +24,7 @@ from orchestra.queries.run_views import (
 )
 from orchestra.queries.waiting import WaitingView, waiting_of
 from orchestra.storage.paging import KEY_MAX, Page, cursor_of
+from orchestra.storage.projects import find_project
 from orchestra.storage.tables import run_events, runs
 
 
@@ -88,6 +89,14 @@ def project_of_run(connection: Connection, who: Principal, run: RunId) -> Projec
     if project is None or not who.scope(Permission.READ).covers(ProjectId(project)):
         raise NotFound("run", run)
     return ProjectId(project)
+
+
+def require_project(connection: Connection, who: Principal, name: str) -> ProjectId:
+    """The project of this name; raises NotFound for one that this person may not see."""
+    project = find_project(connection, name)
+    if not who.scope(Permission.READ).covers(project.id):
+        raise NotFound("project", name)
+    return project.id
 
 
 def show_run(connection: Connection, who: Principal, run: RunId) -> RunView:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
-_ESCAPE = "\x1b"
 # ECMA-48: colours and other control sequences; strings (titles, links, images) up to their end; two characters.
 # A string without its end is not one: otherwise it would hide the rest of the line.
 _SEQUENCE = re.compile(
@@ -78,7 +77,7 @@ def last_state(text: str) -> str:
     """What a terminal would show of a line with returns, in which a program has drawn its progress over and over."""
     if "\r" not in text:
         return text
-    return next((state for state in reversed(text.split("\r")) if state.strip()), "")
+    return next((state for state in reversed(text.split("\r")) if _SEQUENCE.sub("", state).strip()), "")
 
 
 def plain(text: str) -> str:

@@ -11,9 +11,11 @@ from orchestra_website.policy import POLICY
 from orchestra_website.project_pages import ProjectPages
 from orchestra_website.refusals import ErrorPages
 from orchestra_website.renderer import Renderer, WebsiteSettings
-from orchestra_website.run_pages import RunPages
+from orchestra_website.run_list_pages import RunListPages
+from orchestra_website.schedule_pages import SchedulePages
 from orchestra_website.sign_in_pages import SignInPages
 from orchestra_website.static_files import StaticFiles
+from orchestra_website.worker_pages import WorkerPages
 
 
 def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> list[BaseRoute]:
@@ -32,7 +34,17 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
         DefinitionPages(
             renderer=renderer, changes=DefinitionChanges(database=parts.database, clock=parts.clock)
         ).handlers,
-        RunPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
+        RunListPages(renderer=renderer, database=parts.database).handlers,
+        SchedulePages(
+            renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches
+        ).handlers,
+        WorkerPages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            switches=parts.switches,
+            tokens=parts.tokens,
+        ).handlers,
     )
     handlers = {row: handler for group in groups for row, handler in group.items()}
     nowhere = Mount("/", app=Nowhere(door=parts.door, refusals=refusals))

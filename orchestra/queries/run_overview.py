@@ -1,0 +1,58 @@
+"""What the page of one run shows beside the run itself: what is usual, who may steer it, what its job asked for."""
+
+from dataclasses import dataclass
+from statistics import median
+
+from sqlalchemy import Connection, select
+
+from orchestra.clock import MICROSECONDS_PER_SECOND, Instant
+from orchestra.identifiers import JobVersionId, ProjectId, RunId
+from orchestra.lifecycle import RunState
+from orchestra.limits import USUAL_RUNS, USUAL_RUNS_LOOKED_AT
+from orchestra.policy import Permission, Principal
+from orchestra.queries.runs import RunDetail, show_run_detail
+from orchestra.specification import JobSpecification
+from orchestra.storage.jobs import specification_of
+from orchestra.storage.tables import runs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOverview:
+    """A run for its page."""
+
+    run: RunDetail
+    may_steer: bool
+    """Whether the reader may stop and retry it."""
+    usual_seconds: float | None
+    """The median of the job's last runs that succeeded; None if none did lately."""
+    specification: JobSpecification
+    """Of the version that the run was made from."""
+
+
+def run_overview(connection: Connection, who: Principal, run: RunId, *, now: Instant) -> RunOverview:
+    """The run with what surrounds it; raises NotFound."""
+    detail = show_run_detail(connection, who, run, now=now)
+    key = connection.execute(select(runs.c.project_id, runs.c.job_id, runs.c.job_version_id).where(runs.c.id == run))
+    row = key.one()
+    return RunOverview(
+        run=detail,
+        may_steer=who.scope(Permission.RUN).covers(ProjectId(row.project_id)),
+        usual_seconds=usual_seconds(connection, row.job_id, before=run),
+        specification=specification_of(connection, JobVersionId(row.job_version_id)),
+    )
+
+
+def usual_seconds(connection: Connection, job: int, *, before: int) -> float | None:
+    """The median duration of the job's last runs that succeeded, among a bounded number of runs before this one."""
+    latest = (
+        select(runs.c.state, runs.c.started_at, runs.c.ended_at)
+        .where(runs.c.job_id == job, runs.c.id < before)
+        .order_by(runs.c.id.desc())
+        .limit(USUAL_RUNS_LOOKED_AT)
+    )
+    took = [
+        row.ended_at - row.started_at
+        for row in connection.execute(latest)
+        if row.state == RunState.SUCCEEDED and row.started_at is not None
+    ]
+    return median(took[:USUAL_RUNS]) / MICROSECONDS_PER_SECOND if took else None
