@@ -16,6 +16,7 @@ from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import open_shared_database
 from orchestra_master.assemble import build_master
+from orchestra_master.database_watch import DatabaseWatch
 from orchestra_master.definition_watch import DefinitionWatch
 
 
@@ -45,6 +46,7 @@ async def run_master(installation: Installation) -> None:
             secrets=Sealing(key=read_or_make_key(installation.key_file)),
             clock=clock,
             more_loops=watches,
+            more_duties=lambda parts: [DatabaseWatch(parts=parts)],
         )
         async with master:
             await serve(

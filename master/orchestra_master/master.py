@@ -2,16 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self
 
 from orchestra.errors import StorageError
 from orchestra.limits import BYE_SECONDS, POLL_SECONDS
-from orchestra.storage.database import Topic
+from orchestra.storage.database import Signal, Topic
 from orchestra_master.dispatcher import Dispatcher
-from orchestra_master.duty import Duty, keep_doing
+from orchestra_master.duty import Duty, keep_doing, keep_running
 from orchestra_master.listener import Listener
 from orchestra_master.parts import MasterParts
 
@@ -28,8 +29,8 @@ class Loop(Protocol):
 class Master:
     """Used as `async with master:`; while it is open it gives out runs. Closing it harms no run.
 
-    Must be opened and closed in the same task. A duty that ends with an error it does not know ends the whole
-    master: whoever runs it sees the error and starts again, which loses nothing.
+    Must be opened and closed in the same task. A duty that meets an error it does not know says so and begins anew;
+    the others go on meanwhile.
     """
 
     def __init__(
@@ -52,12 +53,13 @@ class Master:
     async def __aenter__(self) -> Self:
         self._parts.roster.on_capacity(self._on_capacity)
         tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
-        running = [
-            tasks.create_task(self._dispatch(), name="dispatcher"),
-            tasks.create_task(self._listen_for_pending(), name="dispatcher signals"),
-            *(tasks.create_task(keep_doing(duty, self._parts.database), name=duty.name) for duty in self._duties),
-            *(tasks.create_task(loop.run(), name=type(loop).__name__) for loop in self._loops),
+        named: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("dispatcher", self._dispatch),
+            ("dispatcher signals", self._listen_for_pending),
+            *((duty.name, partial(keep_doing, duty, self._parts.database)) for duty in self._duties),
+            *((type(loop).__name__, loop.run) for loop in self._loops),
         ]
+        running = [tasks.create_task(keep_running(name, run, self._parts.clock), name=name) for name, run in named]
         for task in running:
             self._stack.callback(task.cancel)
         logger.info("master_opened master=%s", self._parts.name)
@@ -82,6 +84,8 @@ class Master:
         self._capacity.set()
 
     async def _dispatch(self) -> None:
+        # Also after an error that nobody knows: what it was about to give out is found again in the rows.
+        self._dispatcher.wake(frozenset({Signal(Topic.PENDING)}))
         while True:
             try:
                 there_may_be_more = await self._dispatcher.dispatch_once()

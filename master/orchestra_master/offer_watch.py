@@ -6,12 +6,15 @@ from sqlalchemy import Connection, select
 from orchestra.clock import after
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import AttemptState
-from orchestra.limits import OFFER_SECONDS_MAX, POLL_SECONDS, REFUSED_OFFER_SECONDS
+from orchestra.limits import OFFER_SECONDS_MAX, REFUSED_OFFER_SECONDS
 from orchestra.protocol.window import AttemptKey
 from orchestra.storage.attempts import is_open, withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.tables import attempts
 from orchestra_master.parts import MasterParts
+
+LEFT_BEHIND_SECONDS = OFFER_SECONDS_MAX + 2.0
+SWEEP_SECONDS = 2.0
 
 
 class OfferWatch:
@@ -44,14 +47,15 @@ class OfferWatch:
                 # On paper it may be the best of all: without this, the run went into the same dead link again.
                 connected.refused_until = now + REFUSED_OFFER_SECONDS
             self._parts.roster.capacity_changed()
-        if self._swept_at is None or now - self._swept_at >= POLL_SECONDS:
+        if self._swept_at is None or now - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = now
             await self._withdraw(await self._left_behind())
         return 0.25 if any(connected.offers for connected in self._parts.roster.connected()) else 0.5
 
     async def _left_behind(self) -> list[AttemptKey]:
-        """Offers so old that no master can be waiting for them any more."""
-        limit = after(self._parts.clock.now(), -3 * OFFER_SECONDS_MAX)
+        """Offers so old that the master that made them should have taken them back. Should that one be alive, its clock
+        behind ours, nothing is lost either: whoever comes first in the database, taking back or accepting, counts."""
+        limit = after(self._parts.clock.now(), -LEFT_BEHIND_SECONDS)
 
         def query(connection: Connection) -> list[AttemptKey]:
             rows = connection.execute(
