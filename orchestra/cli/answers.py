@@ -139,6 +139,15 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     due_at: str | None = None
     decision: str | None = None
     run: int | None = None
+    lateness_seconds: float | None = None
+
+
+class Ticks(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of what a schedule did."""
+
+    items: list[Tick]
+    next: str | None = None
+    total: Total = Total()
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -152,6 +161,33 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     next_fire_at: str | None = None
     last_tick: Tick | None = None
+
+
+class ScheduleDetail(Schedule, frozen=True, kw_only=True):
+    """A schedule with what it does on difficult days."""
+
+    disabled_because: str | None = None
+    policies: list[str] = []
+    warnings: list[str] = []
+    next: list[str] = []
+
+
+class WorkerJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job beside one worker."""
+
+    project: str
+    job: str
+    matches: bool = False
+    reason: str = ""
+    is_only: bool = False
+
+
+class WorkerJobs(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of jobs beside one worker."""
+
+    items: list[WorkerJob]
+    next: str | None = None
+    total: Total = Total()
 
 
 class Schedules(msgspec.Struct, frozen=True, kw_only=True):

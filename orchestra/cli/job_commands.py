@@ -1,4 +1,4 @@
-"""`orchestra jobs`, `orchestra job show|disable|enable`, and `orchestra schedules`."""
+"""`orchestra jobs`, `orchestra job show|disable|enable`."""
 
 import click
 
@@ -81,36 +81,3 @@ def _switch(call: Invocation, name: str, content: dict[str, object]) -> None:
     found = answer.read(Job)
     word, other = ("enabled", "disable") if found.enabled else ("disabled", "enable")
     call.screen.line(f"{found.project}/{found.name} is {word}. Undo: orchestra job {other} {name}")
-
-
-@click.group(cls=NounGroup)
-def schedule() -> None:
-    """List schedules; without a verb, lists."""
-
-
-@schedule.command("list")
-@paging_options
-@click.pass_obj
-def list_schedules(call: Invocation, *, limit: int, cursor: str | None) -> None:
-    """List schedules with their next and last time."""
-    from orchestra.cli.answers import Schedules
-    from orchestra.cli.formats import local_time
-    from orchestra.network.client import api
-
-    answer = call.client().get(api("schedules"), {"limit": limit, "cursor": cursor})
-    if call.screen.as_json:
-        call.screen.json(answer.body)
-        return
-    page = answer.read(Schedules)
-    zone = call.screen.zone
-    rows = [
-        [
-            f"{item.project}/{item.job}",
-            item.sentence or item.expression,
-            item.zone,
-            local_time(item.next_fire_at, zone) if item.enabled and item.next_fire_at else "not scheduled",
-            f"{local_time(item.last_tick.due_at, zone)}: {item.last_tick.decision}" if item.last_tick else "never",
-        ]
-        for item in page.items
-    ]
-    show_list(call, page, ["job", "when", "zone", "next", "last"], rows, nothing="no schedule yet")

@@ -49,7 +49,10 @@ WORDS: Final[Mapping[str, Word]] = {
         also=("jobs",),
     ),
     "schedule": Word(
-        place="orchestra.cli.job_commands:schedule", sentence="List schedules.", section=_FLEET, also=("schedules",)
+        place="orchestra.cli.schedule_commands:schedule",
+        sentence="List, show and try schedules.",
+        section=_FLEET,
+        also=("schedules",),
     ),
     "login": Word(place="orchestra.cli.login_commands:login", sentence="Remember a server.", section=_PEOPLE),
     "logout": Word(place="orchestra.cli.login_commands:logout", sentence="Forget a server.", section=_PEOPLE),

@@ -1,4 +1,4 @@
-"""`orchestra workers` and `orchestra worker start|show|disable|enable|drain|resume`."""
+"""`orchestra workers` and `orchestra worker start|show|jobs|disable|enable|drain|resume`."""
 
 import click
 
@@ -93,6 +93,32 @@ def show(call: Invocation, *, name: str) -> None:
     call.screen.line(plain(found.name))
     for title, text in rows:
         call.screen.line(f"  {title:<14} {text or '-'}")
+
+
+@worker.command("jobs")
+@click.argument("name")
+@paging_options
+@click.pass_obj
+def jobs(call: Invocation, *, name: str, limit: int, cursor: str | None) -> None:
+    """List which jobs a worker can do, and why not the others."""
+    from orchestra.cli.answers import WorkerJobs
+    from orchestra.cli.terminal import plain
+    from orchestra.network.client import api
+
+    answer = call.client().get(api("workers", name, "jobs"), {"limit": limit, "cursor": cursor})
+    if call.screen.as_json:
+        call.screen.json(answer.body)
+        return
+    page = answer.read(WorkerJobs)
+    rows = [
+        [
+            f"{item.project}/{item.job}",
+            "only this worker" if item.is_only else "yes" if item.matches else "no",
+            plain(item.reason),
+        ]
+        for item in page.items
+    ]
+    show_list(call, page, ["job", "can it?", "why not, or not now"], rows, nothing="no job yet")
 
 
 def _steering(verb: str, state: str, sentence: str) -> None:
