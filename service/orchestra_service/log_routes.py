@@ -32,7 +32,7 @@ _EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,18})", re.ASCII)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 # What a job prints is shown as text and can never become a page of ours.
 _TEXT_HEADERS = {"content-type": "text/plain; charset=utf-8", "content-security-policy": "default-src 'none'; sandbox"}
-_STREAM_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
+STREAM_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
 
 _TAIL = Field("tail", "The last so many lines only.", {"type": "integer", "minimum": 0, "maximum": TAIL_LINES_MAX})
 _RANGE_ASKED = Field("Range", "`bytes=0-99`, `bytes=100-` or `bytes=-100`; anything else is ignored.")
@@ -88,7 +88,7 @@ class LogRoutes:
         # Unknown runs are refused before the stream begins: afterwards there is no status code left to say it with.
         await self._database.read(lambda connection: logs_of_run(connection, asking.who, run))
         if asking.request.method == "HEAD":
-            return Response(headers=_STREAM_HEADERS)
+            return Response(headers=STREAM_HEADERS)
         follower = RunFollower(
             database=self._database,
             logs=self._logs,
@@ -98,7 +98,7 @@ class LogRoutes:
             run=run,
             position=position,
         )
-        return StreamingResponse(log_events(follower), headers=_STREAM_HEADERS)
+        return StreamingResponse(log_events(follower), headers=STREAM_HEADERS)
 
     async def _serve(self, asking: Asking, run: RunId, extent: LogExtent) -> Response:
         query = asking.query("tail")
