@@ -14,7 +14,7 @@ from orchestra.limits import DEFAULT_MASTER_PORT
 from orchestra.logs.store import FileLogStore
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
-from orchestra.storage.open import open_shared_database
+from orchestra.storage.open import OpenDatabase, open_shared_database
 from orchestra_master.assemble import build_master
 from orchestra_master.database_watch import DatabaseWatch
 from orchestra_master.definition_watch import DefinitionWatch
@@ -32,10 +32,10 @@ class Installation:
     definitions: Path | None
 
 
-async def run_master(installation: Installation) -> None:
+async def run_master(installation: Installation, *, open_database: OpenDatabase = open_shared_database) -> None:
     """Serves workers until SIGTERM or SIGINT. Raises NeedsServer, DatabaseAway, WrongSchemaVersion, PortInUse."""
     clock = SystemClock()
-    database = await open_shared_database(installation.database)
+    database = await open_database(installation.database)
     try:
         watches = []
         if installation.definitions is not None:

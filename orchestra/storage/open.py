@@ -1,6 +1,7 @@
 """From what a person typed to an open database of the right version."""
 
 import secrets
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
@@ -77,9 +78,13 @@ async def open_database(location: str | Path, *, notify: bool = True) -> Databas
     return database
 
 
-async def open_shared_database(location: str) -> Database:
+OpenDatabase = Callable[[str], Awaitable[Database]]
+"""Opens the database at an address."""
+
+
+async def open_shared_database(location: str, *, notify: bool = True) -> Database:
     """Opens a database that other processes use as well; raises NeedsServer for SQLite, and what `open_database`
     does."""
     if database_address(location).drivername == "sqlite":
         raise NeedsServer
-    return await open_database(location)
+    return await open_database(location, notify=notify)

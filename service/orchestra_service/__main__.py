@@ -13,7 +13,7 @@ from orchestra.limits import DEFAULT_PORT
 from orchestra.logs.store import FileLogStore
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
-from orchestra.storage.open import open_shared_database
+from orchestra.storage.open import OpenDatabase, open_shared_database
 from orchestra.web.assemble import WebSettings, build_application, build_web_parts
 from orchestra_service.assemble import service_routes
 
@@ -30,9 +30,9 @@ class Installation:
     secure_cookies: bool
 
 
-async def run_service(installation: Installation) -> None:
+async def run_service(installation: Installation, *, open_database: OpenDatabase = open_shared_database) -> None:
     """Serves until SIGTERM or SIGINT. Raises NeedsServer, DatabaseAway, WrongSchemaVersion, PortInUse."""
-    database = await open_shared_database(installation.database)
+    database = await open_database(installation.database)
     try:
         closing = asyncio.Event()
         parts = build_web_parts(

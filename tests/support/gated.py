@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.support.journey import Orchestra, lines_of, wait_until
+from tests.support.journey import Instance, lines_of, wait_until
 
 LINES_AT_ONCE = 20
 _STEP = """\
@@ -62,7 +62,7 @@ class GatedJob:
         """What a step writes before it waits for its gate."""
         return b"".join(b"%d.%d\n" % (number, line) for line in range(1, LINES_AT_ONCE + 1))
 
-    def assert_whole(self, up: Orchestra, run: int) -> None:
+    def assert_whole(self, up: Instance, run: int) -> None:
         """The run succeeded in one attempt, every step was executed once, and not a byte is missing."""
         over = up.finish(run)
         assert over.state == "succeeded", over.reason

@@ -129,27 +129,22 @@ class Program:
         return self.process.wait(30)
 
 
-class Orchestra:
-    """`orchestra up` in a folder: master and service on one port, and local workers if it has slots."""
+class Instance:
+    """What a test says to an instance and looks at, over its API, wherever its parts run.
 
-    def __init__(self, folder: Path, *, slots: int = 2, more: tuple[str, ...] = ()) -> None:
-        self.data = folder / "data"
-        self.port = free_port()
-        arguments = [PYTHON, "-m", "orchestra", "up", "--port", str(self.port), "--data", str(self.data)]
-        self.program = Program([*arguments, "--slots", str(slots), *more], log=folder / "up.log")
+    `data` is the folder with the first administrator's token and the workers'; `port` is where the API is.
+    """
+
+    data: Path
+    port: int
+
+    def __init__(self) -> None:
         self._clients: dict[str | None, ApiClient] = {}
 
-    def start(self) -> None:
-        """Starts it and waits until it answers."""
-        self.program.start()
-        wait_until(self._answers, seconds=START_SECONDS_MAX, what=f"orchestra up:\n{self.program.output}")
-
-    def _answers(self) -> bool:
-        assert self.program.process is not None, "it was not started"
-        assert self.program.process.poll() is None, f"orchestra up ended:\n{self.program.output}"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-            return all((self.data / name).exists() for name in ("connection.toml", "worker.token"))
-        return False
+    def close_clients(self) -> None:
+        """Lets the connections go."""
+        for client in self._clients.values():
+            client.close()
 
     @property
     def address(self) -> str:
@@ -172,12 +167,6 @@ class Orchestra:
                 user_agent="journey",
             )
         return self._clients[token]
-
-    def stop(self) -> int:
-        """Ends it as SIGTERM does, and gives its exit status."""
-        for client in self._clients.values():
-            client.close()
-        return self.program.stop()
 
     def apply(self, definition: str) -> None:
         """Puts a definition in force, as `orchestra.yaml` has it."""
@@ -226,15 +215,6 @@ class Orchestra:
                 wanted = {"Range": f"bytes={position}-{position + piece_bytes - 1}"}
                 file.write(self.api.get(f"{API}/runs/{number}/log", headers=wanted).body)
 
-    def worker(self, folder: Path, name: str, *, slots: int = 2, port: int | None = None, **properties: str) -> Program:
-        """A worker agent of its own, not yet started; `port` is a proxy's instead of the master's."""
-        arguments = [PYTHON, "-m", "orchestra", "worker", "start", "--name", name, "--folder", str(folder / name)]
-        arguments += ["--master", f"ws://127.0.0.1:{port or self.port}", "--slots", str(slots)]
-        arguments += ["--token-file", str(self.data / "worker.token")]
-        for key, value in properties.items():
-            arguments += ["--property", f"{key}={value}"]
-        return Program(arguments, log=folder / f"{name}.log")
-
     def fleet(self) -> Mapping[str, Worker]:
         """The workers by name."""
         return {worker.name: worker for worker in self.api.get(f"{API}/workers").read(Workers).items}
@@ -243,6 +223,43 @@ class Orchestra:
         """Whether the worker is connected now."""
         worker = self.fleet().get(name)
         return worker is not None and worker.connected
+
+
+class Orchestra(Instance):
+    """`orchestra up` in a folder: master and service on one port, and local workers if it has slots."""
+
+    def __init__(self, folder: Path, *, slots: int = 2, more: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.data = folder / "data"
+        self.port = free_port()
+        arguments = [PYTHON, "-m", "orchestra", "up", "--port", str(self.port), "--data", str(self.data)]
+        self.program = Program([*arguments, "--slots", str(slots), *more], log=folder / "up.log")
+
+    def start(self) -> None:
+        """Starts it and waits until it answers."""
+        self.program.start()
+        wait_until(self._answers, seconds=START_SECONDS_MAX, what=f"orchestra up:\n{self.program.output}")
+
+    def _answers(self) -> bool:
+        assert self.program.process is not None, "it was not started"
+        assert self.program.process.poll() is None, f"orchestra up ended:\n{self.program.output}"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return all((self.data / name).exists() for name in ("connection.toml", "worker.token"))
+        return False
+
+    def stop(self) -> int:
+        """Ends it as SIGTERM does, and gives its exit status."""
+        self.close_clients()
+        return self.program.stop()
+
+    def worker(self, folder: Path, name: str, *, slots: int = 2, port: int | None = None, **properties: str) -> Program:
+        """A worker agent of its own, not yet started; `port` is a proxy's instead of the master's."""
+        arguments = [PYTHON, "-m", "orchestra", "worker", "start", "--name", name, "--folder", str(folder / name)]
+        arguments += ["--master", f"ws://127.0.0.1:{port or self.port}", "--slots", str(slots)]
+        arguments += ["--token-file", str(self.data / "worker.token")]
+        for key, value in properties.items():
+            arguments += ["--property", f"{key}={value}"]
+        return Program(arguments, log=folder / f"{name}.log")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
-"""A TCP proxy between a worker and its master whose link the test can cut, freeze and mend."""
+"""A TCP proxy between a worker and its master, or a program and its database, whose link the test can cut, freeze and
+mend."""
 
 import contextlib
 import selectors
@@ -7,6 +8,7 @@ import threading
 import time
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -34,9 +36,9 @@ class _Pair:
 
 
 class Proxy:
-    """Listens on a port of its own and forwards to one target, in a thread."""
+    """Listens on a port of its own and forwards to one target, in a thread; a path is that of a Unix socket."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int] | Path) -> None:
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._selector = selectors.DefaultSelector()
@@ -122,7 +124,7 @@ class Proxy:
             near.close()
             return
         try:
-            far = socket.create_connection(self._target, timeout=5)
+            far = self._reach()
         except OSError:
             near.close()
             return
@@ -131,6 +133,17 @@ class Proxy:
             one.settimeout(5)
             self._pairs[one] = pair
             self._selector.register(one, selectors.EVENT_READ)
+
+    def _reach(self) -> socket.socket:
+        if not isinstance(self._target, Path):
+            return socket.create_connection(self._target, timeout=5)
+        far = socket.socket(socket.AF_UNIX)
+        try:
+            far.connect(str(self._target))
+        except OSError:
+            far.close()
+            raise
+        return far
 
     def _pump(self, source: socket.socket) -> None:
         pair = self._pairs.get(source)

@@ -13,7 +13,7 @@ from orchestra.limits import DEFAULT_WEBSITE_PORT
 from orchestra.logs.store import FileLogStore
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
-from orchestra.storage.open import open_shared_database
+from orchestra.storage.open import OpenDatabase, open_shared_database
 from orchestra.web.assemble import WebSettings, build_application, build_web_parts
 from orchestra_website.assemble import website_routes
 from orchestra_website.renderer import WebsiteSettings
@@ -32,9 +32,9 @@ class Installation:
     pages: WebsiteSettings
 
 
-async def run_website(installation: Installation) -> None:
+async def run_website(installation: Installation, *, open_database: OpenDatabase = open_shared_database) -> None:
     """Serves until SIGTERM or SIGINT. Raises NeedsServer, DatabaseAway, WrongSchemaVersion, PortInUse."""
-    database = await open_shared_database(installation.database)
+    database = await open_database(installation.database)
     try:
         closing = asyncio.Event()
         parts = build_web_parts(

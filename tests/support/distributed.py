@@ -1,0 +1,171 @@
+"""The distributed form as real processes: masters, a service, a website, workers, over one PostgreSQL database."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+
+from orchestra.clock import SystemClock
+from orchestra.storage.open import open_database
+from orchestra.up.credentials import make_administrator, make_worker_token
+from tests.support.journey import PYTHON, START_SECONDS_MAX, Instance, Program, free_port, wait_until
+from tests.support.postgres import PORT
+from tests.support.proxy import Proxy
+
+ROOT = Path(__file__).parents[2]
+
+
+class Part:
+    """A master, a service or a website: a program with a port, that keeps its port when it is started again."""
+
+    def __init__(self, program: Program, port: int) -> None:
+        self.program = program
+        self.port = port
+
+    def start(self) -> None:
+        """Starts it, without waiting."""
+        self.program.start()
+
+    def await_port(self) -> None:
+        """Waits until it serves."""
+        wait_until(self._listens, seconds=START_SECONDS_MAX, what=f"port {self.port}:\n{self.program.output}")
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.program.kill()
+
+    def _listens(self) -> bool:
+        assert self.program.process is not None, "it was not started"
+        assert self.program.process.poll() is None, f"it ended:\n{self.program.output}"
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            return True
+        return False
+
+
+class Distributed(Instance):
+    """Masters and a service in processes of their own; used as `with Distributed(...) as instance:`.
+
+    `databases` gives some masters another address of the same database, such as a proxy's. `is_quiet` keeps every
+    part from notifying the others.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        database: str,
+        *,
+        databases: Sequence[str] = (),
+        masters: int = 2,
+        has_website: bool = False,
+        is_quiet: bool = False,
+    ) -> None:
+        super().__init__()
+        self.data = folder
+        self._folder = folder
+        self.database = database
+        self._is_quiet = is_quiet
+        addresses = [*databases, *[database] * (masters - len(databases))]
+        self.masters = [self._part("master", f"master-{n}", address) for n, address in enumerate(addresses)]
+        self.service = self._part("service", "service", database)
+        self.website = self._part("website", "website", database) if has_website else None
+        self.port = self.service.port
+
+    def _part(self, kind: str, name: str, database: str) -> Part:
+        port = free_port()
+        program = "tests.support.quiet" if self._is_quiet else "orchestra"
+        words = [PYTHON, "-m", program, kind, "--database", database, "--port", str(port)]
+        words += ["--logs", str(self._folder / "logs"), "--key-file", str(self._folder / "secret.key")]
+        environment = {"PYTHONPATH": str(ROOT)} if self._is_quiet else {}
+        return Part(Program(words, log=self._folder / f"{name}.log", environment=environment), port)
+
+    @property
+    def parts(self) -> list[Part]:
+        """All that was started, workers aside."""
+        return [*self.masters, self.service, *([self.website] if self.website else [])]
+
+    def __enter__(self) -> Self:
+        asyncio.run(self._make_tokens())
+        for part in self.parts:
+            part.start()
+        try:
+            for part in self.parts:
+                part.await_port()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self.close_clients()
+        for part in self.parts:
+            if part.program.process is not None:
+                part.program.stop()
+
+    async def _make_tokens(self) -> None:
+        database = await open_database(self.database)
+        try:
+            await make_administrator(database, self.data, SystemClock())
+            await make_worker_token(database, self.data, SystemClock())
+        finally:
+            await database.close()
+
+    def worker(self, name: str, *, slots: int = 2, ports: Sequence[int] = ()) -> Program:
+        """A worker that knows every master, or what is behind these ports instead; not yet started."""
+        words = [PYTHON, "-m", "orchestra", "worker", "start", "--name", name, "--slots", str(slots)]
+        words += ["--folder", str(self._folder / name), "--token-file", str(self.data / "worker.token")]
+        for port in ports or [master.port for master in self.masters]:
+            words += ["--master", f"http://127.0.0.1:{port}"]
+        return Program(words, log=self._folder / f"{name}.log")
+
+    def rows(self, query: str) -> list[Mapping[str, object]]:
+        """What the database says."""
+        return asyncio.run(_rows(self.database, query))
+
+    def holder_of(self, worker: str) -> Part | None:
+        """The master that the worker is connected to now, by the database's knowledge."""
+        (row,) = self.rows(f"select master from workers where name = '{worker}'") or [{"master": None}]
+        holders = [part for part in self.masters if str(row["master"]).endswith(f"-{part.program.pid}")]
+        return holders[0] if holders else None
+
+    def await_holder(self, worker: str, *, other_than: Part | None = None, seconds: float = 20.0) -> Part:
+        """Waits until the worker is connected, to another master than this one if it is given."""
+
+        def look() -> Part | None:
+            holder = self.holder_of(worker)
+            return None if holder is other_than else holder
+
+        return wait_until(look, seconds=seconds, what=f"a master to hold {worker}")
+
+    def end_connections(self) -> int:
+        """Ends every connection to the database but the asking one; how many there were."""
+        ended = self.rows(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        return len(ended)
+
+
+async def _rows(address: str, query: str) -> list[Mapping[str, object]]:
+    connection = await asyncpg.connect(address)
+    try:
+        return [dict(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+@contextlib.contextmanager
+def database_proxy(server: Path, database: str) -> Iterator[tuple[Proxy, str]]:
+    """A way to a database of the server whose socket is in this folder, which the test can cut; and its address."""
+    name = database.partition("@/")[2].partition("?")[0]
+    with Proxy(server / f".s.PGSQL.{PORT}") as proxy:
+        yield proxy, f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}"
