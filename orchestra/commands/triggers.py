@@ -41,7 +41,8 @@ class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class RetryRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What shall be other than in the run that is retried; secrets are not kept, so they are given again."""
 
-    parameters: dict[str, PropertyValue] = {}
+    parameters: dict[str, PropertyValue | None] = {}
+    """Null: not the old run's value, but the default."""
     secrets: dict[str, str] = {}
 
 

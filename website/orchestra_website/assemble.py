@@ -7,6 +7,7 @@ from orchestra.web.endpoint import Handlers, Nowhere, build_routes
 from orchestra.web.parts import WebParts
 from orchestra_website.definition_pages import DefinitionPages
 from orchestra_website.home_pages import HomePages
+from orchestra_website.job_pages import JobPages
 from orchestra_website.policy import POLICY
 from orchestra_website.project_pages import ProjectPages
 from orchestra_website.refusals import ErrorPages
@@ -15,7 +16,10 @@ from orchestra_website.run_list_pages import RunListPages
 from orchestra_website.schedule_pages import SchedulePages
 from orchestra_website.sign_in_pages import SignInPages
 from orchestra_website.static_files import StaticFiles
+from orchestra_website.trigger_pages import TriggerPages
 from orchestra_website.worker_pages import WorkerPages
+
+_FORM_KEY_BYTES = 16
 
 
 def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> list[BaseRoute]:
@@ -31,13 +35,20 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
         ).handlers,
         HomePages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
         ProjectPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
+        JobPages(renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
+        TriggerPages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            triggers=parts.triggers,
+            sealing=parts.sealing,
+            new_key=lambda: parts.door.random_bytes(_FORM_KEY_BYTES).hex(),
+        ).handlers,
         DefinitionPages(
             renderer=renderer, changes=DefinitionChanges(database=parts.database, clock=parts.clock)
         ).handlers,
         RunListPages(renderer=renderer, database=parts.database).handlers,
-        SchedulePages(
-            renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches
-        ).handlers,
+        SchedulePages(renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
         WorkerPages(
             renderer=renderer,
             database=parts.database,

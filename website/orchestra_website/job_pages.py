@@ -1,0 +1,90 @@
+"""One job: what it does, how it is doing, which workers can do it, and the switch that lets it make runs or not."""
+
+from starlette.responses import RedirectResponse, Response
+
+from orchestra.clock import Clock
+from orchestra.commands.switches import Switches
+from orchestra.errors import Conflict, InvalidFields
+from orchestra.queries.job_page import show_job_facts, show_job_page
+from orchestra.storage.database import Database
+from orchestra.web.answers import NO_STORE
+from orchestra.web.asking import Asking
+from orchestra.web.endpoint import Handlers
+from orchestra_website.duration_plot import plot_durations
+from orchestra_website.renderer import Renderer
+
+JOB = "/projects/{project}/jobs/{job}"
+_DONE = {"disabled": "The job is disabled: nothing makes new runs of it.", "enabled": "The job is enabled again."}
+
+
+class JobPages:
+    """The handlers for one job."""
+
+    def __init__(self, *, renderer: Renderer, database: Database, clock: Clock, switches: Switches) -> None:
+        self._renderer = renderer
+        self._database = database
+        self._clock = clock
+        self._switches = switches
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {
+            ("GET", JOB): self.show,
+            ("GET", f"{JOB}/disable"): self.confirm,
+            ("POST", f"{JOB}/disable"): self.disable,
+            ("POST", f"{JOB}/enable"): self.enable,
+        }
+
+    async def show(self, asking: Asking) -> Response:
+        """Everything about the job."""
+        done = asking.query("done").get("done", "")
+        project, name, now = asking.path("project"), asking.path("job"), self._clock.now()
+        found = await self._database.read(
+            lambda connection: show_job_page(connection, asking.who, project, name, now=now)
+        )
+        values = {
+            "found": found,
+            "facts": found.facts,
+            "job": found.facts.detail,
+            "plot": plot_durations(found.marks, found.facts.usual),
+            "done": _DONE.get(done, ""),
+        }
+        return self._renderer.page(asking, "job.html", values)
+
+    async def confirm(self, asking: Asking) -> Response:
+        """What disabling means, before it is done."""
+        asking.query()
+        return await self._confirmation(asking)
+
+    async def disable(self, asking: Asking) -> Response:
+        """Nothing makes runs of the job any more."""
+        return await self._switch(asking, enabled=False, reason=asking.form().text("reason"))
+
+    async def enable(self, asking: Asking) -> Response:
+        """The job makes runs again."""
+        return await self._switch(asking, enabled=True, reason="")
+
+    async def _switch(self, asking: Asking, *, enabled: bool, reason: str) -> Response:
+        project, name = asking.path("project"), asking.path("job")
+        try:
+            await self._switches.switch_job(asking.who, project, name, enabled=enabled, reason=reason)
+        except InvalidFields as error:
+            problems = tuple((pointer.lstrip("/"), sentence) for pointer, sentence in error.problems)
+            return await self._confirmation(asking, reason=reason, problems=problems, status=422)
+        except Conflict as error:
+            if enabled:
+                raise
+            return await self._confirmation(asking, reason=reason, problems=(("", str(error)),), status=409)
+        done = "enabled" if enabled else "disabled"
+        return RedirectResponse(f"/projects/{project}/jobs/{name}?done={done}", status_code=303, headers=NO_STORE)
+
+    async def _confirmation(
+        self, asking: Asking, *, reason: str = "", problems: tuple[tuple[str, str], ...] = (), status: int = 200
+    ) -> Response:
+        project, name, now = asking.path("project"), asking.path("job"), self._clock.now()
+        facts = await self._database.read(
+            lambda connection: show_job_facts(connection, asking.who, project, name, now=now)
+        )
+        values = {"facts": facts, "job": facts.detail, "reason": reason, "problems": problems}
+        return self._renderer.page(asking, "job_disable.html", values, status=status)

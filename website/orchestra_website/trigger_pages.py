@@ -1,0 +1,192 @@
+"""The form that triggers a job, or retries a run with changes: typed fields, filled by the address, safe to resend."""
+
+from collections.abc import Callable
+from urllib.parse import quote, urlencode
+
+from sqlalchemy import Connection
+from starlette.responses import RedirectResponse, Response
+
+from orchestra.clock import Clock
+from orchestra.commands.triggers import KeyReused, Repetition, RetryRequest, Triggered, TriggerRequest, Triggers
+from orchestra.errors import Conflict, InvalidFields, NotFound
+from orchestra.identifiers import RunId
+from orchestra.limits import PRIORITY_MAX
+from orchestra.policy import Principal
+from orchestra.queries.job_page import JobFacts, show_job_facts
+from orchestra.queries.run_views import RunView
+from orchestra.queries.runs import show_run
+from orchestra.sealing import Sealing
+from orchestra.specification import ParameterType, PropertyValue
+from orchestra.storage.database import Database
+from orchestra.web.answers import NO_STORE
+from orchestra.web.asking import Asking
+from orchestra.web.endpoint import Handlers
+from orchestra.web.errors import BadQuery
+from orchestra_website.job_pages import JOB
+from orchestra_website.renderer import Renderer
+from orchestra_website.trigger_form import (
+    PARAMETER,
+    SECRET,
+    TriggerValues,
+    check,
+    command_line,
+    curl_command,
+    defaults_of,
+    fields_of,
+    problems_by_field,
+    read_form,
+    text_of,
+)
+
+_TRIGGER = f"{JOB}/trigger"
+_KEY_CHARACTERS_MAX = 64
+_USED = "This form has made a run already. Press the button once more if you want another one with these values."
+
+
+class TriggerPages:
+    """The handlers of the form."""
+
+    def __init__(
+        self,
+        *,
+        renderer: Renderer,
+        database: Database,
+        clock: Clock,
+        triggers: Triggers,
+        sealing: Sealing,
+        new_key: Callable[[], str],
+    ) -> None:
+        self._renderer = renderer
+        self._database = database
+        self._clock = clock
+        self._triggers = triggers
+        self._sealing = sealing
+        self._new_key = new_key
+
+    @property
+    def handlers(self) -> Handlers:
+        """By method and path."""
+        return {("GET", _TRIGGER): self.ask, ("POST", _TRIGGER): self.trigger}
+
+    async def ask(self, asking: Asking) -> Response:
+        """The form, filled from the old run and from the address; a secret in the address is taken out of it."""
+        asked = dict(asking.request.query_params.multi_items())
+        unknown = [
+            name
+            for name in asked
+            if name not in ("retry_of", "priority", "delay", "without") and not name.startswith((PARAMETER, SECRET))
+        ]
+        if unknown:
+            raise BadQuery([(f"/{unknown[0]}", "is unknown here: use param.NAME, priority, delay, retry_of")])
+        facts, old = await self._facts(asking, asked.get("retry_of"))
+        secret = {each.name for each in facts.detail.parameters if each.type is ParameterType.SECRET}
+        given = {name.removeprefix(PARAMETER): text for name, text in asked.items() if name.startswith(PARAMETER)}
+        if secret & set(given) or any(name.startswith(SECRET) for name in asked):
+            return self._without_secrets(asking, asked, secret)
+        usual = defaults_of(facts.detail.parameters)
+        kept = {} if old is None else {name: text_of(value) for name, value in old.parameters.items() if name in usual}
+        values = TriggerValues(
+            parameters={**usual, **kept, **{name: text for name, text in given.items() if name in usual}},
+            priority=asked.get("priority", ""),
+            delay=asked.get("delay", ""),
+            retry_of=None if old is None else old.id,
+        )
+        ignored = sorted(set(given) - set(usual))
+        return self._page(asking, facts, values, ignored=ignored, is_without_secrets="without" in asked)
+
+    async def trigger(self, asking: Asking) -> Response:
+        """Makes the run and shows it; what is wrong is said at the field, and everything typed stays."""
+        form = asking.form()
+        values = read_form(form)
+        key = form.text("key")[:_KEY_CHARACTERS_MAX]
+        facts, old = await self._facts(asking, None if values.retry_of is None else str(values.retry_of))
+        typed, priority, delay, problems = check(facts.detail.parameters, values)
+        if problems:
+            return self._page(asking, facts, values, problems=problems, key=key, status=422)
+        repetition = None
+        if key:
+            what = f"POST {asking.request.url.path}\n".encode() + asking.body
+            repetition = Repetition(key=f"form-{key}", request_digest=self._sealing.fingerprint(what))
+        try:
+            made = await self._make(asking.who, facts, old, values, (typed, priority, delay), repetition)
+        except InvalidFields as error:
+            found = problems_by_field(error.problems)
+            return self._page(asking, facts, values, problems=found, key=key, status=422)
+        except KeyReused:
+            return self._page(asking, facts, values, problems=[("", _USED)], status=409)
+        except Conflict as error:
+            return self._page(asking, facts, values, problems=[("", str(error))], key=key, status=409)
+        return RedirectResponse(f"/runs/{made.run}", status_code=303, headers=NO_STORE)
+
+    async def _make(
+        self,
+        who: Principal,
+        facts: JobFacts,
+        old: RunView | None,
+        values: TriggerValues,
+        checked: tuple[dict[str, PropertyValue], int | None, float],
+        repetition: Repetition | None,
+    ) -> Triggered:
+        typed, priority, delay = checked
+        secrets = dict(values.secrets or {})
+        if old is not None:
+            # What was emptied in the form shall not come back from the old run.
+            emptied: dict[str, PropertyValue | None] = dict.fromkeys(defaults_of(facts.detail.parameters))
+            request = RetryRequest(parameters={**emptied, **typed}, secrets=secrets)
+            return await self._triggers.retry(who, RunId(old.id), request, repetition)
+        wanted = TriggerRequest(parameters=typed, secrets=secrets, priority=priority, delay_seconds=delay)
+        return await self._triggers.trigger(who, facts.detail.project, facts.detail.name, wanted, repetition)
+
+    async def _facts(self, asking: Asking, retry_of: str | None) -> tuple[JobFacts, RunView | None]:
+        project, name, now = asking.path("project"), asking.path("job"), self._clock.now()
+        number = 0
+        if retry_of is not None:
+            number = (int(retry_of) if retry_of.isascii() and retry_of.isdigit() and len(retry_of) < 19 else 0) or -1
+
+        def read(connection: Connection) -> tuple[JobFacts, RunView | None]:
+            facts = show_job_facts(connection, asking.who, project, name, now=now)
+            if number == 0:
+                return facts, None
+            old = show_run(connection, asking.who, RunId(number))
+            if (old.project, old.job) != (project, name):
+                raise NotFound("run of this job", number)
+            return facts, old
+
+        return await self._database.read(read)
+
+    def _without_secrets(self, asking: Asking, asked: dict[str, str], secret: set[str]) -> Response:
+        kept = {
+            name: text
+            for name, text in asked.items()
+            if not name.startswith(SECRET) and name.removeprefix(PARAMETER) not in secret
+        }
+        path = f"{quote(asking.request.url.path)}?{urlencode({**kept, 'without': 'secrets'})}"
+        return RedirectResponse(path, status_code=303, headers=NO_STORE)
+
+    def _page(
+        self,
+        asking: Asking,
+        facts: JobFacts,
+        values: TriggerValues,
+        *,
+        problems: list[tuple[str, str]] | None = None,
+        key: str = "",
+        ignored: list[str] | None = None,
+        is_without_secrets: bool = False,
+        status: int = 200,
+    ) -> Response:
+        job = facts.detail
+        shown = {
+            "facts": facts,
+            "job": job,
+            "fields": fields_of(job.parameters, values),
+            "values": values,
+            "problems": problems or [],
+            "key": key or self._new_key(),
+            "ignored": ignored or [],
+            "is_without_secrets": is_without_secrets,
+            "priority_max": PRIORITY_MAX,
+            "command": command_line(job, values),
+            "curl": curl_command(job, values, str(asking.request.base_url).rstrip("/")),
+        }
+        return self._renderer.page(asking, "trigger.html", shown, status=status, headers=NO_STORE)
