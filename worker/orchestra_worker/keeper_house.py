@@ -69,13 +69,9 @@ class StepHouse:
         if step is None:
             return False
         if descriptor == step.pidfd:
-            self._unwatch(descriptor)
             step.main_ended()
         else:
             step.pump()
-            if step.pipe is None:
-                # Closed, and thereby out of the poll already.
-                del self._by_descriptor[descriptor]
         return True
 
     def tick(self) -> None:
@@ -83,11 +79,8 @@ class StepHouse:
         self._move_on()
         now = self._clock.monotonic()
         for name, step in list(self._open.items()):
-            descriptor = step.pipe
             step.tick(now)
             if step.is_over:
-                if descriptor is not None:
-                    self._by_descriptor.pop(descriptor, None)
                 self._pids.discard(step.pid)
                 self._end(name, step, now)
             elif step.take_hint(now):
@@ -181,7 +174,16 @@ class StepHouse:
             cgroup=cgroup,
             has_orphans=self._has_orphans if self._adopts else None,
         )
-        step = KeptStep(order, pid=pid, pidfd=os.pidfd_open(pid), pipe=reader, log=log, tree=tree, clock=self._clock)
+        step = KeptStep(
+            order,
+            pid=pid,
+            pidfd=os.pidfd_open(pid),
+            pipe=reader,
+            unwatch=self._unwatch,
+            log=log,
+            tree=tree,
+            clock=self._clock,
+        )
         self._open[order.step] = step
         self._pids.add(pid)
         self._watch(step.pidfd, step)

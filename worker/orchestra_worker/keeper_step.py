@@ -1,6 +1,7 @@
 """The life of one step in the keeper: its output is pumped, its deadline held, its tree ended, its end written down."""
 
 import os
+from collections.abc import Callable
 
 from orchestra.clock import Clock, Instant
 from orchestra.limits import LEFTOVER_GRACE_SECONDS, STEP_DRAIN_SECONDS
@@ -25,7 +26,16 @@ class KeptStep:
     """One step from its spawn to its end. The keeper calls `pump`, `main_ended` and `tick`, and asks `wake_at`."""
 
     def __init__(
-        self, order: Order, *, pid: int, pidfd: int, pipe: int, log: LogWriter, tree: ProcessTree, clock: Clock
+        self,
+        order: Order,
+        *,
+        pid: int,
+        pidfd: int,
+        pipe: int,
+        unwatch: Callable[[int], None],
+        log: LogWriter,
+        tree: ProcessTree,
+        clock: Clock,
     ) -> None:
         self.order = order
         self.pid = pid
@@ -33,6 +43,7 @@ class KeptStep:
         self.pipe: int | None = pipe
         self.is_over = False
         self.is_written = False
+        self._unwatch = unwatch
         self._log = log
         self._tree = tree
         self._clock = clock
@@ -71,10 +82,12 @@ class KeptStep:
         return True
 
     def main_ended(self) -> None:
-        """Notes how the main process ended, without collecting it: its pid and group cannot be used again."""
+        """Notes how the main process ended, if it has, without collecting it: its pid and group cannot be used
+        again."""
         result = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if result is None:
             return
+        self._unwatch(self.pidfd)
         self._exit_code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
         self._ended_at = self._clock.now()
         # With the pipe at its end there is nothing to wait for; else a descendant may have more to say.
@@ -195,5 +208,8 @@ class KeptStep:
 
     def _close_pipe(self) -> None:
         if self.pipe is not None:
+            # Closing it would not do: a process that is just being spawned has a copy for a moment, the poll would go
+            # on telling of this number, and the next descriptor that gets it would be believed to have something.
+            self._unwatch(self.pipe)
             os.close(self.pipe)
             self.pipe = None
