@@ -26,7 +26,31 @@ def _samples(*paths: str, name: str | None = "ada") -> tuple[Sample, ...]:
 SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     "/": (*_samples("/"), *_samples("/", name="vera")),
     "/sign-in": (*_samples("/sign-in", "/sign-in?link=wrong", "/sign-in?next=/runs", name=None),),
-    "/runs": _samples("/runs", "/runs?status=failed", "/runs?job=nothing-has-this-name"),
+    "/projects": (*_samples("/projects"), *_samples("/projects", name="ole")),
+    "/projects/{project}": _samples("/projects/ops"),
+    "/projects/{project}/jobs/{job}": (
+        *_samples("/projects/ops/jobs/backup", "/projects/ops/jobs/render", "/projects/ops/jobs/paused"),
+        *_samples("/projects/ops/jobs/report", name="vera"),
+    ),
+    "/projects/{project}/jobs/{job}/disable": _samples("/projects/ops/jobs/backup/disable", name="ana"),
+    "/projects/{project}/jobs/{job}/trigger": _samples(
+        "/projects/ops/jobs/backup/trigger", "/projects/ops/jobs/report/trigger", name="ana"
+    ),
+    "/define": _samples("/define"),
+    "/runs": (
+        *_samples("/runs", "/runs?status=failed", "/runs?job=nothing-has-this-name"),
+        *_samples("/runs", name="vera"),
+    ),
+    "/projects/{project}/runs": _samples("/projects/ops/runs"),
+    "/schedules": _samples("/schedules"),
+    "/schedules/preview": _samples("/schedules/preview", "/schedules/preview?cron=30+2+*+*+*&zone=Europe/Paris"),
+    "/projects/{project}/schedules": _samples("/projects/ops/schedules"),
+    "/projects/{project}/schedules/{job}": _samples("/projects/ops/schedules/report", "/projects/ops/schedules/paused"),
+    "/projects/{project}/schedules/{job}/{change}": _samples("/projects/ops/schedules/report/disable", name="ana"),
+    "/workers": (*_samples("/workers"), *_samples("/workers", name="vera")),
+    "/workers/{worker}": _samples("/workers/atlas", "/workers/gone"),
+    "/workers/{worker}/{change}": _samples("/workers/atlas/disable", "/workers/gone/enable", name="ana"),
+    "/add-worker": _samples("/add-worker"),
 }
 """By the path in the policy table."""
 ERRORS = _samples("/nothing/is/here", "/runs?colour=red")
