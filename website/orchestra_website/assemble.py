@@ -4,16 +4,22 @@ from starlette.routing import BaseRoute, Mount
 
 from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.web.endpoint import Handlers, Nowhere, build_routes
+from orchestra.web.log_lines import LogLines
 from orchestra.web.parts import WebParts
 from orchestra_website.definition_pages import DefinitionPages
+from orchestra_website.help_pages import HelpPages
 from orchestra_website.home_pages import HomePages
 from orchestra_website.job_pages import JobPages
+from orchestra_website.live_pages import LivePages
+from orchestra_website.log_pages import LogPages
 from orchestra_website.policy import POLICY
 from orchestra_website.project_pages import ProjectPages
 from orchestra_website.refusals import ErrorPages
 from orchestra_website.renderer import Renderer, WebsiteSettings
 from orchestra_website.run_list_pages import RunListPages
+from orchestra_website.run_pages import RunPages
 from orchestra_website.schedule_pages import SchedulePages
+from orchestra_website.search_pages import SearchPages
 from orchestra_website.sign_in_pages import SignInPages
 from orchestra_website.static_files import StaticFiles
 from orchestra_website.trigger_pages import TriggerPages
@@ -21,12 +27,15 @@ from orchestra_website.worker_pages import WorkerPages
 
 _FORM_KEY_BYTES = 16
 
+_KEY_BYTES = 16
+
 
 def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> list[BaseRoute]:
     """Every page, and the page for what is not there: give them last. Raises RouteWithoutPolicy."""
     chosen = settings or WebsiteSettings()
     static_files = StaticFiles(chosen.theme_folder)
     renderer = Renderer(settings=chosen, static_files=static_files, clock=parts.clock)
+    lines = LogLines(parts.logs)
     refusals = ErrorPages(renderer=renderer, authenticator=parts.authenticator)
     groups: tuple[Handlers, ...] = (
         {("GET", "/static/{digest}/{name}"): static_files.serve},
@@ -44,10 +53,32 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
             sealing=parts.sealing,
             new_key=lambda: parts.door.random_bytes(_FORM_KEY_BYTES).hex(),
         ).handlers,
+        SearchPages(renderer=renderer, database=parts.database).handlers,
+        HelpPages(renderer=renderer).handlers,
         DefinitionPages(
             renderer=renderer, changes=DefinitionChanges(database=parts.database, clock=parts.clock)
         ).handlers,
         RunListPages(renderer=renderer, database=parts.database).handlers,
+        RunPages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            lines=lines,
+            triggers=parts.triggers,
+            stops=parts.stops,
+            sealing=parts.sealing,
+            new_key=lambda: parts.door.random_bytes(_KEY_BYTES).hex(),
+        ).handlers,
+        LogPages(renderer=renderer, database=parts.database, clock=parts.clock, lines=lines).handlers,
+        LivePages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            logs=parts.logs,
+            lines=lines,
+            signals=parts.signals,
+            authenticator=parts.authenticator,
+        ).handlers,
         SchedulePages(renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
         WorkerPages(
             renderer=renderer,

@@ -12,6 +12,7 @@ from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, Pack
 from starlette.responses import HTMLResponse
 
 from orchestra.clock import Clock, to_datetime
+from orchestra.durations import duration_in_words
 from orchestra.policy import Permission, Principal
 from orchestra.web.asking import Asking
 from orchestra_website.static_files import StaticFiles
@@ -48,6 +49,7 @@ class Renderer:
         )
         self._environment.filters |= {
             "duration": duration_text,
+            "span": duration_in_words,
             "size": size_text,
             "path": lambda text: quote(text, safe=""),
         }
