@@ -224,4 +224,5 @@ def _local(at: datetime, zone: str) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    plain = text.replace("`", "")
+    return f"{plain[:1].upper()}{plain[1:]}" + ("" if plain.endswith("?") else ".")

@@ -27,9 +27,9 @@ from orchestra.web.endpoint import Handlers
 from orchestra_website.renderer import Renderer
 
 CHANGES = {
+    "enable": WorkerState.ONLINE,
     "drain": WorkerState.DRAINING,
     "disable": WorkerState.DISABLED,
-    "enable": WorkerState.ONLINE,
 }
 _RUNS_SHOWN = "10"
 _HELD_SHOWN = "100"
