@@ -214,6 +214,12 @@ EVENT_GAP_SECONDS_MAX: Final = 60.0
 """For so long one is waited for."""
 EVENT_PAUSE_SECONDS: Final = 0.05
 """Between two looks for those who follow events."""
+COUNT_OPEN_RUNS_MAX: Final = 10_000
+"""Of each state, for the metrics."""
+COUNT_SPAN_MAX: Final = 100_000
+"""Events that one reading of the metrics counts; what is left is counted by the next."""
+LAG_SECONDS: Final = 1.0
+"""How often the event loop's lateness is looked at."""
 LOG_PIECE_BYTES: Final = 256 << 10
 LINE_BLOCK_BYTES: Final = 256 << 10
 """The unit in which lines are counted and searched: a thread holds the interpreter for about 0.1 ms for each."""
@@ -238,6 +244,10 @@ LIVE_SECONDS_MIN: Final = 0.2
 """Between two looks at a log that a page follows: what came meanwhile comes together."""
 LIVE_SECONDS_MAX: Final = 1800.0
 """A page that follows a log without a script ends then, and offers to go on."""
+TAIL_LINES: Final = 20
+"""Of a log, that a run's first page shows."""
+FOLLOW_LINES: Final = 100
+"""Of a log that still grows, that the page shows before it goes on in place."""
 LIVE_LINES_FIRST: Final = 500
 LIVE_LINES_MAX: Final = 20_000
 TAIL_LINES_MAX: Final = 10_000

@@ -117,6 +117,16 @@ class LogLines:
         first = await asyncio.to_thread(read.line_at, found[0].offset)
         return tuple(_with_number(line, first + place) for place, line in enumerate(found))
 
+    async def tail(self, log: CommittedLog, lines: int) -> LogWindow:
+        """The last so many lines, fewer if they are long."""
+        read = await self._indexed(log)
+
+        def take() -> LogWindow:
+            total = read.total(log.length)
+            return LogWindow(lines=read.lines(max(1, total - lines + 1), lines, log.length), total=total)
+
+        return await asyncio.to_thread(take)
+
     async def search(self, log: CommittedLog, text: str, *, ignoring_case: bool, first_line: int = 1) -> Found:
         """The lines that hold the text, from this line on; a bounded number, from a bounded part of the log."""
         async with self._searches:

@@ -40,9 +40,9 @@ def line_address(number: int, base: str) -> str:
     return f"{base}{number}#L{number}" if base.endswith("=") else f"{base}#L{number}"
 
 
-def lines_html(lines: Iterable[LogLine], base: str = "") -> Markup:
-    """Lines one after the other, for a `<pre class="log">`."""
-    ansi = AnsiText()
+def lines_html(lines: Iterable[LogLine], base: str = "", ansi: AnsiText | None = None) -> Markup:
+    """Lines one after the other, for a `<pre class="log">`; colours go on from what `ansi` has seen."""
+    ansi = ansi or AnsiText()
     return Markup("").join(numbered(line.number, text_of(line, ansi), base) for line in lines)
 
 
