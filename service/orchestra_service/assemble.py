@@ -2,6 +2,7 @@
 
 from starlette.routing import BaseRoute, Mount
 
+from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.queries.addresses import API
 from orchestra.web.endpoint import Handlers, Nowhere, build_routes
 from orchestra.web.parts import WebParts
@@ -43,7 +44,9 @@ def service_handlers(parts: WebParts) -> Handlers:
         JobRoutes(database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
         ScheduleRoutes(database=parts.database, clock=parts.clock).handlers,
         WorkerRoutes(database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
-        DefinitionRoutes(database=parts.database, clock=parts.clock).handlers,
+        DefinitionRoutes(
+            database=parts.database, changes=DefinitionChanges(database=parts.database, clock=parts.clock)
+        ).handlers,
         AccountRoutes(
             database=parts.database,
             accounts=parts.accounts,

@@ -1,20 +1,18 @@
-"""Definitions over HTTP: what would change, and the change itself."""
+"""Definitions over HTTP: the one that holds, what another would change, and the change itself."""
 
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection
 from starlette.responses import Response
 
-from orchestra.clock import Clock
-from orchestra.commands.definitions import Action, Kind, Plan, apply_definition, plan
+from orchestra.commands.definition_changes import DefinitionChanges
+from orchestra.commands.definitions import Action, Kind, Plan
 from orchestra.definition.canonical import decode_definition
-from orchestra.definition.checks import require_usable
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, moment
+from orchestra.queries.projects import AppliedDefinition, show_definition
 from orchestra.specification import ProjectDefinition
-from orchestra.storage.audit import record_change
-from orchestra.storage.database import Database, Signal, Topic
+from orchestra.storage.database import Database
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
@@ -23,7 +21,6 @@ from orchestra_service.operation import Field, Operation
 
 _TRUTH = {"true": True, "false": False}
 _SOURCE_CHARACTERS_MAX = 255
-_CHANGES_AUDITED_MAX = 50
 _ASKED = (
     Field("dry_run", "`true` changes nothing and answers the plan.", {"type": "boolean", "default": False}),
     Field("source", "Where it comes from, for the history."),
@@ -65,16 +62,17 @@ class AppliedView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DefinitionRoutes:
-    """The handler for definitions."""
+    """The handlers for definitions."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database, changes: DefinitionChanges) -> None:
         self._database = database
-        self._clock = clock
+        self._changes = changes
 
     @property
     def handlers(self) -> Handlers:
         """By method and path."""
         return {
+            ("GET", f"{API}/projects/{{project}}/definition"): Operation(self.show, answers=AppliedDefinition),
             ("PUT", f"{API}/projects/{{project}}/definition"): Operation(
                 self.put,
                 takes=ProjectDefinition,
@@ -82,8 +80,15 @@ class DefinitionRoutes:
                 query=_ASKED,
                 headers=(_IF_MATCH,),
                 also=(409, 412),
-            )
+            ),
         }
+
+    async def show(self, asking: Asking) -> Response:
+        """The definition that holds; its ETag is the version that `If-Match` names."""
+        asking.query()
+        name = asking.path("project")
+        found = await self._database.read(lambda connection: show_definition(connection, asking.who, name))
+        return json_answer(found, headers={"etag": f'"{found.version}"'})
 
     async def put(self, asking: Asking) -> Response:
         """Plans, and unless it is a dry run applies."""
@@ -94,44 +99,12 @@ class DefinitionRoutes:
         definition = decode_definition(asking.body)
         if definition.name != asking.path("project"):
             raise InvalidFields([("/name", f"is {definition.name!r}, but the path says {asking.path('project')!r}")])
-        require_usable(definition)
-        source = query.get("source", "the API")[:_SOURCE_CHARACTERS_MAX]
-        if_match = asking.request.headers.get("if-match", "").strip('"') or None
-        now = self._clock.now()
         if dry_run:
-            planned = await self._database.read(lambda connection: plan(connection, definition, now))
-            return _answer(planned, applied=False)
-
-        def apply(connection: Connection) -> Plan:
-            made = apply_definition(
-                connection,
-                definition,
-                owner_file=None,
-                source=source,
-                by=asking.who.actor,
-                now=now,
-                if_match=if_match,
-            )
-            record_change(
-                connection,
-                asking.who,
-                at=now,
-                action="definition_applied",
-                subject=f"project {definition.name}",
-                detail=f"from {source}",
-                before={"version": made.planned_on},
-                after={"version": made.version, "changes": _in_words(made)},
-            )
-            return made
-
-        made = await self._database.write(apply, signals=[Signal(Topic.DUE)])
+            return _answer(await self._changes.plan(asking.who, definition), applied=False)
+        source = query.get("source", "the API")[:_SOURCE_CHARACTERS_MAX]
+        expected = asking.request.headers.get("if-match", "").strip('"') or None
+        made = await self._changes.apply(asking.who, definition, source=source, expected=expected)
         return _answer(made, applied=True)
-
-
-def _in_words(made: Plan) -> list[str]:
-    changed = [change for change in made.changes if change.action is not Action.KEEP]
-    words = [f"{change.action} {change.kind} {change.name}" for change in changed[:_CHANGES_AUDITED_MAX]]
-    return words if len(changed) <= len(words) else [*words, f"and {len(changed) - len(words)} more"]
 
 
 def _answer(made: Plan, *, applied: bool) -> Response:

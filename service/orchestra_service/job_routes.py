@@ -6,7 +6,9 @@ from starlette.responses import Response
 from orchestra.clock import Clock
 from orchestra.commands.switches import Switches
 from orchestra.queries.addresses import API
+from orchestra.queries.attention import Attention, show_attention
 from orchestra.queries.jobs import JobDetail, JobView, ProjectView, list_jobs, list_projects, show_job
+from orchestra.queries.projects import ProjectDetail, show_project
 from orchestra.storage.database import Database
 from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
@@ -35,6 +37,8 @@ class JobRoutes:
         """By method and path."""
         return {
             ("GET", f"{API}/projects"): Operation(self.projects, answers=Page[ProjectView], query=PAGE),
+            ("GET", f"{API}/projects/{{project}}"): Operation(self.project, answers=ProjectDetail),
+            ("GET", f"{API}/attention"): Operation(self.attention, answers=Attention),
             ("GET", f"{API}/jobs"): Operation(
                 self.list, answers=Page[JobView], query=(*PAGE, Field("project", "The name of a project."))
             ),
@@ -48,6 +52,20 @@ class JobRoutes:
         """A page of projects."""
         page = asking.page()
         return json_answer(await self._database.read(lambda connection: list_projects(connection, asking.who, page)))
+
+    async def project(self, asking: Asking) -> Response:
+        """One project, with the definition that holds."""
+        asking.query()
+        name = asking.path("project")
+        return json_answer(await self._database.read(lambda connection: show_project(connection, asking.who, name)))
+
+    async def attention(self, asking: Asking) -> Response:
+        """What needs a person now: failing jobs, late schedules, runs that wait for long, workers out of contact."""
+        asking.query()
+        now = self._clock.now()
+        return json_answer(
+            await self._database.read(lambda connection: show_attention(connection, asking.who, now=now))
+        )
 
     async def list(self, asking: Asking) -> Response:
         """A page of jobs."""
