@@ -1,39 +1,42 @@
-"""Users, their roles and tokens: what administrators change, and what everybody may do to the own account."""
+"""Users and their roles: what administrators change, and the own password, which everybody changes alone."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection
 
 from orchestra.clock import Clock, Instant, after
-from orchestra.commands.bearer_texts import BearerText, RandomBytes, new_bearer_text
+from orchestra.commands.bearer_texts import RandomBytes, new_bearer_text
 from orchestra.commands.passwords import Passwords, check_password
-from orchestra.errors import Conflict, InvalidFields, NotAllowed, NotFound
-from orchestra.identifiers import TokenId, UserId, checked_name
-from orchestra.limits import TOKEN_DAYS_MAX
-from orchestra.policy import GLOBAL_ROLES, Grant, Permission, Principal, Role
-from orchestra.queries.people import RoleView, TokenView, UserView, show_token, show_user
+from orchestra.commands.sign_in_throttle import begin_try, succeed, take_back
+from orchestra.errors import Conflict, InvalidFields, NotAllowed, NotFound, Overloaded
+from orchestra.identifiers import checked_name
+from orchestra.limits import INVITATION_HOURS
+from orchestra.policy import GLOBAL_ROLES, Grant, Permission, Principal
+from orchestra.queries.addresses import moment
+from orchestra.queries.people import RoleView, UserView, roles_of, show_user
 from orchestra.storage.access import (
     NewToken,
     UserRecord,
     add_token,
     add_user,
+    clear_password,
     find_user,
     grants_of,
     lock_administrators,
-    revoke_token,
+    revoke_links,
     set_disabled,
     set_grants,
     set_password,
 )
-from orchestra.storage.audit import add_audit_entry
+from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database
 from orchestra.storage.projects import find_project
+from orchestra.storage.sessions import end_sessions
 
 T = TypeVar("T")
-SECONDS_PER_DAY = 86_400.0
-TOKEN_DAYS_DEFAULT = 90
 
 
 class UserRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,24 +57,24 @@ class UserChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     roles: tuple[RoleView, ...] | None = None
 
 
-class TokenRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A token to be made."""
+class LinkRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A link by which somebody signs in once."""
 
-    name: str
-    user: str | None = None
-    """None: for myself; for a worker token, the user of the token's name, who is made if there is none."""
-    kind: str = "user"
-    expires_days: int | None = None
+    reset: bool = False
+    """Whether the present password and all sessions end at once."""
 
 
-class MadeToken(TokenView, frozen=True, kw_only=True):
-    """A new token with its secret, which is shown this once."""
+class MadeLink(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that signs in once; this is the only time that it is shown."""
 
-    secret: str
+    user: str
+    path: str
+    """To be put behind the address of the website."""
+    expires_at: datetime
 
 
 class Accounts:
-    """Changes to users and tokens; each with its audit entry."""
+    """Changes to users; each with its audit entry."""
 
     def __init__(self, *, database: Database, clock: Clock, passwords: Passwords, random_bytes: RandomBytes) -> None:
         self._database = database
@@ -83,97 +86,161 @@ class Accounts:
         """Makes a user. Raises NotAllowed, BadName, InvalidFields, Conflict for a name that is taken."""
         who.require(Permission.MANAGE_USERS)
         name = checked_name("user", request.name)
-        password_hash = await self._hash(request.password)
+        password_hash = await self._hash(request.password, name)
 
         def create(connection: Connection, now: Instant) -> UserView:
             user = add_user(connection, name, password_hash=password_hash, now=now)
             if user is None:
                 raise Conflict(f"there is a user {name!r} already: take another name")
             set_grants(connection, user, _grants(connection, request.roles))
-            _audit(connection, who, now, "user_created", f"user {name}", _in_words(request.roles))
+            record_change(
+                connection,
+                who,
+                at=now,
+                action="user_created",
+                subject=f"user {name}",
+                before={},
+                after={"roles": in_words(request.roles), "has_password": password_hash is not None},
+            )
             return show_user(connection, name)
 
         return await self._write(create)
 
     async def change_user(self, who: Principal, name: str, change: UserChange) -> UserView:
-        """Changes a user, or the own password. Raises NotFound, NotAllowed, InvalidFields, and Conflict for the last
-        administrator."""
-        if not who.may(Permission.MANAGE_USERS):
-            if name != who.name:
-                raise NotAllowed(Permission.MANAGE_USERS.value)
-            if change.enabled is not None or change.roles is not None:
-                raise NotAllowed(Permission.MANAGE_USERS.value)
-        if change.password is not None and name == who.name:
-            await self._require_old_password(who, change.old_password)
-        password_hash = await self._hash(change.password)
+        """Changes a user, or the own password. Raises NotFound, NotAllowed, InvalidFields, TooManyTries, and Conflict
+        for the last administrator."""
+        if not who.may(Permission.MANAGE_USERS) and (
+            name != who.name or change.enabled is not None or change.roles is not None
+        ):
+            raise NotAllowed(Permission.MANAGE_USERS.value)
+        password_hash = await self._own_password(who, name, change)
 
         def alter(connection: Connection, now: Instant) -> UserView:
             administrators = lock_administrators(connection)
             user = find_user(connection, name, lock=True)
-            if change.roles is not None:
-                set_grants(connection, user.id, _grants(connection, change.roles))
-                _audit(connection, who, now, "user_roles_changed", f"user {name}", _in_words(change.roles))
-            if change.enabled is not None:
-                _switch(connection, who, user, enabled=change.enabled, now=now)
+            before, after = _alter(connection, user, change, now=now)
             if administrators and not lock_administrators(connection):
                 raise Conflict(f"user {name!r} is the last administrator: make another one first")
             if password_hash is not None:
-                set_password(connection, user.id, password_hash=password_hash)
-                _audit(connection, who, now, "user_password_changed", f"user {name}")
+                set_password(connection, user.id, password_hash=password_hash, keep=who.session_id)
+            action = _action_of(change, is_password=password_hash is not None)
+            if before != after or password_hash is not None:
+                record_change(
+                    connection, who, at=now, action=action, subject=f"user {name}", before=before, after=after
+                )
             return show_user(connection, name)
 
         return await self._write(alter)
 
-    async def create_token(self, who: Principal, request: TokenRequest) -> MadeToken:
-        """Makes a token. Raises NotFound, NotAllowed, InvalidFields, Conflict for a user without the role Worker."""
-        who.require(Permission.OWN_ACCOUNT)
-        if request.kind == "worker" or request.user not in (None, who.name):
-            who.require(Permission.MANAGE_USERS)
-        _check_token(request)
-        secret = new_bearer_text(request.kind, self._random_bytes)
+    async def make_link(self, who: Principal, name: str, request: LinkRequest) -> MadeLink:
+        """Makes a link by which this user signs in once: an invitation, or a way back in. Raises NotFound, NotAllowed,
+        and Conflict for a user that is disabled."""
+        who.require(Permission.MANAGE_USERS)
+        secret = new_bearer_text("sign-in", self._random_bytes)
 
-        def create(connection: Connection, now: Instant) -> MadeToken:
-            owner = _owner_of(connection, who, request, now)
-            token = add_token(connection, _new_token(owner, request, secret, now))
-            _audit(connection, who, now, "token_created", f"token {token}", f"{request.kind} token {secret.prefix}…")
-            view = show_token(connection, who, token)
-            return MadeToken(**msgspec.structs.asdict(view), secret=secret.text)
+        def make(connection: Connection, now: Instant) -> MadeLink:
+            user = find_user(connection, name, lock=True)
+            if user.disabled_at is not None:
+                raise Conflict(f"user {name!r} is disabled: enable it first")
+            # Only the newest works: a link that went to the wrong place is replaced by making another.
+            revoke_links(connection, user.id, now=now)
+            if request.reset:
+                clear_password(connection, user.id)
+            expires_at = after(now, 3600.0 * INVITATION_HOURS)
+            add_token(
+                connection,
+                NewToken(
+                    user=user.id,
+                    name="sign-in link",
+                    kind="sign-in",
+                    prefix=secret.prefix,
+                    digest=secret.digest,
+                    expires_at=expires_at,
+                    now=now,
+                ),
+            )
+            record_change(
+                connection,
+                who,
+                at=now,
+                action="user_reset" if request.reset else "sign_in_link_made",
+                subject=f"user {name}",
+                before={"has_password": user.password_hash is not None},
+                after={"has_password": user.password_hash is not None and not request.reset},
+            )
+            return MadeLink(user=name, path=f"/sign-in?link={secret.text}", expires_at=moment(expires_at))
 
-        return await self._write(create)
-
-    async def revoke_token(self, who: Principal, token: TokenId) -> None:
-        """Takes a token's power away; doing it twice is no error. Raises NotFound for another's token."""
-
-        def revoke(connection: Connection, now: Instant) -> None:
-            view = show_token(connection, who, token)
-            if revoke_token(connection, token, now=now):
-                _audit(connection, who, now, "token_revoked", f"token {token}", f"{view.prefix}… of {view.user}")
-
-        await self._write(revoke)
+        return await self._write(make)
 
     async def _write(self, change: Callable[[Connection, Instant], T]) -> T:
         now = self._clock.now()
         return await self._database.write(lambda connection: change(connection, now))
 
-    async def _hash(self, password: str | None) -> str | None:
-        if password is None:
+    async def _own_password(self, who: Principal, name: str, change: UserChange) -> str | None:
+        """The hash of the new password, if there shall be one: everybody sets the own, with the old one."""
+        if change.password is None:
             return None
-        check_password(password, "/password")
-        return await self._passwords.hash(password)
+        if name != who.name:
+            sentence = f"is set by {name} alone: make a sign-in link, which resets it"
+            raise InvalidFields([("/password", sentence)])
+        check_password(change.password, "/password", name=name)
+        await self._require_old_password(who, change.old_password)
+        return await self._passwords.hash(change.password)
 
     async def _require_old_password(self, who: Principal, old_password: str | None) -> None:
         user = await self._database.read(lambda connection: find_user(connection, who.name))
-        if user.password_hash is None:
+        known = user.password_hash
+        if known is None:
             return
-        if old_password is None or not await self._passwords.verify(old_password, user.password_hash):
+        if not old_password:
+            raise InvalidFields([("/old_password", "is needed: the present password")])
+        tried = await self._write(lambda connection, now: begin_try(connection, who.name, address=who.address, now=now))
+        try:
+            fits = await self._passwords.verify(old_password, known)
+        except Overloaded:
+            await self._database.write(lambda connection: take_back(connection, tried))
+            raise
+        if not fits:
             raise InvalidFields([("/old_password", "is not the present password")])
+        await self._database.write(lambda connection: succeed(connection, tried))
+
+    async def _hash(self, password: str | None, name: str) -> str | None:
+        if password is None:
+            return None
+        check_password(password, "/password", name=name)
+        return await self._passwords.hash(password)
 
 
-def _switch(connection: Connection, who: Principal, user: UserRecord, *, enabled: bool, now: Instant) -> None:
-    if enabled == (user.disabled_at is None):
-        return
-    set_disabled(connection, user.id, disabled_at=None if enabled else now)
-    _audit(connection, who, now, "user_enabled" if enabled else "user_disabled", f"user {user.name}")
+def _alter(
+    connection: Connection, user: UserRecord, change: UserChange, *, now: Instant
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Makes the change of roles and state; returns what was and what is."""
+    before: dict[str, object] = {}
+    after: dict[str, object] = {}
+    if change.roles is not None:
+        before["roles"] = in_words(roles_of(grants_of(connection, user.id)))
+        after["roles"] = in_words(change.roles)
+        if before["roles"] != after["roles"]:
+            set_grants(connection, user.id, _grants(connection, change.roles))
+            # Whoever was signed in with other rights signs in again.
+            end_sessions(connection, user.id)
+    if change.enabled is not None:
+        before["enabled"], after["enabled"] = user.disabled_at is None, change.enabled
+        if before["enabled"] != after["enabled"]:
+            set_disabled(connection, user.id, disabled_at=None if change.enabled else now)
+    return before, after
+
+
+def _action_of(change: UserChange, *, is_password: bool) -> str:
+    match (change.roles is not None, change.enabled, is_password):
+        case (True, None, False):
+            return "user_roles_changed"
+        case (False, bool(enabled), False):
+            return "user_enabled" if enabled else "user_disabled"
+        case (False, None, True):
+            return "user_password_changed"
+        case _:
+            return "user_changed"
 
 
 def _grants(connection: Connection, roles: Sequence[RoleView]) -> list[Grant]:
@@ -193,54 +260,6 @@ def _grants(connection: Connection, roles: Sequence[RoleView]) -> list[Grant]:
     return grants
 
 
-def _owner_of(connection: Connection, who: Principal, request: TokenRequest, now: Instant) -> UserId:
-    if request.kind != "worker":
-        return find_user(connection, request.user or who.name).id
-    name = request.user or request.name
-    try:
-        owner = find_user(connection, name).id
-    except NotFound:
-        if request.user is not None:
-            raise
-        made = add_user(connection, name, password_hash=None, now=now)
-        assert made is not None, "the look-up was in this transaction"
-        set_grants(connection, made, [Grant(role=Role.WORKER)])
-        _audit(connection, who, now, "user_created", f"user {name}", Role.WORKER)
-        return made
-    if all(grant.role is not Role.WORKER for grant in grants_of(connection, owner)):
-        raise Conflict(f"user {name!r} lacks the role {Role.WORKER.value!r}: give it, or name another --user")
-    return owner
-
-
-def _check_token(request: TokenRequest) -> None:
-    problems = []
-    if request.kind not in ("user", "worker"):
-        problems.append(("/kind", "must be user or worker"))
-    if request.expires_days is not None and not 1 <= request.expires_days <= TOKEN_DAYS_MAX:
-        problems.append(("/expires_days", f"must be from 1 to {TOKEN_DAYS_MAX}"))
-    if problems:
-        raise InvalidFields(problems)
-    checked_name("token", request.name)
-
-
-def _new_token(owner: UserId, request: TokenRequest, secret: BearerText, now: Instant) -> NewToken:
-    days = request.expires_days
-    if days is None and request.kind == "user":
-        days = TOKEN_DAYS_DEFAULT
-    return NewToken(
-        user=owner,
-        name=request.name,
-        kind=request.kind,
-        prefix=secret.prefix,
-        digest=secret.digest,
-        expires_at=None if days is None else after(now, days * SECONDS_PER_DAY),
-        now=now,
-    )
-
-
-def _in_words(roles: Sequence[RoleView]) -> str:
-    return ", ".join(f"{asked.role}@{asked.project}" if asked.project else str(asked.role) for asked in roles)
-
-
-def _audit(connection: Connection, who: Principal, at: Instant, action: str, subject: str, detail: str = "") -> None:
-    add_audit_entry(connection, at=at, actor=who.actor, action=action, subject=subject, detail=detail)
+def in_words(roles: Sequence[RoleView]) -> list[str]:
+    """`operator@ops`, in the order of the alphabet."""
+    return sorted(f"{asked.role}@{asked.project}" if asked.project else str(asked.role) for asked in roles)

@@ -6,12 +6,14 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
+from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.identifiers import TokenId, UserId
-from orchestra.policy import Grant, Permission, Principal, Role
+from orchestra.policy import TOKEN_SCOPES, Grant, Permission, Principal, Role
 from orchestra.queries.addresses import moment
 from orchestra.storage.access import find_user, grants_of
 from orchestra.storage.paging import Page, PageAsked, page_by_key
+from orchestra.storage.sessions import sessions_of
 from orchestra.storage.tables import tokens, users
 
 
@@ -30,6 +32,8 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
     roles: tuple[RoleView, ...]
     has_password: bool
     created_at: datetime
+    last_seen_at: datetime | None
+    zone: str
 
 
 class TokenView(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,8 @@ class TokenView(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    scopes: tuple[str, ...] | None
+    """What the token is limited to; null: all that its owner may."""
 
 
 class MeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,11 +58,47 @@ class MeView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     roles: tuple[RoleView, ...]
     via: str
+    zone: str
+
+
+class SessionDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the own sessions."""
+
+    id: int
+    created_at: datetime
+    extended_at: datetime
+    """When it was last used, to the day."""
+    expires_at: datetime
+    address: str
+    agent: str
+    current: bool
+    """Whether the question itself comes by it."""
 
 
 def show_me(who: Principal) -> MeView:
     """The asker, as the service knows them."""
-    return MeView(name=who.name, roles=_roles(who.grants), via=who.via)
+    return MeView(name=who.name, roles=roles_of(who.grants), via=who.via, zone=who.zone)
+
+
+def show_me_now(connection: Connection, who: Principal) -> MeView:
+    """The same after the asker has changed the profile."""
+    return MeView(name=who.name, roles=roles_of(who.grants), via=who.via, zone=find_user(connection, who.name).zone)
+
+
+def list_sessions(connection: Connection, who: Principal, *, now: Instant) -> Sequence[SessionDetail]:
+    """The asker's own sessions, newest first."""
+    return [
+        SessionDetail(
+            id=session.id,
+            created_at=moment(session.created_at),
+            extended_at=moment(session.extended_at),
+            expires_at=moment(session.expires_at),
+            address=session.address,
+            agent=session.agent,
+            current=session.id == who.session_id,
+        )
+        for session in sessions_of(connection, who.user_id, now=now)
+    ]
 
 
 def list_users(connection: Connection, asked: PageAsked) -> Page[UserView]:
@@ -71,9 +113,11 @@ def show_user(connection: Connection, name: str) -> UserView:
     return UserView(
         name=user.name,
         enabled=user.disabled_at is None,
-        roles=_roles(grants_of(connection, user.id)),
+        roles=roles_of(grants_of(connection, user.id)),
         has_password=user.password_hash is not None,
         created_at=moment(user.created_at),
+        last_seen_at=moment(user.last_seen_at),
+        zone=user.zone,
     )
 
 
@@ -113,9 +157,11 @@ def _user(connection: Connection, row: Row[tuple[object, ...]]) -> UserView:
     return UserView(
         name=row.name,
         enabled=row.disabled_at is None,
-        roles=_roles(grants_of(connection, UserId(row.id))),
+        roles=roles_of(grants_of(connection, UserId(row.id))),
         has_password=row.password_hash is not None,
         created_at=moment(row.created_at),
+        last_seen_at=moment(row.last_seen_at),
+        zone=row.zone,
     )
 
 
@@ -130,8 +176,15 @@ def _token(row: Row[tuple[object, ...]]) -> TokenView:
         expires_at=moment(row.expires_at),
         last_used_at=moment(row.last_used_at),
         revoked_at=moment(row.revoked_at),
+        scopes=None
+        if row.scopes is None
+        else tuple(name for name in _SCOPE_WORDS if _SCOPE_WORDS[name] in row.scopes.split()),
     )
 
 
-def _roles(grants: Sequence[Grant]) -> tuple[RoleView, ...]:
+_SCOPE_WORDS = {word: permission.name for word, permission in TOKEN_SCOPES.items()}
+
+
+def roles_of(grants: Sequence[Grant]) -> tuple[RoleView, ...]:
+    """The grants for a view."""
     return tuple(RoleView(role=grant.role, project=grant.project) for grant in grants)

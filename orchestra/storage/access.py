@@ -133,6 +133,12 @@ def set_password(connection: Connection, user: UserId, *, password_hash: str, ke
     end_sessions(connection, user, keep=keep)
 
 
+def clear_password(connection: Connection, user: UserId) -> None:
+    """Takes the password away; whoever signed in with it has to sign in again, by a link."""
+    connection.execute(update(users).where(users.c.id == user).values(password_hash=None))
+    end_sessions(connection, user)
+
+
 def renew_hash(connection: Connection, user: UserId, *, old: str, new: str) -> None:
     """Stores the same password by today's parameters; nothing if it was changed meanwhile."""
     connection.execute(update(users).where(users.c.id == user, users.c.password_hash == old).values(password_hash=new))
@@ -177,6 +183,15 @@ def revoke_token(connection: Connection, token: TokenId, *, now: Instant) -> boo
         update(tokens).where(tokens.c.id == token, tokens.c.revoked_at.is_(None)).values(revoked_at=now)
     )
     return changed.rowcount == 1
+
+
+def revoke_links(connection: Connection, user: UserId, *, now: Instant) -> None:
+    """Takes the power of all sign-in links of a user away."""
+    connection.execute(
+        update(tokens)
+        .where(tokens.c.user_id == user, tokens.c.kind == "sign-in", tokens.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
 
 
 def use_sign_in_link(connection: Connection, digest: str, *, now: Instant) -> UserRecord | None:

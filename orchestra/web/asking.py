@@ -61,6 +61,10 @@ class Asking:
         """The token that the path names; raises NotFound."""
         return TokenId(self._number("token"))
 
+    def session(self) -> int:
+        """The session that the path names; raises NotFound."""
+        return self._number("session")
+
     def decode(self, form: type[T]) -> T:
         """The body in this form; an empty body is an empty object. Raises InvalidFields, and BadRequest for no JSON."""
         try:

@@ -15,9 +15,11 @@ from orchestra.clock import Clock
 from orchestra.commands.accounts import Accounts
 from orchestra.commands.bearer_texts import RandomBytes
 from orchestra.commands.passwords import Passwords
+from orchestra.commands.profile import Profile
 from orchestra.commands.sign_in import SignIn
 from orchestra.commands.stops import Stops
 from orchestra.commands.switches import Switches
+from orchestra.commands.tokens import Tokens
 from orchestra.commands.triggers import Triggers
 from orchestra.errors import StorageError
 from orchestra.limits import HOUSEKEEPING_SECONDS, PASSWORD_ROUNDS
@@ -74,6 +76,8 @@ def build_web_parts(
         passwords=passwords,
         sign_in=SignIn(database=database, clock=clock, passwords=passwords, random_bytes=random_bytes),
         accounts=Accounts(database=database, clock=clock, passwords=passwords, random_bytes=random_bytes),
+        tokens=Tokens(database=database, clock=clock, random_bytes=random_bytes),
+        profile=Profile(database=database, clock=clock),
         switches=Switches(database=database, clock=clock),
         triggers=Triggers(
             database=database,

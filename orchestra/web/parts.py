@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from orchestra.clock import Clock
 from orchestra.commands.accounts import Accounts
 from orchestra.commands.passwords import Passwords
+from orchestra.commands.profile import Profile
 from orchestra.commands.sign_in import SignIn
 from orchestra.commands.stops import Stops
 from orchestra.commands.switches import Switches
+from orchestra.commands.tokens import Tokens
 from orchestra.commands.triggers import Triggers
 from orchestra.logs.store import LogReader
 from orchestra.sealing import Sealing
@@ -36,6 +38,8 @@ class WebParts:
     passwords: Passwords
     sign_in: SignIn
     accounts: Accounts
+    tokens: Tokens
+    profile: Profile
     switches: Switches
     triggers: Triggers
     stops: Stops

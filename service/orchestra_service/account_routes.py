@@ -5,13 +5,15 @@ from datetime import datetime
 import msgspec
 from starlette.responses import Response
 
-from orchestra.commands.accounts import Accounts, MadeToken, TokenRequest, UserChange, UserRequest
+from orchestra.commands.accounts import Accounts, LinkRequest, MadeLink, UserChange, UserRequest
 from orchestra.commands.sign_in import SignIn
+from orchestra.commands.tokens import MadeToken, TokenRequest, Tokens
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, moment
-from orchestra.queries.people import MeView, TokenView, UserView, list_tokens, list_users, show_me
+from orchestra.queries.people import MeView, TokenView, UserView, list_tokens, list_users, show_me, show_user
+from orchestra.queries.rights import PermissionView, RolePermissionsView, list_roles, permissions_of
 from orchestra.storage.database import Database
-from orchestra.storage.paging import Page
+from orchestra.storage.paging import Page, whole
 from orchestra.web.answers import NO_STORE, empty_answer, json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.authentication import Authenticator, comes_from_another_site, origin_of
@@ -44,12 +46,14 @@ class AccountRoutes:
         *,
         database: Database,
         accounts: Accounts,
+        tokens: Tokens,
         sign_in: SignIn,
         authenticator: Authenticator,
         cookie: SessionCookie,
     ) -> None:
         self._database = database
         self._accounts = accounts
+        self._tokens = tokens
         self._sign_in = sign_in
         self._authenticator = authenticator
         self._cookie = cookie
@@ -70,6 +74,12 @@ class AccountRoutes:
             ("PATCH", f"{API}/users/{{user}}"): Operation(
                 self.change_user, takes=UserChange, answers=UserView, also=(409, 429)
             ),
+            ("GET", f"{API}/users/{{user}}"): Operation(self.user, answers=UserView),
+            ("GET", f"{API}/users/{{user}}/permissions"): Operation(self.permissions, answers=Page[PermissionView]),
+            ("POST", f"{API}/users/{{user}}/link"): Operation(
+                self.make_link, takes=LinkRequest, answers=MadeLink, status=201, also=(409,)
+            ),
+            ("GET", f"{API}/roles"): Operation(self.roles, answers=Page[RolePermissionsView]),
             ("GET", f"{API}/tokens"): Operation(self.tokens, answers=Page[TokenView], query=PAGE),
             ("POST", f"{API}/tokens"): Operation(
                 self.create_token, takes=TokenRequest, answers=MadeToken, status=201, also=(404, 409)
@@ -128,6 +138,31 @@ class AccountRoutes:
         self._authenticator.forget()
         return json_answer(changed)
 
+    async def user(self, asking: Asking) -> Response:
+        """One user."""
+        asking.query()
+        name = asking.path("user")
+        return json_answer(await self._database.read(lambda connection: show_user(connection, name)))
+
+    async def permissions(self, asking: Asking) -> Response:
+        """What a user may do, where, and by which roles."""
+        asking.query()
+        name = asking.path("user")
+        found = await self._database.read(lambda connection: permissions_of(connection, name))
+        return json_answer(whole(found))
+
+    async def make_link(self, asking: Asking) -> Response:
+        """Makes a link by which a user signs in once; this answer is the only one with it."""
+        asking.query()
+        made = await self._accounts.make_link(asking.who, asking.path("user"), asking.decode(LinkRequest))
+        self._authenticator.forget()
+        return json_answer(made, status=201, headers=NO_STORE)
+
+    async def roles(self, asking: Asking) -> Response:
+        """The roles and what each is trusted with."""
+        asking.query()
+        return json_answer(whole(list_roles()))
+
     async def tokens(self, asking: Asking) -> Response:
         """A page of tokens."""
         page = asking.page()
@@ -138,12 +173,12 @@ class AccountRoutes:
     async def create_token(self, asking: Asking) -> Response:
         """Makes a token; this answer is the only one with its secret."""
         asking.query()
-        made = await self._accounts.create_token(asking.who, asking.decode(TokenRequest))
+        made = await self._tokens.create(asking.who, asking.decode(TokenRequest))
         return json_answer(made, status=201, headers=NO_STORE)
 
     async def revoke_token(self, asking: Asking) -> Response:
         """Takes a token's power away."""
         asking.query()
-        await self._accounts.revoke_token(asking.who, asking.token())
+        await self._tokens.revoke(asking.who, asking.token())
         self._authenticator.forget()
         return empty_answer()

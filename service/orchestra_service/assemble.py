@@ -8,6 +8,7 @@ from orchestra.web.endpoint import Handlers, Nowhere, build_routes
 from orchestra.web.parts import WebParts
 from orchestra_service.account_routes import AccountRoutes
 from orchestra_service.archive_routes import ArchiveRoutes
+from orchestra_service.audit_routes import AuditRoutes
 from orchestra_service.contract_routes import ContractRoutes
 from orchestra_service.definition_routes import DefinitionRoutes
 from orchestra_service.health_routes import HealthRoutes
@@ -15,6 +16,7 @@ from orchestra_service.job_routes import JobRoutes
 from orchestra_service.log_routes import LogRoutes
 from orchestra_service.policy import POLICY
 from orchestra_service.problems import Problems
+from orchestra_service.profile_routes import ProfileRoutes
 from orchestra_service.run_routes import RunRoutes
 from orchestra_service.schedule_routes import ScheduleRoutes
 from orchestra_service.worker_routes import WorkerRoutes
@@ -50,10 +52,15 @@ def service_handlers(parts: WebParts) -> Handlers:
         AccountRoutes(
             database=parts.database,
             accounts=parts.accounts,
+            tokens=parts.tokens,
             sign_in=parts.sign_in,
             authenticator=parts.authenticator,
             cookie=parts.cookie,
         ).handlers,
+        ProfileRoutes(
+            database=parts.database, clock=parts.clock, profile=parts.profile, authenticator=parts.authenticator
+        ).handlers,
+        AuditRoutes(database=parts.database).handlers,
         HealthRoutes(database=parts.database).handlers,
     )
     handlers = {row: handler for group in groups for row, handler in group.items()}

@@ -28,6 +28,7 @@ ADMITTED = {
     Permission.DEFINE: {"administrator"},
     Permission.READ_USERS: {"administrator", "auditor"},
     Permission.MANAGE_USERS: {"administrator"},
+    Permission.READ_AUDIT: {"administrator", "auditor"},
 }
 
 
@@ -76,7 +77,7 @@ async def test_a_route_without_a_row_in_the_policy_stops_the_build(small_world: 
 
     with pytest.raises(RouteWithoutPolicy, match=r"routes and their permissions differ: DELETE /everything"):
         build_routes(
-            Door(authenticator=None, random_bytes=bytes),  # type: ignore[arg-type]  # never reached
+            Door(authenticator=None, random_bytes=bytes, metrics=None),  # type: ignore[arg-type]  # never reached
             POLICY,
             {**dict.fromkeys(POLICY, anything), ("DELETE", "/everything"): anything},
             Problems(),
