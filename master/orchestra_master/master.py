@@ -18,6 +18,8 @@ from orchestra_master.parts import MasterParts
 
 logger = logging.getLogger(__name__)
 
+_ANYTHING = frozenset({Signal(Topic.PENDING)})
+
 
 class Loop(Protocol):
     """Something of the master that keeps its own time, such as the ticker."""
@@ -85,7 +87,7 @@ class Master:
 
     async def _dispatch(self) -> None:
         # Also after an error that nobody knows: what it was about to give out is found again in the rows.
-        self._dispatcher.wake(frozenset({Signal(Topic.PENDING)}))
+        self._dispatcher.wake(_ANYTHING)
         while True:
             try:
                 there_may_be_more = await self._dispatcher.dispatch_once()
@@ -101,8 +103,9 @@ class Master:
         subscription = self._parts.database.subscribe(Topic.PENDING)
         try:
             while True:
-                # An empty set after the poll's time makes the dispatcher look for itself.
-                self._dispatcher.wake(await subscription.wait(POLL_SECONDS))
+                # Nothing after the poll's time: the dispatcher is told to look for itself. By its own clock it may have
+                # looked a moment too recently, and would then look only once in two polls.
+                self._dispatcher.wake(await subscription.wait(POLL_SECONDS) or _ANYTHING)
                 self._capacity.set()
         finally:
             subscription.close()

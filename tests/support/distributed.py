@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +12,9 @@ from typing import Self
 import asyncpg
 
 from orchestra.clock import SystemClock
+from orchestra.storage.notifications import CHANNEL
 from orchestra.storage.open import open_database
-from orchestra.up.credentials import make_administrator, make_worker_token
+from orchestra.up.credentials import make_administrator, make_sign_in_link, make_worker_token
 from tests.support.journey import PYTHON, START_SECONDS_MAX, Instance, Program, free_port, wait_until
 from tests.support.postgres import PORT
 from tests.support.proxy import Proxy
@@ -39,9 +41,13 @@ class Part:
         """`kill -9`."""
         self.program.kill()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self.program.process is not None and self.program.process.poll() is None
+
     def _listens(self) -> bool:
-        assert self.program.process is not None, "it was not started"
-        assert self.program.process.poll() is None, f"it ended:\n{self.program.output}"
+        assert self.is_running, f"it ended, or was not started:\n{self.program.output}"
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             return True
         return False
@@ -127,6 +133,19 @@ class Distributed(Instance):
             words += ["--master", f"http://127.0.0.1:{port}"]
         return Program(words, log=self._folder / f"{name}.log")
 
+    def sign_in_link(self) -> str:
+        """The secret of a link that signs the administrator in once."""
+        link = asyncio.run(self._make_link())
+        assert link is not None, "there is no administrator"
+        return link.partition("link=")[2]
+
+    async def _make_link(self) -> str | None:
+        database = await open_database(self.database)
+        try:
+            return await make_sign_in_link(database, "http://website", SystemClock())
+        finally:
+            await database.close()
+
     def rows(self, query: str) -> list[Mapping[str, object]]:
         """What the database says."""
         return asyncio.run(_rows(self.database, query))
@@ -153,6 +172,32 @@ class Distributed(Instance):
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
         return len(ended)
+
+
+@contextlib.contextmanager
+def notifications(database: str) -> Iterator[list[str]]:
+    """All that is notified in the database meanwhile."""
+    heard: list[str] = []
+    listens, ends = threading.Event(), threading.Event()
+
+    async def listen() -> None:
+        connection = await asyncpg.connect(database)
+        try:
+            await connection.add_listener(CHANNEL, lambda _connection, _pid, _channel, line: heard.append(line))
+            listens.set()
+            await asyncio.to_thread(ends.wait)
+            await connection.execute("select 1")  # what was sent before has come with its answer
+        finally:
+            await connection.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(listen()), name="notifications")
+    thread.start()
+    try:
+        assert listens.wait(START_SECONDS_MAX), "the database does not answer"
+        yield heard
+    finally:
+        ends.set()
+        thread.join()
 
 
 async def _rows(address: str, query: str) -> list[Mapping[str, object]]:

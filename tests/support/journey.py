@@ -45,6 +45,11 @@ def lines_of(witness: Path) -> list[str]:
     return witness.read_text().splitlines() if witness.exists() else []
 
 
+def await_lines(witness: Path, count: int, *, seconds: float = 60.0) -> None:
+    """Waits until the jobs have written down so many lines."""
+    wait_until(lambda: len(lines_of(witness)) >= count, seconds=seconds, what=f"{count} lines")
+
+
 class Run(msgspec.Struct, frozen=True):
     """What journeys look at of a run."""
 
