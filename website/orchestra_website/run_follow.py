@@ -119,7 +119,7 @@ class RunEvents:
             self._attempt = news.attempt
             self._lines = FollowedLines(first, base=f"/runs/{self._run}/log?attempt={news.attempt}&line=")
         whole, rest = self._lines.feed(news.piece.text)
-        event = LinesEvent(attempt=news.attempt, line=self._lines.next_line, html=whole, open=rest)
+        event = LinesEvent(attempt=news.attempt, line=self._lines.next_line, html=str(whole), open=str(rest))
         return f"id: {news.attempt}-{event.line}\n".encode() + _event("lines", event)
 
 
