@@ -173,7 +173,8 @@ def _failing(connection: Connection, rows: _Rows) -> list[tuple[str, str, Streak
 
 def _with_reasons(connection: Connection, failing: Sequence[tuple[str, str, Streak]]) -> tuple[FailingJob, ...]:
     ids = [streak.newest.id for _, _, streak in failing]
-    reasons = dict(connection.execute(select(runs.c.id, runs.c.reason).where(runs.c.id.in_(ids))).tuples().all())
+    query = select(runs.c.id, runs.c.reason).where(runs.c.id.in_(ids))
+    reasons = {row.id: row.reason for row in connection.execute(query)}
     return tuple(
         FailingJob(
             project=project,

@@ -16,7 +16,7 @@ from orchestra.queries.run_views import RunView, run_view, select_runs
 from orchestra.queries.visibility import within
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
 from orchestra.storage.paging import Count, count_capped
-from orchestra.storage.tables import definitions, jobs, projects, role_assignments, runs, schedules, users
+from orchestra.storage.tables import definitions, jobs, projects, role_assignments, runs, schedules, users, workers
 
 DEMO_SOURCE = "demo.yaml"
 """Where the definition of `orchestra up --demo` comes from: nobody wrote that one here."""
@@ -95,7 +95,7 @@ def show_overview(connection: Connection, who: Principal, *, now: Instant) -> Ov
     )
 
 
-def first_steps(connection: Connection, *, now: Instant) -> FirstSteps:
+def first_steps(connection: Connection) -> FirstSteps:
     """Which of the first steps are done in this instance."""
     people = (
         select(func.count(func.distinct(role_assignments.c.user_id)))
@@ -103,9 +103,10 @@ def first_steps(connection: Connection, *, now: Instant) -> FirstSteps:
         .where(role_assignments.c.role != Role.WORKER, users.c.disabled_at.is_(None))
     )
     own = exists().where(definitions.c.source != DEMO_SOURCE)
-    has_run, has_definition = connection.execute(select(exists().where(runs.c.id > 0), own)).one()
+    query = select(exists().where(workers.c.connected_at.is_not(None)), exists().where(runs.c.id > 0), own)
+    has_worker, has_run, has_definition = connection.execute(query).one()
     return FirstSteps(
-        has_worker=any(worker.is_connected(now) for worker in all_workers(connection)),
+        has_worker=has_worker,
         has_run=has_run,
         has_definition=has_definition,
         has_company=connection.execute(people).scalar_one() > 1,

@@ -261,10 +261,10 @@ def _jobs_of(connection: Connection, ids: Sequence[int]) -> tuple[set[int], dict
 
 def _next_fires(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
     query = (
-        select(jobs.c.project_id, func.min(schedules.c.next_fire_at))
+        select(jobs.c.project_id, func.min(schedules.c.next_fire_at).label("next_fire_at"))
         .join(schedules, schedules.c.job_id == jobs.c.id)
         .where(jobs.c.project_id.in_(ids), jobs.c.enabled, jobs.c.disabled_by.is_(None), jobs.c.retired_at.is_(None))
         .where(schedules.c.enabled, schedules.c.retired_at.is_(None), schedules.c.next_fire_at.is_not(None))
         .group_by(jobs.c.project_id)
     )
-    return dict(connection.execute(query).tuples().all())
+    return {row.project_id: row.next_fire_at for row in connection.execute(query)}

@@ -40,7 +40,7 @@ class HomePages:
         def read(connection: Connection) -> tuple[Overview, FirstSteps | None]:
             return (
                 show_overview(connection, asking.who, now=now),
-                first_steps(connection, now=now) if is_guided else None,
+                first_steps(connection) if is_guided else None,
             )
 
         overview, steps = await self._database.read(read)
