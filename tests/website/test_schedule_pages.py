@@ -231,3 +231,19 @@ async def test_names_and_parameters_are_only_ever_text(small_world: World) -> No
         answer = await client.get(path)
         assert HOSTILE not in answer.text
         assert html.escape(HOSTILE) in answer.text
+
+
+async def test_the_calendar_counts_what_is_due_from_today_on(world: World) -> None:
+    await world.project("ops", scheduled("backup", zone="UTC"), scheduled("often", every=900.0, zone="UTC"))
+    await world.project("shop", scheduled("off", enabled=False))
+    client = await world.administrator()
+
+    this, following = await client.get("/schedules/calendar"), await client.get("/schedules/calendar?month=2025-12")
+
+    # The clock stands at the 21st of November 2025.
+    assert text_of(this).count("97 due ops/backup and 1 other job") == 10
+    assert "21 Friday, today 97 due" in text_of(this)
+    assert "shop/off" not in text_of(this)
+    assert text_of(following).count("97 due") == 31
+    assert 'href="/schedules/calendar?month=2026-01"' in following.text
+    assert (await client.get("/schedules/calendar?month=2025-13")).status_code == 400

@@ -18,6 +18,7 @@ from orchestra_website.refusals import ErrorPages
 from orchestra_website.renderer import Renderer, WebsiteSettings
 from orchestra_website.run_list_pages import RunListPages
 from orchestra_website.run_pages import RunPages
+from orchestra_website.schedule_calendar_pages import ScheduleCalendarPages
 from orchestra_website.schedule_pages import SchedulePages
 from orchestra_website.search_pages import SearchPages
 from orchestra_website.sign_in_pages import SignInPages
@@ -80,6 +81,7 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
             authenticator=parts.authenticator,
         ).handlers,
         SchedulePages(renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
+        ScheduleCalendarPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
         WorkerPages(
             renderer=renderer,
             database=parts.database,

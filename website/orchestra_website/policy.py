@@ -40,6 +40,7 @@ POLICY: Policy = {
     ("POST", "/runs/{run}/retry"): Permission.RUN,
     ("GET", "/schedules"): Permission.READ,
     ("GET", "/schedules/preview"): Permission.READ,
+    ("GET", "/schedules/calendar"): Permission.READ,
     ("GET", "/projects/{project}/schedules"): Permission.READ,
     ("GET", "/projects/{project}/schedules/{job}"): Permission.READ,
     ("GET", "/projects/{project}/schedules/{job}/{change}"): Permission.SWITCH_JOBS,
