@@ -79,7 +79,16 @@ class Following {
       this.button?.remove();
       for (const each of document.querySelectorAll(".reload")) each.hidden = true;
       say("The run is over.");
+      this.readResults().catch(() => say("The run is over. Reload to see its results."));
     });
+  }
+  async readResults() {
+    // Steps write them while they run, and the last word is said only now.
+    const place = by("run-results");
+    if (!place) return;
+    const answer = await fetch(location.pathname + location.search);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    place.replaceChildren(...page.getElementById("run-results").childNodes);
   }
   on(name, act) { this.source.addEventListener(name, (event) => act(JSON.parse(event.data))); }
   stop() { this.source?.close(); this.source = null; }
