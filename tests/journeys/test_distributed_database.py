@@ -1,15 +1,13 @@
-"""The database goes away, for all or for one master, and notifications do not come: only time is lost."""
+"""The database goes away, for all or for one master: only time is lost."""
 
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from orchestra.network.client import API
-from tests.support.distributed import Distributed, database_proxy, notifications
+from tests.support.distributed import Distributed, database_proxy
 from tests.support.gated import GatedJob
-from tests.support.journey import Run, await_lines, lines_of, running, wait_until
+from tests.support.journey import await_lines, lines_of, running, wait_until
 
 NOTING = """
 orchestra: 1
@@ -22,19 +20,9 @@ jobs:
       echo "noted $ORCHESTRA_RUN"
       orchestra result set run "$ORCHESTRA_RUN" --parse
       echo "$ORCHESTRA_RUN ends" >> {witness}
-  wait:
-    grace: 1s
-    run: |
-      echo "first"
-      while [ ! -e {witness}.go ]; do sleep 0.1; done
-      echo "second"
-      sleep 300
 """
 RUNS = 40
 BREAKS = 6
-POLL_SECONDS_MAX = 5.0
-ALL_AT_ONCE_SECONDS = 4.0
-"""For everything beside the poll, on a machine that is busy with other tests."""
 
 
 @pytest.fixture
@@ -116,33 +104,3 @@ def test_a_master_without_its_database_leaves_its_idle_worker_to_the_other(
             proxy.mend()
             assert alone.is_running
             assert "workers_sent_away" in alone.program.output
-
-
-def test_without_notifications_only_time_is_lost(tmp_path: Path, postgres_url: str, witness: Path) -> None:
-    with (
-        notifications(postgres_url) as heard,
-        Distributed(tmp_path, postgres_url, is_quiet=True) as instance,
-        running(instance.worker("atlas")),
-    ):
-        wait_until(lambda: instance.connected("atlas"), what="the worker")
-        instance.apply(NOTING.format(witness=witness))
-        lasted = {}
-        began_at = time.monotonic()
-        run = instance.trigger("ops/wait")
-        instance.reach(run, "running")
-        lasted["trigger"] = time.monotonic() - began_at
-
-        with instance.api.events(f"{API}/runs/{run}/log/stream", seconds_max=20) as events:
-            assert any("first" in event.text for event in events)
-            began_at = time.monotonic()
-            witness.with_name(f"{witness.name}.go").touch()
-            assert any("second" in event.text for event in events)
-            lasted["live log"] = time.monotonic() - began_at
-
-        began_at = time.monotonic()
-        instance.api.post(f"{API}/runs/{run}/abort", {"reason": "seen enough"}).read(Run)
-        assert instance.finish(run).state == "aborted"
-        lasted["abort"] = time.monotonic() - began_at
-
-        assert heard == []
-        assert max(lasted.values()) < POLL_SECONDS_MAX + ALL_AT_ONCE_SECONDS, lasted
