@@ -68,8 +68,8 @@ class ScheduleCalendarPages:
             "first": first,
             "today": today,
             "weeks": _weeks(days),
-            "before": f"{before:%Y-%m}" if before >= today.replace(day=1) else None,
-            "after": f"{after:%Y-%m}" if after.year < 2100 else None,
+            "before": before if before >= today.replace(day=1) else None,
+            "after": after if after.year < 2100 else None,
             "schedules": min(len(found), CALENDAR_SCHEDULES_MAX),
             "has_more": len(found) > CALENDAR_SCHEDULES_MAX,
         }
