@@ -1,4 +1,4 @@
-"""The product as it is started by `orchestra up`: master and service in one process, one local worker, its keeper."""
+"""The product as its clients see it, and its embedded form: `orchestra up`, with one local worker and its keeper."""
 
 import contextlib
 import json
@@ -92,18 +92,12 @@ class ApiConnection:
         self._received += content
 
 
-class Product:
-    """A fresh instance in the folder."""
+class Instance:
+    """What every form of the product is for a client: one port of HTTP, and processes behind it."""
 
     name = "orchestra"
 
-    def __init__(self, processes: Processes, folder: Path, *, slots: int) -> None:
-        port = free_port()
-        arguments = ["-m", "orchestra", "up", "--port", str(port), "--data", str(folder), "--slots", str(slots)]
-        self.up = processes.start([sys.executable, *arguments])
-        connection_file = folder / "connection.toml"
-        wait_until(connection_file.exists, seconds=START_SECONDS_MAX, what="orchestra up")
-        token = read_token_file(folder / "admin.token")
+    def __init__(self, *, port: int, token: str, roots: Sequence[int], folder: Path) -> None:
         self._port, self._token = port, token
         self._api = self.connection()
         self._others = [self.connection() for _ in range(CONNECTIONS)]
@@ -112,7 +106,7 @@ class Product:
         # The keeper is no child of ours: it is started by the worker, and leaves its session.
         self.keeper = _process_with("orchestra_worker.keeper", str(folder))
         self.worker = _process_with("orchestra_worker", "--name local", str(folder))
-        self.roots = [self.up, self.keeper]
+        self.roots = [*roots, self.keeper]
         self.run_many(Kind.ECHO, 100)
 
     def connection(self, prefix: str = API) -> ApiConnection:
@@ -165,6 +159,18 @@ class Product:
 
     def _all_are_over(self) -> bool:
         return not self._api.json("GET", f"/runs?status={UNFINISHED}&limit=1")["items"]
+
+
+class Product(Instance):
+    """A fresh embedded instance in the folder: `orchestra up`."""
+
+    def __init__(self, processes: Processes, folder: Path, *, slots: int) -> None:
+        port = free_port()
+        arguments = ["-m", "orchestra", "up", "--port", str(port), "--data", str(folder), "--slots", str(slots)]
+        self.up = processes.start([sys.executable, *arguments])
+        connection_file = folder / "connection.toml"
+        wait_until(connection_file.exists, seconds=START_SECONDS_MAX, what="orchestra up")
+        super().__init__(port=port, token=read_token_file(folder / "admin.token"), roots=[self.up], folder=folder)
 
 
 def _trigger(api: ApiConnection, kind: Kind, argument: str) -> int:

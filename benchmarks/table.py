@@ -10,15 +10,22 @@ _ROLES = (
     ("orchestra_worker.keeper", "keeper"),
     ("orchestra_worker", "worker agent"),
     ("orchestra up", "master and service"),
+    ("orchestra master", "master"),
+    ("orchestra service", "service"),
     ("floor_master", "floor's master"),
     ("floor_worker", "floor's worker"),
 )
 
 
+COMMAND, SCRIPT = "`command: [echo, hello]`", "`run: echo hello`"
+DISTRIBUTED = "over PostgreSQL, `command:`"
+_FLOOR_OF = {COMMAND: "echo", SCRIPT: "script", DISTRIBUTED: "echo"}
+
+
 def throughput_table(rows: Sequence[Throughput]) -> str:
     """Runs a second, and CPU per run; the ratio is to the floor that does the same."""
     floors = {row.name.removeprefix("floor, "): row for row in rows if row.name.startswith("floor, ")}
-    same = {"`command: [echo, hello]`": floors["echo"], "`run: echo hello`": floors["script"]}
+    same = {name: floors[kind] for name, kind in _FLOOR_OF.items()}
     lines = []
     for row in rows:
         floor = same.get(row.name)
@@ -28,6 +35,7 @@ def throughput_table(rows: Sequence[Throughput]) -> str:
                 f"{row.runs:,}",
                 f"{row.runs_per_second:,.0f}",
                 f"{row.cpu_milliseconds_per_run:.2f}",
+                "" if row.database_milliseconds_per_run is None else f"{row.database_milliseconds_per_run:.2f}",
                 f"{floor.runs_per_second / row.runs_per_second:.1f}" if floor else "",
                 f"{row.cpu_milliseconds_per_run / floor.cpu_milliseconds_per_run:.1f}" if floor else "",
                 f"{row.foreign_percent:.0f}",

@@ -1,7 +1,8 @@
 """How many runs a second, and the CPU time of each: `python -m benchmarks.throughput [runs]`.
 
-The product is asked over HTTP, one request for each run, until every run is over and its log stored. Two floors stand
-beside it: `xargs`, which only starts processes, and `benchmarks.floor`.
+The product is asked over HTTP, one request for each run, until every run is over and its log stored; in its embedded
+form, and with master and service as processes of their own over a durable PostgreSQL. Two floors stand beside it:
+`xargs`, which only starts processes, and `benchmarks.floor`.
 """
 
 import os
@@ -12,13 +13,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.distributed import Distributed
 from benchmarks.floor import Floor
 from benchmarks.measurements import Throughput, measure_throughput
 from benchmarks.peer import Kind, argv_of
 from benchmarks.processes import Processes
 from benchmarks.product import Product
 from benchmarks.quiet import Foreign, wait_quiet
-from benchmarks.table import throughput_table
+from benchmarks.table import COMMAND, DISTRIBUTED, SCRIPT, throughput_table
+from tests.support.postgres import postgres_server
 
 WIDTH = 8
 LOG_LENGTH = len("hello\n")
@@ -29,9 +32,14 @@ def compare_throughput(folder: Path, count: int) -> list[Throughput]:
     rows = []
     with Processes(folder) as processes:
         product = Product(processes, folder / "product", slots=WIDTH)
-        for kind, name in ((Kind.ECHO, "`command: [echo, hello]`"), (Kind.SCRIPT, "`run: echo hello`")):
+        for kind, name in ((Kind.ECHO, COMMAND), (Kind.SCRIPT, SCRIPT)):
             rows.append(measure_throughput(product, kind, count, name=name))
             product.check(kind, count, log_length=LOG_LENGTH)
+    with Processes(folder) as processes, postgres_server(is_durable=True) as server:
+        distributed = Distributed(processes, folder / "distributed", server, slots=WIDTH)
+        postgres = [distributed.postgres]
+        rows.append(measure_throughput(distributed, Kind.ECHO, count, name=DISTRIBUTED, database=postgres))
+        distributed.check(Kind.ECHO, count, log_length=LOG_LENGTH)
     with Processes(folder) as processes:
         floor = Floor(processes, folder / "floor", width=WIDTH)
         for kind in (Kind.ECHO, Kind.SCRIPT, Kind.TRUE):

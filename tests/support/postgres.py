@@ -19,14 +19,17 @@ PORT = 5432
 
 
 @contextlib.contextmanager
-def postgres_server() -> Iterator[Path]:
-    """Starts a server in a folder of its own and yields the folder of its socket; stops it and removes the folder."""
+def postgres_server(*, is_durable: bool = False) -> Iterator[Path]:
+    """Starts a server in a folder of its own and yields the folder of its socket; stops it and removes the folder.
+
+    Durability is not what tests look at, and it costs most of their time: benchmarks ask for it.
+    """
     # The wheel widens the modes of the folders above the cluster: so it gets its own, directly below the temporary one.
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
         binaries, user = _make_cluster(folder / "cluster")
         folder.chmod(0o755)
-        server = _start(binaries, folder / "cluster", user)
+        server = _start(binaries, folder / "cluster", user, is_durable=is_durable)
         try:
             _wait_until_ready(server, binaries, folder / "cluster")
             yield folder / "cluster"
@@ -50,9 +53,10 @@ def _make_cluster(cluster: Path) -> tuple[Path, str | None]:
     return Path(server.bin_path), server.system_user
 
 
-def _start(binaries: Path, cluster: Path, user: str | None) -> subprocess.Popen[bytes]:
-    # Durability is not what these tests look at, and it costs most of their time.
-    settings = {"fsync": "off", "full_page_writes": "off", "listen_addresses": "", "max_connections": "200"}
+def _start(binaries: Path, cluster: Path, user: str | None, *, is_durable: bool) -> subprocess.Popen[bytes]:
+    settings = {"listen_addresses": "", "max_connections": "200"}
+    if not is_durable:
+        settings |= {"fsync": "off", "full_page_writes": "off"}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     with (cluster.parent / "log").open("wb") as log:
         return subprocess.Popen(
