@@ -43,14 +43,19 @@ SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     ),
     "/projects/{project}/runs": _samples("/projects/ops/runs"),
     "/schedules": _samples("/schedules"),
-    "/schedules/preview": _samples("/schedules/preview", "/schedules/preview?cron=30+2+*+*+*&zone=Europe/Paris"),
+    "/schedules/preview": _samples(
+        "/schedules/preview",
+        "/schedules/preview?cron=30+2+*+*+*&zone=Europe/Paris",
+        "/schedules/preview?cron=0+61+*+*+*&zone=Mars",
+    ),
+    "/schedules/calendar": _samples("/schedules/calendar", "/schedules/calendar?month=2099-12"),
     "/projects/{project}/schedules": _samples("/projects/ops/schedules"),
     "/projects/{project}/schedules/{job}": _samples("/projects/ops/schedules/report", "/projects/ops/schedules/paused"),
     "/projects/{project}/schedules/{job}/{change}": _samples("/projects/ops/schedules/report/disable", name="ana"),
     "/workers": (*_samples("/workers"), *_samples("/workers", name="vera")),
     "/workers/{worker}": _samples("/workers/atlas", "/workers/gone"),
     "/workers/{worker}/{change}": _samples("/workers/atlas/disable", "/workers/gone/enable", name="ana"),
-    "/add-worker": _samples("/add-worker"),
+    "/add-worker": _samples("/add-worker", "/add-worker?name=build-07", "/add-worker?name=atlas"),
 }
 """By the path in the policy table."""
 ERRORS = _samples("/nothing/is/here", "/runs?colour=red")
