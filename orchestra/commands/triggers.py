@@ -315,6 +315,7 @@ def _view(run: RunId, wish: _Wish) -> RunView:
         attempt=0,
         attempts_counted=0,
         worker=None,
+        worker_connected=False,
         worker_last_contact_at=None,
         stop_requested=None,
         created_at=moment(wish.now),

@@ -36,6 +36,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     attempts_counted: int
     worker: str | None
+    worker_connected: bool
+    """As its master knows it; a run on a worker that is not goes on there."""
     worker_last_contact_at: datetime | None
     stop_requested: StopView | None
     created_at: datetime
@@ -89,6 +91,7 @@ def select_runs() -> Select[tuple[object, ...]]:
             job_versions.c.number.label("job_version"),
             workers.c.name.label("worker"),
             workers.c.last_contact_at,
+            workers.c.master.label("worker_master"),
             # A run's own figure is set at its end; while it runs, its attempt's grows.
             func.coalesce(attempts.c.log_length, runs.c.log_length).label("log_length_now"),
         )
@@ -119,6 +122,7 @@ def run_view(row: Row[tuple[object, ...]]) -> RunView:
         attempt=row.attempt,
         attempts_counted=row.attempts_counted,
         worker=row.worker,
+        worker_connected=row.worker_master is not None,
         worker_last_contact_at=moment(row.last_contact_at),
         stop_requested=stop,
         created_at=moment(row.created_at),

@@ -90,7 +90,9 @@ def show(overview: RunOverview, *, attempt: int | None, now: datetime, key: str 
             raise NotFound("attempt", attempt)
     since = run.worker_last_contact_at
     is_cut_off = run.state in _ON_A_WORKER and since is not None
-    is_cut_off = is_cut_off and since is not None and (now - since).total_seconds() > CONTACT_SECONDS_MAX
+    # A master that has died cannot say that it lost its workers: then the silence says it.
+    is_silent = since is not None and (now - since).total_seconds() > CONTACT_SECONDS_MAX
+    is_cut_off = is_cut_off and (is_silent or not run.worker_connected)
     patience = timedelta(seconds=overview.specification.lost_after_seconds)
     return ShownRun(
         overview=overview,
