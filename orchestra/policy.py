@@ -31,23 +31,33 @@ class Permission(StrEnum):
     READ_USERS = "read users and tokens"
     MANAGE_USERS = "manage users and tokens"
     READ_AUDIT = "read the audit"
+    READ_METRICS = "read metrics"
     OWN_ACCOUNT = "use the own account"
     CONNECT_WORKER = "connect as a worker"
 
 
 ROLE_PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.ADMINISTRATOR: frozenset(Permission) - {Permission.CONNECT_WORKER},
-    Role.AUDITOR: frozenset({Permission.READ, Permission.READ_USERS, Permission.READ_AUDIT, Permission.OWN_ACCOUNT}),
+    Role.AUDITOR: frozenset(
+        {
+            Permission.READ,
+            Permission.READ_USERS,
+            Permission.READ_AUDIT,
+            Permission.READ_METRICS,
+            Permission.OWN_ACCOUNT,
+        }
+    ),
     Role.OPERATOR: frozenset(
         {
             Permission.READ,
             Permission.RUN,
             Permission.SWITCH_JOBS,
             Permission.STEER_WORKERS,
+            Permission.READ_METRICS,
             Permission.OWN_ACCOUNT,
         }
     ),
-    Role.VIEWER: frozenset({Permission.READ, Permission.OWN_ACCOUNT}),
+    Role.VIEWER: frozenset({Permission.READ, Permission.READ_METRICS, Permission.OWN_ACCOUNT}),
     Role.WORKER: frozenset({Permission.CONNECT_WORKER}),
 }
 
@@ -55,7 +65,13 @@ GLOBAL_ROLES = frozenset({Role.ADMINISTRATOR, Role.AUDITOR, Role.WORKER})
 """These are never bound to a project."""
 
 INSTANCE_PERMISSIONS = frozenset(
-    {Permission.STEER_WORKERS, Permission.READ_USERS, Permission.MANAGE_USERS, Permission.READ_AUDIT}
+    {
+        Permission.STEER_WORKERS,
+        Permission.READ_USERS,
+        Permission.MANAGE_USERS,
+        Permission.READ_AUDIT,
+        Permission.READ_METRICS,
+    }
 )
 """These concern the whole instance: a role that is bound to projects does not give them."""
 

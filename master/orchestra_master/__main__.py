@@ -2,22 +2,32 @@
 
 import asyncio
 import logging
+import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
-from orchestra.clock import SystemClock
+from orchestra.clock import Clock, SystemClock
 from orchestra.limits import DEFAULT_MASTER_PORT
 from orchestra.logs.store import FileLogStore
+from orchestra.metrics import HttpMetrics, LoopLag, StorageMetrics, new_registry
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
+from orchestra.storage.database import Database
 from orchestra.storage.open import OpenDatabase, open_shared_database
+from orchestra.web.authentication import Authenticator
+from orchestra.web.cookies import SessionCookie
+from orchestra.web.endpoint import Door
+from orchestra.web.metrics_routes import MetricsRoutes, metrics_alone
 from orchestra_master.assemble import build_master
 from orchestra_master.database_watch import DatabaseWatch
 from orchestra_master.definition_watch import DefinitionWatch
+from orchestra_master.master import Loop
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,20 +47,24 @@ async def run_master(installation: Installation, *, open_database: OpenDatabase 
     clock = SystemClock()
     database = await open_database(installation.database)
     try:
-        watches = []
+        watches: list[Loop] = []
         if installation.definitions is not None:
             watches.append(DefinitionWatch(database=database, clock=clock, path=installation.definitions))
+        registry = new_registry()
+        database.observe_batches(StorageMetrics(registry=registry).batch_committed)
+        watches.append(LoopLag(registry=registry, clock=clock))
         master = build_master(
             database=database,
             logs=FileLogStore(installation.logs),
             secrets=Sealing(key=read_or_make_key(installation.key_file)),
             clock=clock,
+            registry=registry,
             more_loops=watches,
             more_duties=lambda parts: [DatabaseWatch(parts=parts)],
         )
         async with master:
             await serve(
-                Starlette(routes=[master.listener.route()]),
+                Starlette(routes=[master.listener.route(), *_metrics_route(database, clock, registry)]),
                 host=installation.host,
                 port=installation.port,
                 closing=asyncio.Event(),
@@ -59,6 +73,16 @@ async def run_master(installation: Installation, *, open_database: OpenDatabase 
             )
     finally:
         await database.close()
+
+
+def _metrics_route(database: Database, clock: Clock, registry: CollectorRegistry) -> list[BaseRoute]:
+    """The only thing that a master tells by HTTP; whoever asks shows a token, as everywhere."""
+    door = Door(
+        authenticator=Authenticator(database=database, clock=clock, cookie_name=SessionCookie(is_secure=True).name),
+        random_bytes=secrets.token_bytes,
+        metrics=HttpMetrics(registry=registry, clock=clock),
+    )
+    return metrics_alone(door, MetricsRoutes(registry=registry))
 
 
 @click.command("master")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from prometheus_client import CollectorRegistry
+
 from orchestra.clock import Clock
 from orchestra.logs.store import LogStore
 from orchestra.storage.database import Database
@@ -14,8 +16,10 @@ from orchestra.storage.job_versions import JobVersions
 from orchestra_master.contacts import ContactKeeper
 from orchestra_master.dispatcher import Dispatcher, SecretReader
 from orchestra_master.duty import Duty
+from orchestra_master.fleet_metrics import FleetCollector
 from orchestra_master.listener import Listener, TokenWatch
 from orchestra_master.master import Loop, Master
+from orchestra_master.metrics import AttemptMetrics
 from orchestra_master.offer_watch import OfferWatch
 from orchestra_master.parts import MasterParts
 from orchestra_master.promoter import Promoter
@@ -36,6 +40,7 @@ def build_master(
     clock: Clock,
     selector: WorkerSelector | None = None,
     name: str | None = None,
+    registry: CollectorRegistry | None = None,
     more_loops: Sequence[Loop] = (),
     more_duties: Callable[[MasterParts], Sequence[Duty]] = lambda _: (),
 ) -> Master:
@@ -48,6 +53,7 @@ def build_master(
         run_blocking=LogThread(),
         versions=JobVersions(),
         roster=Roster(),
+        metrics=AttemptMetrics(registry=registry),
     )
     listener = Listener(parts=parts)
     duties: list[Duty] = [
@@ -60,6 +66,8 @@ def build_master(
         *more_duties(parts),
     ]
     dispatcher = Dispatcher(parts=parts, selector=selector or SpreadingSelector(), secrets=secrets)
+    if registry is not None:
+        registry.register(FleetCollector(roster=parts.roster, dispatcher=dispatcher, listener=listener))
     return Master(
         parts=parts,
         listener=listener,

@@ -59,6 +59,10 @@ class Applied:
     released: list[AttemptKey] = field(default_factory=list)
     """Attempts that hold no slot any more."""
     started: list[AttemptKey] = field(default_factory=list)
+    starts: list[Instant | None] = field(default_factory=list)
+    """Since when those had been pending that have started."""
+    ends: list[tuple[AttemptState, Instant | None]] = field(default_factory=list)
+    """How attempts ended, and when they had started."""
     accepted: list[AttemptKey] = field(default_factory=list)
     refused: bool = False
     signals: set[Signal] = field(default_factory=set)
@@ -73,6 +77,8 @@ class OpenRow:
     sequence: int
     log_length: int
     attempts_counted: int
+    pending_at: Instant | None
+    started_at: Instant | None
     first_started_at: Instant | None
     stop_words: str | None
     job_version: JobVersionId
@@ -105,6 +111,7 @@ class AttemptFold:
         self._state = row.state
         self._sequence = row.sequence
         self._counted = row.attempts_counted
+        self._started_at = row.started_at
         self._move = RunMove(self._run, row.run_state)
         self._changes: dict[str, object] = {}
         self._steps: dict[int, StepNews] = {}
@@ -199,6 +206,8 @@ class AttemptFold:
             changes["started_at"] = self._now
         self._move.take(RunEvent.STARTED, actor=self._actor, now=self._now, attempt=self._number, changes=changes)
         self._applied.started.append(self._key)
+        self._applied.starts.append(self._row.pending_at)
+        self._started_at = self._now
 
     def _step_ended(self, ended: StepEnded, at: Instant) -> None:
         begun = self._steps.get(ended.step)
@@ -243,6 +252,7 @@ class AttemptFold:
                 f"{final.log_length} with {final.log_digest}; the job itself: {final.outcome} {final.reason}"
             ).rstrip()
         self._step(_EVENT_OF_OUTCOME[outcome])
+        self._applied.ends.append((outcome, self._started_at))
         self._changes |= {
             "ended_at": self._now,
             "reason": reason,

@@ -68,6 +68,16 @@ class Dispatcher:
         """Had pending runs when no worker could take one."""
         self._polled_at: float | None = None
 
+    @property
+    def hungry(self) -> int:
+        """How many kinds of requirements may have runs that a worker could take now."""
+        return len(self._hungry)
+
+    @property
+    def blocked(self) -> int:
+        """How many have runs, but no worker could take one."""
+        return len(self._blocked)
+
     def wake(self, signals: frozenset[Signal]) -> None:
         """Takes in what was signalled; a signal without a signature stands for all of them."""
         for signal in signals:

@@ -1,7 +1,7 @@
 """What every connection and every duty of the master works with: the ports, made once by `assemble`."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from orchestra.clock import Clock
@@ -9,6 +9,7 @@ from orchestra.logs.store import LogStore
 from orchestra.protocol.codec import Frame
 from orchestra.storage.database import Database
 from orchestra.storage.job_versions import JobVersions
+from orchestra_master.metrics import AttemptMetrics
 from orchestra_master.roster import Roster
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class MasterParts:
     run_blocking: Blocking
     versions: JobVersions
     roster: Roster
+    metrics: AttemptMetrics = field(default_factory=AttemptMetrics)
 
     @property
     def actor(self) -> str:

@@ -6,13 +6,14 @@ queue longer.
 
 from collections.abc import Sequence
 
+from orchestra.clock import Instant
 from orchestra.errors import ProtocolError
 from orchestra.limits import REFUSED_OFFER_SECONDS
 from orchestra.logs.store import LogPiece, MissingLogBytes
 from orchestra.protocol.codec import CloseCode
 from orchestra.protocol.messages import Accept, Chunk, Event, Final, Heartbeat, Hello, Refuse, WorkerMessage
 from orchestra.protocol.window import AttemptKey
-from orchestra_master.attempt_fold import AttemptReport
+from orchestra_master.attempt_fold import Applied, AttemptReport
 from orchestra_master.parts import MasterParts
 from orchestra_master.report import ReportApplier
 from orchestra_master.roster import ConnectedWorker
@@ -39,6 +40,7 @@ class Recorder:
             ),
             signals=lambda applied: applied.signals,
         )
+        self._count(applied, now)
         for answer in applied.answers:
             connected.send(answer)
         for key in applied.accepted:
@@ -50,6 +52,12 @@ class Recorder:
         if applied.released:
             self._parts.roster.capacity_changed()
             await self._parts.run_blocking(lambda: self._release_logs(applied.released))
+
+    def _count(self, applied: Applied, now: Instant) -> None:
+        for pending_at in applied.starts:
+            self._parts.metrics.started(pending_at, now)
+        for outcome, started_at in applied.ends:
+            self._parts.metrics.ended(outcome, started_at, now)
 
     def _release_logs(self, keys: Sequence[AttemptKey]) -> None:
         for run, attempt in keys:
@@ -98,3 +106,4 @@ class Recorder:
             await self._parts.run_blocking(write_and_digest)
         except MissingLogBytes as error:
             raise ProtocolError(CloseCode.OUT_OF_TURN, str(error)) from error
+        self._parts.metrics.log_stored(sum(len(piece.content) for piece in pieces))

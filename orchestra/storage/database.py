@@ -40,6 +40,14 @@ Signals = Collection[Signal] | Callable[[T], Collection[Signal]]
 """What to tell after the commit; a function works it out from what the change returned."""
 
 
+BatchObserver = Callable[[int], None]
+"""Is told how many changes shared a commit."""
+
+
+def ignore_batch(_changes: int) -> None:
+    """Nobody counts."""
+
+
 class Subscription(Protocol):
     """What has been signalled on some topics since the last look. Closed by its owner."""
 
@@ -66,6 +74,9 @@ class Database(Protocol):
 
     def subscribe(self, *topics: Topic) -> Subscription:
         """Listens to these topics from now on."""
+
+    def observe_batches(self, observer: BatchObserver) -> None:
+        """Tells the observer from now on, in the loop, how well changes share their commits; there is one at most."""
 
     async def close(self) -> None:
         """Waits for what was asked, then lets everything go."""

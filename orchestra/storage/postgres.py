@@ -18,7 +18,7 @@ from orchestra.limits import (
     DATABASE_LOCK_SECONDS_MAX,
     POSTGRES_READERS,
 )
-from orchestra.storage.database import Signals, Subscription, Topic
+from orchestra.storage.database import BatchObserver, Signals, Subscription, Topic, ignore_batch
 from orchestra.storage.notifications import Listener
 from orchestra.storage.postgres_errors import away_from, is_lost, shown
 from orchestra.storage.postgres_writer import PostgresWriter
@@ -38,6 +38,7 @@ class Postgres:
     """
 
     def __init__(self, *, address: URL, name: str, notify: bool = True, readers: int = POSTGRES_READERS) -> None:
+        self._observe_batch: BatchObserver = ignore_batch
         self._address = address
         self._bus = SignalBus()
         self._single = _engine(address, {"application_name": f"orchestra {name}"})
@@ -84,6 +85,10 @@ class Postgres:
             self._listening = self._loop.create_task(self._listener.run(), name="postgres-listener")
         return self._bus.subscribe(topics)
 
+    def observe_batches(self, observer: BatchObserver) -> None:
+        """Tells how many changes shared each commit."""
+        self._observe_batch = observer
+
     async def close(self) -> None:
         """Commits what was queued, ends the tasks, lets the connections go."""
         self._is_closed = True
@@ -126,6 +131,7 @@ class Postgres:
                 self._settle(batch)
 
     def _settle(self, batch: Sequence[Waiting]) -> None:
+        self._observe_batch(len(batch))
         for change in batch:
             change.settle()
         self._bus.publish(signal for change in batch if not change.has_failed for signal in change.signals)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from orchestra.errors import DatabaseAway
 from orchestra.limits import BATCH_CHANGES_MAX, SQLITE_READERS
-from orchestra.storage.database import Signals, Subscription, Topic
+from orchestra.storage.database import BatchObserver, Signals, Subscription, Topic, ignore_batch
 from orchestra.storage.signals import SignalBus
 from orchestra.storage.sqlite_file import SqliteFile
 from orchestra.storage.transaction import Change, Waiting
@@ -28,6 +28,7 @@ class Sqlite:
     """
 
     def __init__(self, *, path: Path, readers: int = SQLITE_READERS) -> None:
+        self._observe_batch: BatchObserver = ignore_batch
         self._file = SqliteFile(path=path, readers=readers)
         self._bus = SignalBus()
         self._loop = asyncio.get_running_loop()
@@ -54,6 +55,10 @@ class Sqlite:
     def subscribe(self, *topics: Topic) -> Subscription:
         """Listens to what this process commits, which is all there is."""
         return self._bus.subscribe(topics)
+
+    def observe_batches(self, observer: BatchObserver) -> None:
+        """Tells how many changes shared each commit."""
+        self._observe_batch = observer
 
     async def close(self) -> None:
         """Commits what was queued, ends the threads, empties the write-ahead log."""
@@ -102,6 +107,8 @@ class Sqlite:
             self._loop.call_soon_threadsafe(function, batch)
 
     def _settle(self, batch: Sequence[Waiting]) -> None:
+        if batch:
+            self._observe_batch(len(batch))
         for change in batch:
             change.settle()
         self._bus.publish(signal for change in batch if not change.has_failed for signal in change.signals)

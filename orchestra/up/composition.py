@@ -14,6 +14,7 @@ from orchestra.configuration import read_token_file, write_connection_file
 from orchestra.errors import OrchestraError
 from orchestra.folder import lock_folder
 from orchestra.logs.store import FileLogStore
+from orchestra.metrics import new_registry
 from orchestra.network.client import ApiClient
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
@@ -83,11 +84,22 @@ class _Up:
         watches = []
         if settings.definitions is not None:
             watches.append(DefinitionWatch(database=self._database, clock=self._clock, path=settings.definitions))
+        registry = new_registry()
         master = build_master(
-            database=self._database, logs=logs, secrets=sealing, clock=self._clock, more_loops=watches
+            database=self._database,
+            logs=logs,
+            secrets=sealing,
+            clock=self._clock,
+            registry=registry,
+            more_loops=watches,
         )
         parts = build_web_parts(
-            database=self._database, clock=self._clock, logs=logs, sealing=sealing, closing=self._closing
+            database=self._database,
+            clock=self._clock,
+            logs=logs,
+            sealing=sealing,
+            closing=self._closing,
+            registry=registry,
         )
         app = build_application(parts, [*service_routes(parts), master.listener.route(), *website_routes(parts)])
         async with AsyncExitStack() as stack:

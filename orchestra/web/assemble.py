@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
@@ -24,6 +25,7 @@ from orchestra.commands.triggers import Triggers
 from orchestra.errors import StorageError
 from orchestra.limits import HOUSEKEEPING_SECONDS, PASSWORD_ROUNDS
 from orchestra.logs.store import LogReader
+from orchestra.metrics import HttpMetrics, LoopLag, StorageMetrics, new_registry
 from orchestra.sealing import Sealing
 from orchestra.storage.database import Database
 from orchestra.storage.idempotency import forget_old_answers
@@ -32,7 +34,10 @@ from orchestra.storage.sign_in_failures import forget_old_failures
 from orchestra.web.authentication import Authenticator
 from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Door
+from orchestra.web.event_tail import EventTail
+from orchestra.web.metrics_routes import MetricsRoutes
 from orchestra.web.parts import WebParts
+from orchestra.web.run_metrics import RunMetrics
 from orchestra.web.run_signals import RunSignals
 
 _log = logging.getLogger("orchestra.web")
@@ -57,22 +62,34 @@ def build_web_parts(
     closing: asyncio.Event,
     settings: WebSettings | None = None,
     random_bytes: RandomBytes = secrets.token_bytes,
+    registry: CollectorRegistry | None = None,
 ) -> WebParts:
-    """The parts of one process. The database stays its giver's to close."""
+    """The parts of one process, which count into its registry. The database stays its giver's to close."""
     chosen = settings or WebSettings()
     cookie = SessionCookie(is_secure=chosen.secure_cookies)
     passwords = Passwords(rounds=chosen.password_rounds)
     authenticator = Authenticator(database=database, clock=clock, cookie_name=cookie.name)
+    counted = registry or new_registry()
+    database.observe_batches(StorageMetrics(registry=counted).batch_committed)
+    events = EventTail(database=database, clock=clock, closing=closing)
+    run_metrics = RunMetrics(registry=counted, database=database, tail=events)
     return WebParts(
         database=database,
         clock=clock,
         logs=logs,
         sealing=sealing,
         closing=closing,
-        door=Door(authenticator=authenticator, random_bytes=random_bytes),
+        door=Door(
+            authenticator=authenticator,
+            random_bytes=random_bytes,
+            metrics=HttpMetrics(registry=counted, clock=clock),
+        ),
         authenticator=authenticator,
         cookie=cookie,
         signals=RunSignals(database=database, closing=closing),
+        events=events,
+        metrics=MetricsRoutes(registry=counted, refreshes=(run_metrics.refresh,)),
+        lag=LoopLag(registry=counted, clock=clock),
         passwords=passwords,
         sign_in=SignIn(database=database, clock=clock, passwords=passwords, random_bytes=random_bytes),
         accounts=Accounts(database=database, clock=clock, passwords=passwords, random_bytes=random_bytes),
@@ -106,6 +123,9 @@ def _lifespan(parts: WebParts) -> Callable[[Starlette], contextlib.AbstractAsync
             tasks = [
                 group.create_task(parts.signals.follow_database(), name="web: run signals"),
                 group.create_task(parts.signals.follow_closing(), name="web: closing"),
+                group.create_task(parts.events.follow(), name="web: events"),
+                group.create_task(parts.events.follow_closing(), name="web: closing for events"),
+                group.create_task(parts.lag.run(), name="web: loop lag"),
                 group.create_task(_keep_house(parts.database, parts.clock), name="web: housekeeping"),
             ]
             try:

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from orchestra.commands.bearer_texts import RandomBytes
 from orchestra.errors import NotSignedIn, OrchestraError
 from orchestra.limits import BODY_BYTES_MAX
+from orchestra.metrics import HttpMetrics
 from orchestra.policy import Permission, Principal
 from orchestra.web.answers import complete, not_modified
 from orchestra.web.asking import Asking
@@ -33,6 +34,7 @@ class Door:
 
     authenticator: Authenticator
     random_bytes: RandomBytes
+    metrics: HttpMetrics
 
     async def admit(self, request: Request, need: Need, request_id: str) -> Principal | None:
         """Who asks, if that person may; None for a route that is open to all. Raises NotSignedIn, NotAllowed."""
@@ -53,7 +55,10 @@ class Door:
 class Endpoint:
     """All methods of one path, as an ASGI application."""
 
-    def __init__(self, *, door: Door, refusals: Refusals, methods: Mapping[str, tuple[Need, Handler]]) -> None:
+    def __init__(
+        self, *, path: str, door: Door, refusals: Refusals, methods: Mapping[str, tuple[Need, Handler]]
+    ) -> None:
+        self._path = path
         self._door = door
         self._refusals = refusals
         self._methods = dict(methods)
@@ -62,10 +67,11 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        request_id = self._door.new_request_id()
+        request_id, begun = self._door.new_request_id(), self._door.metrics.begin()
         try:
             response = not_modified(request, await self._answer(request, request_id))
             complete(response, request_id)
+            self._door.metrics.answered(request.method, self._path, response.status_code, begun)
             await response(scope, receive, send)
         except ClientDisconnect:
             _log.debug("client_gone", extra={"request": request_id})
@@ -96,7 +102,10 @@ def build_routes(door: Door, policy: Policy, handlers: Handlers, refusals: Refus
     paths: dict[str, dict[str, tuple[Need, Handler]]] = {}
     for (method, path), handler in handlers.items():
         paths.setdefault(path, {})[method] = (policy[method, path], handler)
-    return [Route(path, Endpoint(door=door, refusals=refusals, methods=methods)) for path, methods in paths.items()]
+    return [
+        Route(path, Endpoint(path=path, door=door, refusals=refusals, methods=methods))
+        for path, methods in paths.items()
+    ]
 
 
 class Nowhere:
@@ -108,8 +117,10 @@ class Nowhere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, request_id = Request(scope, receive, send), self._door.new_request_id()
+        begun = self._door.metrics.begin()
         response = await self._refusals.answer(NoSuchPath(scope["path"]), request, request_id)
         complete(response, request_id)
+        self._door.metrics.answered(request.method, "nowhere", response.status_code, begun)
         await response(scope, receive, send)
 
 

@@ -35,6 +35,7 @@ class EventTail:
         self._clock = clock
         self._closing = closing
         self._mark = SettledMark()
+        self._looking = asyncio.Lock()
         self._followers: set[Follower] = set()
         self._has_followers = asyncio.Event()
 
@@ -63,8 +64,10 @@ class EventTail:
 
     async def look_once(self) -> None:
         """Moves the mark as far as it goes; raises StorageError."""
-        look = await self._database.read(lambda connection: look_at_history(connection, self._mark.settled_to))
-        self._mark.take(look, self._clock.monotonic())
+        # One after the other: an older look that came later would take writers for ended that had not begun.
+        async with self._looking:
+            look = await self._database.read(lambda connection: look_at_history(connection, self._mark.settled_to))
+            self._mark.take(look, self._clock.monotonic())
 
     async def follow(self) -> None:
         """Until cancelled."""

@@ -13,11 +13,14 @@ from orchestra.commands.switches import Switches
 from orchestra.commands.tokens import Tokens
 from orchestra.commands.triggers import Triggers
 from orchestra.logs.store import LogReader
+from orchestra.metrics import LoopLag
 from orchestra.sealing import Sealing
 from orchestra.storage.database import Database
 from orchestra.web.authentication import Authenticator
 from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Door
+from orchestra.web.event_tail import EventTail
+from orchestra.web.metrics_routes import MetricsRoutes
 from orchestra.web.run_signals import RunSignals
 
 
@@ -35,6 +38,9 @@ class WebParts:
     authenticator: Authenticator
     cookie: SessionCookie
     signals: RunSignals
+    events: EventTail
+    metrics: MetricsRoutes
+    lag: LoopLag
     passwords: Passwords
     sign_in: SignIn
     accounts: Accounts

@@ -3,17 +3,21 @@
 from starlette.routing import BaseRoute, Mount
 
 from orchestra.commands.definition_changes import DefinitionChanges
+from orchestra.metrics import METRICS_TYPE
 from orchestra.queries.addresses import API
 from orchestra.web.endpoint import Handlers, Nowhere, build_routes
+from orchestra.web.metrics_routes import METRICS_ROW
 from orchestra.web.parts import WebParts
 from orchestra_service.account_routes import AccountRoutes
 from orchestra_service.archive_routes import ArchiveRoutes
 from orchestra_service.audit_routes import AuditRoutes
 from orchestra_service.contract_routes import ContractRoutes
 from orchestra_service.definition_routes import DefinitionRoutes
+from orchestra_service.event_routes import EventRoutes
 from orchestra_service.health_routes import HealthRoutes
 from orchestra_service.job_routes import JobRoutes
 from orchestra_service.log_routes import LogRoutes
+from orchestra_service.operation import Operation
 from orchestra_service.policy import POLICY
 from orchestra_service.problems import Problems
 from orchestra_service.profile_routes import ProfileRoutes
@@ -57,10 +61,14 @@ def service_handlers(parts: WebParts) -> Handlers:
             authenticator=parts.authenticator,
             cookie=parts.cookie,
         ).handlers,
+        EventRoutes(
+            database=parts.database, clock=parts.clock, tail=parts.events, authenticator=parts.authenticator
+        ).handlers,
         ProfileRoutes(
             database=parts.database, clock=parts.clock, profile=parts.profile, authenticator=parts.authenticator
         ).handlers,
         AuditRoutes(database=parts.database).handlers,
+        {METRICS_ROW: Operation(parts.metrics.read, kind=METRICS_TYPE)},
         HealthRoutes(database=parts.database).handlers,
     )
     handlers = {row: handler for group in groups for row, handler in group.items()}

@@ -6,10 +6,12 @@ which look at the object itself.
 
 from orchestra.policy import Permission
 from orchestra.queries.addresses import API
+from orchestra.web.metrics_routes import METRICS_POLICY
 from orchestra.web.needs import Open, Policy
 
 POLICY: Policy = {
     ("GET", "/api"): Open.TO_ALL,
+    **METRICS_POLICY,
     ("GET", f"{API}/openapi.json"): Open.TO_ALL,
     ("GET", f"{API}/health/live"): Open.TO_ALL,
     ("GET", f"{API}/health/ready"): Open.TO_ALL,
@@ -25,6 +27,7 @@ POLICY: Policy = {
     ("GET", f"{API}/projects/{{project}}/jobs/{{job}}"): Permission.READ,
     ("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): Permission.SWITCH_JOBS,
     ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/runs"): Permission.RUN,
+    ("GET", f"{API}/events"): Permission.READ,
     ("GET", f"{API}/runs"): Permission.READ,
     ("GET", f"{API}/runs/{{run}}"): Permission.READ,
     ("GET", f"{API}/runs/{{run}}/waiting"): Permission.READ,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.util import await_only
 
 from orchestra.errors import DatabaseAway, OutcomeUnknown
-from orchestra.storage.database import Database, Signals, Subscription, Topic
+from orchestra.storage.database import BatchObserver, Database, Signals, Subscription, Topic
 
 T = TypeVar("T")
 
@@ -81,6 +81,10 @@ class FaultyDatabase:
     def subscribe(self, *topics: Topic) -> Subscription:
         """Listens."""
         return self._real.subscribe(*topics)
+
+    def observe_batches(self, observer: BatchObserver) -> None:
+        """Observes."""
+        self._real.observe_batches(observer)
 
     async def close(self) -> None:
         """Closes the real one."""

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from orchestra.identifiers import RunId, UserId
 from orchestra.lifecycle import RunState
 from orchestra.logs.store import FileLogStore
@@ -13,6 +15,7 @@ from orchestra.storage.job_versions import JobVersions
 from orchestra_master.assemble import LogThread
 from orchestra_master.dispatcher import Dispatcher
 from orchestra_master.link import Link
+from orchestra_master.metrics import AttemptMetrics
 from orchestra_master.parts import MasterParts
 from orchestra_master.roster import Roster
 from orchestra_master.selection import SpreadingSelector
@@ -35,6 +38,7 @@ class StillMaster:
         store: FileLogStore | None = None,
     ) -> None:
         self.clock = FakeClock()
+        self.registry = CollectorRegistry()
         self.database = database
         self._tasks = tasks
         self.user = user
@@ -47,6 +51,7 @@ class StillMaster:
             run_blocking=LogThread(),
             versions=JobVersions(),
             roster=Roster(),
+            metrics=AttemptMetrics(registry=self.registry),
         )
         self.dispatcher = Dispatcher(parts=self.parts, selector=SpreadingSelector(), secrets=NoSecrets())
         self.parts.roster.on_capacity(self.dispatcher.capacity_changed)

@@ -5,12 +5,15 @@ from sqlalchemy import Connection
 
 from orchestra.identifiers import RunId, UserId
 from orchestra.policy import EVERYWHERE, Permission, Principal
+from orchestra.queries.counts import ended_runs, open_runs
+from orchestra.queries.events import EventFilter, events_behind
 from orchestra.queries.run_filters import read_run_filter
 from orchestra.queries.run_logs import logs_of_run
 from orchestra.queries.runs import history_of_run, list_runs, show_run_detail
 from orchestra.queries.worker_facts import all_workers
 from orchestra.storage.bearers import find_session, find_token
 from orchestra.storage.database import Database
+from orchestra.storage.history import look_at_history
 from orchestra.storage.idempotency import find_answer
 from tests.service.given import START
 from tests.support.history import fill_history
@@ -65,6 +68,10 @@ async def test_single_things_are_looked_up_not_searched(sqlite_database: Databas
         find_session(connection, "0" * 64, now=START)
         find_answer(connection, UserId(1), "k1", now=START)
         all_workers(connection)
+        open_runs(connection)
+        ended_runs(connection, 7, 50_000)
+        look_at_history(connection, 7)
+        events_behind(connection, WHO, EventFilter(), 7, 50_000)
 
     plans = await sqlite_database.write(lambda connection: plans_of(connection, everything))
 

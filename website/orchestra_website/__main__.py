@@ -15,6 +15,7 @@ from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import OpenDatabase, open_shared_database
 from orchestra.web.assemble import WebSettings, build_application, build_web_parts
+from orchestra.web.metrics_routes import metrics_alone
 from orchestra_website.assemble import website_routes
 from orchestra_website.renderer import WebsiteSettings
 
@@ -46,7 +47,9 @@ async def run_website(installation: Installation, *, open_database: OpenDatabase
             settings=WebSettings(secure_cookies=installation.secure_cookies),
         )
         await serve(
-            build_application(parts, website_routes(parts, installation.pages)),
+            build_application(
+                parts, [*metrics_alone(parts.door, parts.metrics), *website_routes(parts, installation.pages)]
+            ),
             host=installation.host,
             port=installation.port,
             closing=closing,
