@@ -35,7 +35,8 @@ class BrokenOnce:
         return 60.0
 
     async def run(self) -> None:
-        await asyncio.sleep(await self.run_once())
+        await self.run_once()
+        await asyncio.Event().wait()
 
 
 async def test_a_duty_that_breaks_ends_nothing_else_and_begins_anew(
