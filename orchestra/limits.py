@@ -182,6 +182,8 @@ SHUTDOWN_SECONDS_MAX: Final = 10
 FAREWELL_SECONDS_MAX: Final = 3.0
 """How long the master may take to say goodbye to its workers."""
 HEALTH_SECONDS_MAX: Final = 5.0
+HEALTH_CHECK_SECONDS_MAX: Final = 1.0
+"""Of one check on the page of the administrators."""
 HOUSEKEEPING_SECONDS: Final = 3600.0
 BEARERS_KEPT_MAX: Final = 10_000
 BEARER_SECONDS_MAX: Final = 1.0
@@ -238,8 +240,6 @@ SEARCH_HITS_MAX: Final = 200
 SEARCH_BYTES_MAX: Final = 2 << 30
 """What one search reads; the page offers to go on from there."""
 SEARCH_CHARACTERS_MAX: Final = 200
-SEARCHES_MAX: Final = 2
-"""At the same time; others wait for their turn."""
 LIVE_SECONDS_MIN: Final = 0.2
 """Between two looks at a log that a page follows: what came meanwhile comes together."""
 LIVE_SECONDS_MAX: Final = 1800.0

@@ -14,7 +14,6 @@ from orchestra.limits import (
     LINE_SLICE_BLOCKS,
     SEARCH_BYTES_MAX,
     SEARCH_HITS_MAX,
-    SEARCHES_MAX,
     WINDOW_LINES_MAX,
 )
 from orchestra.logs.indexed import IndexedLog, LogWindow
@@ -68,7 +67,8 @@ class LogLines:
     def __init__(self, logs: LogReader) -> None:
         self._logs = logs
         self._known: OrderedDict[AttemptKey, _Known] = OrderedDict()
-        self._searches = asyncio.Semaphore(SEARCHES_MAX)
+        # One thread at a time: with two, the event loop would have to win the interpreter from either, and waits long.
+        self._turn = asyncio.Lock()
 
     def is_quick(self, log: CommittedLog) -> bool:
         """Whether asking for line numbers costs next to nothing: the log is short, or its lines are counted."""
@@ -129,21 +129,20 @@ class LogLines:
 
     async def search(self, log: CommittedLog, text: str, *, ignoring_case: bool, first_line: int = 1) -> Found:
         """The lines that hold the text, from this line on; a bounded number, from a bounded part of the log."""
-        async with self._searches:
-            read = await self._indexed(log)
-            start = await asyncio.to_thread(read.start_of, first_line, log.length)
-            if start is None:
-                return Found(hits=(), go_on_at=None)
-            search = LineSearch(
-                text=text.encode(),
-                ignoring_case=ignoring_case,
-                first_line=first_line,
-                offset=start,
-                hits_max=SEARCH_HITS_MAX,
-            )
-            end = min(log.length, start + SEARCH_BYTES_MAX)
-            await _in_slices(lambda: read.search(search, end, blocks_max=LINE_SLICE_BLOCKS))
-            hits = await asyncio.to_thread(lambda: tuple(_excerpt(read, log, hit) for hit in search.hits))
+        read = await self._indexed(log)
+        start = await asyncio.to_thread(read.start_of, first_line, log.length)
+        if start is None:
+            return Found(hits=(), go_on_at=None)
+        search = LineSearch(
+            text=text.encode(),
+            ignoring_case=ignoring_case,
+            first_line=first_line,
+            offset=start,
+            hits_max=SEARCH_HITS_MAX,
+        )
+        end = min(log.length, start + SEARCH_BYTES_MAX)
+        await self._in_slices(lambda: read.search(search, end, blocks_max=LINE_SLICE_BLOCKS))
+        hits = await asyncio.to_thread(lambda: tuple(_excerpt(read, log, hit) for hit in search.hits))
         if search.is_full:
             return Found(hits=hits, go_on_at=hits[-1].number + 1)
         return Found(hits=hits, go_on_at=search.line if search.offset < log.length else None)
@@ -156,9 +155,16 @@ class LogLines:
         read = self._reader(log, known.index)
         if known.index.end + LINE_BLOCK_BYTES <= log.length:
             async with known.lock:
-                await _in_slices(lambda: read.grow(log.length, blocks_max=LINE_SLICE_BLOCKS))
+                await self._in_slices(lambda: read.grow(log.length, blocks_max=LINE_SLICE_BLOCKS))
             self._forget_some()
         return read
+
+    async def _in_slices(self, work: Callable[[], bool]) -> None:
+        """Until there is no more to do; those who search at the same time take turns."""
+        is_over = False
+        while not is_over:
+            async with self._turn:
+                is_over = not await asyncio.to_thread(work)
 
     def _reader(self, log: CommittedLog, index: LineIndex) -> IndexedLog:
         return IndexedLog(logs=self._logs, run=log.run, attempt=log.attempt, index=index)
@@ -180,12 +186,6 @@ def start_of_last_window(total: int) -> int:
     """The first line of the window at the end of a log of so many lines."""
     chunks = WINDOW_LINES_MAX // CHUNK_LINES
     return max(0, (max(total, 1) - 1) // CHUNK_LINES - chunks + 1) * CHUNK_LINES + 1
-
-
-async def _in_slices(work: Callable[[], bool]) -> None:
-    """Until there is no more to do; between two slices other requests get the thread."""
-    while await asyncio.to_thread(work):
-        pass
 
 
 def _with_number(line: LogLine, number: int) -> LogLine:
