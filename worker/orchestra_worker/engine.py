@@ -18,7 +18,7 @@ from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.journal import Journal, JournalBroken
 from orchestra_worker.keeper_client import StepReport
 from orchestra_worker.life import AttemptLife, LifeParts
-from orchestra_worker.log_source import LOG_NAME, LogSource
+from orchestra_worker.log_source import LogSource
 from orchestra_worker.log_sync import LogSyncs
 from orchestra_worker.masking import Masker
 from orchestra_worker.outbox import Outbox
@@ -277,7 +277,7 @@ class Engine:
         self._lives[attempt.key] = AttemptLife(attempt=attempt, masker=masker, source=source, parts=self._parts)
         self._outbox.add(attempt, source)
         # It may have grown while no agent was there.
-        self._log_syncs.note(self._folder.attempt(attempt.key) / LOG_NAME)
+        self._log_syncs.note(source.path)
         return source
 
     def _leave(self, key: AttemptKey) -> None:
@@ -311,7 +311,9 @@ class Engine:
 
     def _moved(self, key: AttemptKey) -> None:
         self._outbox.note(key)
-        self._log_syncs.note(self._folder.attempt(key) / LOG_NAME)
+        life = self._lives.get(key)
+        if life is not None:
+            self._log_syncs.note(life.log_path)
 
     def _hinted(self, name: str) -> None:
         self._checked_in.add(name)

@@ -64,6 +64,7 @@ class AttemptLife:
         self.attempt = attempt
         self._masker = masker
         self._source = source
+        self.log_path = source.path
         self._parts = parts
         self._folder = parts.folder.attempt(attempt.key)
         self._environment = step_environment(

@@ -26,11 +26,12 @@ class LogSource:
     """Reads one attempt's log for sending. Offsets and lengths count from the log's beginning, holes included."""
 
     def __init__(self, folder: Path, masker: Masker) -> None:
-        self._folder = folder
+        self.path = folder / LOG_NAME
+        self._segments_path = folder / SEGMENTS_NAME
         self._masker = masker
         self._file: int | None = None
         self._segments: int | None = None
-        self._stored = _read_segments(folder / SEGMENTS_NAME)
+        self._stored = _read_segments(self._segments_path)
         self._digest = SegmentedDigest(self._stored)
         self._offset = 0
         self._acknowledged = 0
@@ -71,7 +72,7 @@ class LogSource:
             os.fdatasync(self._segments)
         with contextlib.suppress(OSError):
             # Where the file system cannot do it, the log just stays until it is forgotten.
-            punch_hole(self._folder / LOG_NAME, self._punched, end - self._punched)
+            punch_hole(self.path, self._punched, end - self._punched)
         self._punched = end
 
     def digest(self, length: int) -> str:
@@ -133,8 +134,7 @@ class LogSource:
         with contextlib.suppress(OSError):
             # Without room for it nothing is punched either, and it is tried again with the next segment.
             if self._segments is None:
-                path = self._folder / SEGMENTS_NAME
-                self._segments = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+                self._segments = os.open(self._segments_path, os.O_WRONLY | os.O_CREAT, 0o600)
                 os.ftruncate(self._segments, len(self._stored))
             fresh = whole[len(self._stored) :]
             if os.pwrite(self._segments, fresh, len(self._stored)) == len(fresh):
@@ -143,7 +143,7 @@ class LogSource:
     def _open(self) -> int | None:
         if self._file is None:
             with contextlib.suppress(FileNotFoundError):
-                self._file = os.open(self._folder / LOG_NAME, os.O_RDONLY)
+                self._file = os.open(self.path, os.O_RDONLY)
         return self._file
 
 
