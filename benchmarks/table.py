@@ -41,7 +41,8 @@ def throughput_table(rows: Sequence[Throughput]) -> str:
                 f"{row.foreign_percent:.0f}",
             )
         )
-    return plain_table(("", "runs", "runs/s", "CPU ms/run", "× floor time", "× floor CPU", "foreign CPU %"), lines)
+    head = ("", "runs", "runs/s", "CPU ms/run", "PostgreSQL ms/run", "× floor time", "× floor CPU", "foreign CPU %")
+    return plain_table(head, lines)
 
 
 def latency_table(rows: Sequence[Latency]) -> str:
