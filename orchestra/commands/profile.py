@@ -1,5 +1,6 @@
 """The own account: the zone in which one reads instants, and one's sessions."""
 
+from functools import cache
 from zoneinfo import available_timezones
 
 import msgspec
@@ -21,6 +22,12 @@ class ProfileChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """An IANA name such as Europe/Paris."""
 
 
+@cache
+def zones() -> tuple[str, ...]:
+    """The names of all zones that this machine knows, in the order of the alphabet."""
+    return tuple(sorted(available_timezones()))
+
+
 class Profile:
     """What everybody may change of the own account, beside the password; each with its audit entry."""
 
@@ -34,7 +41,7 @@ class Profile:
         zone, now = change.zone, self._clock.now()
         if zone is None:
             return
-        if zone not in available_timezones():
+        if zone not in zones():
             raise InvalidFields([("/zone", f"{zone[:60]!r} is no time zone: use a name such as Europe/Paris, or UTC")])
 
         def alter(connection: Connection) -> None:

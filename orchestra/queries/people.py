@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
@@ -121,11 +121,26 @@ def show_user(connection: Connection, name: str) -> UserView:
     )
 
 
-def list_tokens(connection: Connection, who: Principal, asked: PageAsked) -> Page[TokenView]:
-    """A page of the own tokens, or of everybody's for those who may read users; sign-in links are none."""
+def list_tokens(
+    connection: Connection,
+    who: Principal,
+    asked: PageAsked,
+    *,
+    user: str | None = None,
+    valid_at: Instant | None = None,
+) -> Page[TokenView]:
+    """A page of the own tokens, or of everybody's for those who may read users; sign-in links are none.
+
+    Of one user alone, if one is named; with an instant, those alone that work then.
+    """
     query = _tokens()
     if not who.may(Permission.READ_USERS):
-        query = query.where(tokens.c.user_id == who.user_id)
+        query = query.where(_is_own(who))
+    if user is not None:
+        query = query.where(users.c.name == user)
+    if valid_at is not None:
+        lasts = or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > valid_at)
+        query = query.where(tokens.c.revoked_at.is_(None), lasts)
     page = page_by_key(connection, query, tokens.c.id, asked)
     return Page(items=[_token(row) for row in page.items], next=page.next, total=page.total)
 

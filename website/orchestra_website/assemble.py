@@ -6,12 +6,14 @@ from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.web.endpoint import Handlers, Nowhere, build_routes
 from orchestra.web.log_lines import LogLines
 from orchestra.web.parts import WebParts
+from orchestra_website.admin_pages import AdminPages
 from orchestra_website.definition_pages import DefinitionPages
 from orchestra_website.help_pages import HelpPages
 from orchestra_website.home_pages import HomePages
 from orchestra_website.job_pages import JobPages
 from orchestra_website.live_pages import LivePages
 from orchestra_website.log_pages import LogPages
+from orchestra_website.me_pages import MePages
 from orchestra_website.policy import POLICY
 from orchestra_website.project_pages import ProjectPages
 from orchestra_website.refusals import ErrorPages
@@ -23,7 +25,9 @@ from orchestra_website.schedule_pages import SchedulePages
 from orchestra_website.search_pages import SearchPages
 from orchestra_website.sign_in_pages import SignInPages
 from orchestra_website.static_files import StaticFiles
+from orchestra_website.token_pages import TokenPages
 from orchestra_website.trigger_pages import TriggerPages
+from orchestra_website.user_pages import UserPages
 from orchestra_website.worker_pages import WorkerPages
 
 _FORM_KEY_BYTES = 16
@@ -88,6 +92,31 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
             clock=parts.clock,
             switches=parts.switches,
             tokens=parts.tokens,
+        ).handlers,
+        AdminPages(renderer=renderer, database=parts.database, clock=parts.clock, logs=parts.logs).handlers,
+        UserPages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            accounts=parts.accounts,
+            authenticator=parts.authenticator,
+        ).handlers,
+        TokenPages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            tokens=parts.tokens,
+            authenticator=parts.authenticator,
+        ).handlers,
+        MePages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            accounts=parts.accounts,
+            profile=parts.profile,
+            tokens=parts.tokens,
+            authenticator=parts.authenticator,
+            cookie=parts.cookie,
         ).handlers,
     )
     handlers = {row: handler for group in groups for row, handler in group.items()}

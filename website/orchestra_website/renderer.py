@@ -6,7 +6,7 @@ from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote, urlencode
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import BaseLoader, ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
@@ -16,7 +16,15 @@ from orchestra.durations import duration_in_words
 from orchestra.policy import Permission, Principal
 from orchestra.web.asking import Asking
 from orchestra_website.static_files import StaticFiles
-from orchestra_website.words import day_text, duration_text, moment_text, relative_text, size_text
+from orchestra_website.words import (
+    browser_text,
+    day_text,
+    duration_text,
+    moment_text,
+    plain_text,
+    relative_text,
+    size_text,
+)
 
 THEMES = ("system", "light", "dark")
 THEME_COOKIE = "orchestra-theme"
@@ -52,6 +60,8 @@ class Renderer:
             "span": duration_in_words,
             "size": size_text,
             "path": lambda text: quote(text, safe=""),
+            "plain": plain_text,
+            "browser": browser_text,
         }
         self._environment.globals |= {"static": static_files.address, "version": version("job-orchestra")}
 
@@ -69,6 +79,13 @@ class Renderer:
         text = self._environment.get_template(template).render(page=frame, **(values or {}))
         return HTMLResponse(text, status_code=status, headers={"vary": "Cookie", **(headers or {})})
 
+    def zone_of(self, who: Principal | None) -> ZoneInfo:
+        """In which this person reads instants; UTC for a zone that was chosen on a machine that knows more of them."""
+        try:
+            return ZoneInfo(who.zone if who is not None else "UTC")
+        except ZoneInfoNotFoundError:
+            return ZoneInfo("UTC")
+
     def _frame(self, asking: Asking) -> "PageFrame":
         who = asking.who_if_known
         chosen = asking.request.cookies.get(THEME_COOKIE, "")
@@ -76,7 +93,7 @@ class Renderer:
             title=self._settings.title,
             who=who,
             now=to_datetime(self._clock.now()),
-            zone=ZoneInfo("UTC"),
+            zone=self.zone_of(who),
             theme=chosen if chosen in THEMES else "system",
             path=asking.request.url.path,
             query=asking.request.url.query,

@@ -3,6 +3,8 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _KIBI = 1024
 
@@ -58,3 +60,34 @@ def size_text(count: int) -> str:
         if size < _KIBI or unit == "TiB":
             break
     return f"{size:.1f} {unit}"
+
+
+def plain_text(raw: msgspec.Raw) -> str:
+    """A JSON value as people write it: `operator@ops, viewer`, `yes`, `none`."""
+    match msgspec.json.decode(raw):
+        case None | []:
+            return "none"
+        case bool(value):
+            return "yes" if value else "no"
+        case str(value):
+            return value
+        case [*values] if all(isinstance(each, str) for each in values):
+            return ", ".join(values)
+        case _:
+            return bytes(raw).decode()
+
+
+def browser_text(agent: str) -> str:
+    """`Firefox on Linux` of a User-Agent, for people to know their sessions again; never trusted."""
+    browsers = (
+        ("Firefox/", "Firefox"),
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+    )
+    systems = (("Windows", "Windows"), ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"))
+    systems += (("Mac OS", "macOS"), ("Linux", "Linux"))
+    browser = next((word for mark, word in browsers if mark in agent), agent[:40] or "an unknown browser")
+    system = next((word for mark, word in systems if mark in agent), "")
+    return f"{browser} on {system}" if system else browser
