@@ -11,6 +11,7 @@ The cron library computes over plain wall-clock time only; its own ideas about t
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from orchestra.clock import MICROSECONDS_PER_SECOND, Instant, from_datetime, to_datetime
@@ -64,7 +65,9 @@ def next_after(specification: ScheduleSpecification, instant: Instant) -> Instan
     start = to_datetime(instant)
     try:
         moment = (
-            _following_clock(expression, zone, start) if expression.follows_clock else _fixed(expression, zone, start)
+            _following_clock(expression, zone, start)
+            if expression.follows_clock
+            else next(_fixed(expression, zone, start), None)
         )
     except OverflowError:
         return None
@@ -73,6 +76,10 @@ def next_after(specification: ScheduleSpecification, instant: Instant) -> Instan
 
 def upcoming(specification: ScheduleSpecification, instant: Instant, count: int) -> list[Instant]:
     """The next so many instants at which the schedule is due."""
+    if specification.cron is not None and not (expression := parse_cron(specification.cron)).follows_clock:
+        # One engine for all of them: to make it costs more than to ask it.
+        moments = _fixed(expression, zone_of(specification.zone), to_datetime(instant))
+        return [from_datetime(moment) for moment in islice(moments, count)]
     found: list[Instant] = []
     following = next_after(specification, instant)
     while following is not None and len(found) < count:
@@ -81,13 +88,15 @@ def upcoming(specification: ScheduleSpecification, instant: Instant, count: int)
     return found
 
 
-def _fixed(expression: CronExpression, zone: ZoneInfo, start: datetime) -> datetime | None:
+def _fixed(expression: CronExpression, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
+    last = start
     for wall in _walls(expression, start.astimezone(zone).replace(tzinfo=None)):
         moment = _first_instant(wall, zone)
-        # In the second pass of a repeated hour the walls of the first are behind us already.
-        if moment > start:
-            return moment
-    return None
+        # In the second pass of a repeated hour the walls of the first are behind us already; and several walls that
+        # do not exist that night are all due at the one instant that follows.
+        if moment > last:
+            yield moment
+            last = moment
 
 
 def _first_instant(wall: datetime, zone: ZoneInfo) -> datetime:

@@ -1,5 +1,7 @@
 """A schedule as a sentence: "At 02:30, Monday through Friday (Europe/Paris)"."""
 
+from functools import lru_cache
+
 from orchestra.cron.expression import parse_cron
 from orchestra.durations import duration_in_words, format_duration
 from orchestra.specification import Overlap, ScheduleSpecification
@@ -31,9 +33,16 @@ def sentence(specification: ScheduleSpecification) -> str:
 
 def _described(text: str) -> str:
     try:
-        from cron_descriptor import FormatError, Options, get_description
+        import cron_descriptor  # noqa: F401 - asked each time, so that what is remembered does not outlive the package
     except ImportError:
         return text
+    return _in_words(text)
+
+
+@lru_cache(maxsize=1024)
+def _in_words(text: str) -> str:
+    from cron_descriptor import FormatError, Options, get_description
+
     options = Options()
     options.use_24hour_time_format = True
     # It knows the last weekday as `5L`, the engine as `l5`.

@@ -212,3 +212,19 @@ def test_instants_only_ever_go_forward() -> None:
         assert found == sorted(set(found))
         assert found[0] > instant
         assert next_after(schedule, Instant(found[0] - 1)) == found[0]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("cron", ["30 2 * * *", "5/20 1-3 * * *", "0 0 1 1 *", "10 30 2 * * *", "0 0 30-31 2 *"])
+@pytest.mark.parametrize(
+    "begin", ["2026-03-28T00:00:00.5+00:00", "2026-10-25T00:40:00+00:00", "2026-10-25T01:40:00+00:00"]
+)
+def test_many_instants_at_once_are_those_that_come_one_by_one(zone: str, cron: str, begin: str) -> None:
+    specification = ScheduleSpecification(cron=cron, zone=zone)
+    one_by_one: list[Instant] = []
+    following = next_after(specification, at(begin))
+    while following is not None and len(one_by_one) < 8:
+        one_by_one.append(following)
+        following = next_after(specification, following)
+
+    assert upcoming(specification, at(begin), 8) == one_by_one
