@@ -17,7 +17,7 @@ from orchestra.policy import Permission, Principal
 from orchestra.web.answers import complete, not_modified
 from orchestra.web.asking import Asking
 from orchestra.web.authentication import SAFE_METHODS, Authenticator, refuse_secret_in_address
-from orchestra.web.errors import BodyTooLarge, NoSuchPath, RouteWithoutPolicy, WrongMethod
+from orchestra.web.errors import BadRequest, BodyTooLarge, NoSuchPath, RouteWithoutPolicy, WrongMethod
 from orchestra.web.needs import Need, Open, Policy, Refusals
 
 Handler = Callable[[Asking], Awaitable[Response]]
@@ -36,9 +36,13 @@ class Door:
     random_bytes: RandomBytes
     metrics: HttpMetrics
 
+    is_secure: bool = False
+    """Behind TLS."""
+
     async def admit(self, request: Request, need: Need, request_id: str) -> Principal | None:
         """Who asks, if that person may; None for a route that is open to all. Raises NotSignedIn, NotAllowed."""
         refuse_secret_in_address(request)
+        _refuse_nul(request)
         if need is Open.TO_ALL:
             return None
         who = await self.authenticator.authenticate(request)
@@ -70,7 +74,7 @@ class Endpoint:
         request_id, begun = self._door.new_request_id(), self._door.metrics.begin()
         try:
             response = not_modified(request, await self._answer(request, request_id))
-            complete(response, request_id)
+            complete(response, request_id, is_secure=self._door.is_secure)
             self._door.metrics.answered(request.method, self._path, response.status_code, begun)
             await response(scope, receive, send)
         except ClientDisconnect:
@@ -119,9 +123,15 @@ class Nowhere:
         request, request_id = Request(scope, receive, send), self._door.new_request_id()
         begun = self._door.metrics.begin()
         response = await self._refusals.answer(NoSuchPath(scope["path"]), request, request_id)
-        complete(response, request_id)
+        complete(response, request_id, is_secure=self._door.is_secure)
         self._door.metrics.answered(request.method, "nowhere", response.status_code, begun)
         await response(scope, receive, send)
+
+
+def _refuse_nul(request: Request) -> None:
+    # PostgreSQL takes no text with a NUL in it, and nothing that could be asked for has one.
+    if "\0" in request.scope["path"] or b"%00" in request.scope["query_string"]:
+        raise BadRequest("an address has no NUL character in it: remove the %00")
 
 
 async def _whole_body(request: Request) -> bytes:

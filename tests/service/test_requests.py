@@ -186,3 +186,19 @@ async def test_an_operator_may_not_steer_a_worker_from_one_project(small_world: 
 
     assert (refused.status_code, done.status_code) == (403, 200)
     assert (done.json()["state"], done.json()["reason"]) == ("draining", "by ben: new disk")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api/v1/projects/%00/jobs/x", "/api/v1/jobs?project=%00", "/api/v1/workers/%00", "/api/v1/runs?job=a%00b"),
+        *("/workers/%00", "/projects/%00/schedules", "/runs?worker=%00"),
+    ],
+)
+async def test_a_nul_in_an_address_is_refused_whatever_the_database(world: World, path: str) -> None:
+    client = await world.administrator()
+
+    refused = await client.get(path)
+
+    assert refused.status_code == 400
+    assert "n address has no NUL character in it: remove the %00" in refused.text
