@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from orchestra_website.policy import POLICY
 
-NOT_PAGES = frozenset({"/static/{digest}/{name}"})
+NOT_PAGES = frozenset({"/static/{digest}/{name}", "/runs/{run}/log/follow"})
 """What answers GET with something else than a page for people."""
 
 
@@ -14,7 +14,7 @@ class Sample:
     """One page to look at."""
 
     path: str
-    """With `{failed}` and its kin for the numbers of runs."""
+    """With `{failed}` and its kin for the numbers of runs, `{token}` for that of a token."""
     name: str | None = "ada"
     """Who looks; None: somebody who is not signed in."""
 
@@ -36,12 +36,30 @@ SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     "/projects/{project}/jobs/{job}/trigger": _samples(
         "/projects/ops/jobs/backup/trigger", "/projects/ops/jobs/report/trigger", name="ana"
     ),
+    "/search": _samples("/search", "/search?q=backup", "/search?q=nothing-has-this-name"),
+    "/help": _samples("/help"),
     "/define": _samples("/define"),
     "/runs": (
         *_samples("/runs", "/runs?status=failed", "/runs?job=nothing-has-this-name"),
         *_samples("/runs", name="vera"),
     ),
     "/projects/{project}/runs": _samples("/projects/ops/runs"),
+    "/runs/{run}": (
+        *_samples("/runs/{failed}", "/runs/{succeeded}", "/runs/{running}", "/runs/{waiting}", "/runs/{retried}"),
+        *_samples("/runs/{retried}?attempt=1", "/runs/{aborted}", "/runs/{cancelled}"),
+        *_samples("/runs/{failed}", name="vera"),
+    ),
+    "/runs/{run}/steps": _samples("/runs/{failed}/steps"),
+    "/runs/{run}/attempts": _samples("/runs/{retried}/attempts"),
+    "/runs/{run}/parameters": _samples("/runs/{succeeded}/parameters"),
+    "/runs/{run}/timeline": _samples("/runs/{retried}/timeline"),
+    "/runs/{run}/log": _samples(
+        "/runs/{succeeded}/log", "/runs/{long}/log", "/runs/{long}/log?q=line+123", "/runs/{running}/log"
+    ),
+    # That of a run which still goes on never ends to load: a journey looks at it.
+    "/runs/{run}/log/live": _samples("/runs/{succeeded}/log/live"),
+    "/runs/{run}/cancel": _samples("/runs/{waiting}/cancel", name="ana"),
+    "/runs/{run}/abort": _samples("/runs/{running}/abort", name="ana"),
     "/schedules": _samples("/schedules"),
     "/schedules/preview": _samples(
         "/schedules/preview",
@@ -55,6 +73,19 @@ SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     "/workers": (*_samples("/workers"), *_samples("/workers", name="vera")),
     "/workers/{worker}": _samples("/workers/atlas", "/workers/gone"),
     "/workers/{worker}/{change}": _samples("/workers/atlas/disable", "/workers/gone/enable", name="ana"),
+    "/admin": (*_samples("/admin"), *_samples("/admin", name="otto")),
+    "/admin/roles": _samples("/admin/roles"),
+    "/admin/audit": _samples("/admin/audit"),
+    "/admin/users": (*_samples("/admin/users"), *_samples("/admin/users", name="otto")),
+    "/admin/add-user": _samples("/admin/add-user"),
+    "/admin/users/{user}": _samples("/admin/users/ana", "/admin/users/ole"),
+    "/admin/users/{user}/disable": _samples("/admin/users/ana/disable"),
+    "/admin/users/{user}/link": _samples("/admin/users/ana/link"),
+    "/admin/tokens": _samples("/admin/tokens"),
+    "/admin/tokens/{token}/revoke": _samples("/admin/tokens/{token}/revoke"),
+    "/me": (*_samples("/me"), *_samples("/me", name="vera")),
+    "/me/tokens/{token}/revoke": _samples("/me/tokens/{token}/revoke"),
+    "/me/sign-out-everywhere": _samples("/me/sign-out-everywhere"),
     "/add-worker": _samples("/add-worker", "/add-worker?name=build-07", "/add-worker?name=atlas"),
 }
 """By the path in the policy table."""

@@ -22,7 +22,7 @@ def file_name(sample: Sample) -> str:
 
 def picture(browsing: Browsing, sample: Sample, folder: Path) -> None:
     """A page in light, in dark, on a phone, and without scripts."""
-    path = sample.path.format_map(browsing.seeded.runs)
+    path = sample.path.format_map(browsing.seeded.numbers)
     for script in (True, False):
         page = browsing.page(sample.name, script=script)
         page.goto(path)

@@ -113,12 +113,19 @@ class Seeded:
         self.orchestra = orchestra
         self.folder = folder
         self.runs: dict[str, int] = {}
+        self.token = 0
+        """Of the administrator `ada`."""
         self._cookies: dict[str, str] = {}
 
     @property
     def address(self) -> str:
         """Where the pages are."""
         return self.orchestra.address
+
+    @property
+    def numbers(self) -> Mapping[str, int]:
+        """All that stands in addresses, by what it shows."""
+        return {**self.runs, "token": self.token}
 
     def trigger(self, job: str, **parameters: object) -> int:
         """Triggers a job; the secret of `backup` comes by itself."""
@@ -157,6 +164,9 @@ class Seeded:
         for name, roles in PEOPLE.items():
             asked = [{"role": role, **({"project": project} if project else {})} for role, project in roles]
             self.orchestra.api.post(f"{API}/users", {"name": name, "password": PASSWORD, "roles": asked})
+
+        made = self.orchestra.api.post(f"{API}/tokens", {"name": "ci", "user": "ada", "kind": "user"})
+        self.token = made.read(_Numbered).id
 
     def add_runs(self) -> None:
         """A run of each kind, all of them over that can be."""

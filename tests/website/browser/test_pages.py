@@ -38,7 +38,7 @@ def test_every_page_of_the_policy_table_has_a_sample() -> None:
 
 
 def open_page(browsing: Browsing, page: Page, sample: Sample, status: int) -> None:
-    answer = page.goto(sample.path.format_map(browsing.seeded.runs))
+    answer = page.goto(sample.path.format_map(browsing.seeded.numbers))
     assert answer is not None
     assert answer.status == status, f"{page.url} answers {answer.status}"
     assert page.locator("h1").count() == 1, f"{page.locator('h1').count()} main headings"
