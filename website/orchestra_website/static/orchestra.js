@@ -12,6 +12,3 @@ function sayAgo() {
   }
 }
 setInterval(sayAgo, 10_000);
-
-// Problems of a form are read first.
-document.querySelector("#problems")?.focus();
