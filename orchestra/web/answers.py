@@ -36,13 +36,15 @@ def empty_answer() -> Response:
     return Response(status_code=204)
 
 
-def complete(response: Response, request_id: str) -> None:
-    """Adds what every answer carries, unless the handler has set it."""
+def complete(response: Response, request_id: str, *, is_secure: bool = False) -> None:
+    """Adds what every answer carries, unless the handler has set it; behind TLS, that it stays so for a year."""
     present = {name for name, _ in response.raw_headers}
     response.raw_headers.append((b"x-request-id", request_id.encode()))
     for name, value in SECURITY_HEADERS:
         if name not in present:
             response.raw_headers.append((name, value))
+    if is_secure:
+        response.raw_headers.append((b"strict-transport-security", b"max-age=31536000"))
     if b"cache-control" not in present:
         response.raw_headers.append((b"cache-control", b"private, no-cache"))
 

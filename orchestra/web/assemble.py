@@ -82,6 +82,7 @@ def build_web_parts(
         door=Door(
             authenticator=authenticator,
             random_bytes=random_bytes,
+            is_secure=chosen.secure_cookies,
             metrics=HttpMetrics(registry=counted, clock=clock),
         ),
         authenticator=authenticator,

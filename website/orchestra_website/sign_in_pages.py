@@ -68,10 +68,10 @@ class SignInPages:
             return self._form(asking, name=name, after=form.raw("next"), problem=problem, status=403)
         except TooManyTries as error:
             problem = f"{str(error).capitalize()}."
-            return self._form(asking, name=name, after=form.raw("next"), problem=problem, status=429)
+            return self._form(asking, name=name, after=form.raw("next"), problem=problem, refused=error)
         except Overloaded as error:
             problem = f"Too many people sign in just now: try again in {error.retry_after_seconds} s."
-            return self._form(asking, name=name, after=form.raw("next"), problem=problem, status=429)
+            return self._form(asking, name=name, after=form.raw("next"), problem=problem, refused=error)
         response = RedirectResponse(_own_path(form.raw("next")), status_code=303, headers=NO_STORE)
         self._cookie.give(response, session.secret.text)
         return response
@@ -108,6 +108,7 @@ class SignInPages:
         after: str = "",
         problem: str = "",
         status: int = 200,
+        refused: Overloaded | None = None,
     ) -> Response:
         values = {
             "link": link,
@@ -116,7 +117,10 @@ class SignInPages:
             "next": after,
             "problem": problem,
         }
-        return self._renderer.page(asking, "sign_in.html", values, status=status, headers=NO_STORE)
+        headers = dict(NO_STORE)
+        if refused is not None:
+            status, headers["retry-after"] = 429, str(refused.retry_after_seconds)
+        return self._renderer.page(asking, "sign_in.html", values, status=status, headers=headers)
 
 
 def _own_path(text: str) -> str:
