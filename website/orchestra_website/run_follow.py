@@ -159,7 +159,7 @@ async def live_page(
             case Grown():
                 if news.attempt != attempt:
                     if attempt:
-                        yield Markup('</pre><p class="between">Attempt {}</p><pre class="log">').format(news.attempt)
+                        yield f'</pre><p class="between">Attempt {news.attempt}</p><pre class="log">'
                         line = 1
                     attempt = news.attempt
                     lines = AppendedLines(line, base=f"/runs/{run}/log?attempt={attempt}&line=")
@@ -167,13 +167,13 @@ async def live_page(
                 text = lines.feed(news.piece.text)
                 chunk = sent // CHUNK_LINES
                 sent += lines.next_line - begun
-                yield text + (CHUNK_ENDS if sent // CHUNK_LINES > chunk else "")
+                yield str(text + (CHUNK_ENDS if sent // CHUNK_LINES > chunk else Markup("")))
             case Looked(is_over=True):
-                yield lines.flush() + page.after(news.view, attempt, lines.next_line)
+                yield str(lines.flush()) + page.after(news.view, attempt, lines.next_line)
                 return
             case Looked() | Quiet():
                 # A comment shows that the connection lives, and makes an aborted one fail.
-                yield lines.flush() or "<!-- -->"
+                yield str(lines.flush()) or "<!-- -->"
             case Bye():
                 break
         if clock.monotonic() > until or sent >= LIVE_LINES_MAX:
