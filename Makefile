@@ -5,6 +5,7 @@
 #   make browser               the website in Chromium, which is installed if it is not here and we are root
 #   make screenshots           a picture of every page, into screenshots/
 #   make check                 lint, format, types, floors
+#   make fuzz                  many made-up requests against the API, others each time (EXAMPLES=100 of each kind)
 #   make bench                 speed and memory beside their floors, into docs/benchmarks.md
 #   make docs                  the pages that are generated
 #   make clean                 forget .venv and all caches
@@ -12,6 +13,7 @@
 
 PYTHON ?= python3
 ARGS ?=
+EXAMPLES ?= 100
 
 SERVER := .venv/.installed-server
 DEVELOPMENT := .venv/.installed-development
@@ -21,7 +23,7 @@ BROWSER_TESTS := tests/website/browser
 # --no-print-directory keeps "Entering directory" out of what people read.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := demo
-.PHONY: demo test unit journeys browser screenshots check bench docs clean
+.PHONY: demo test unit journeys browser screenshots check fuzz bench docs clean
 
 demo: $(SERVER)
 	@.venv/bin/orchestra up --demo $(ARGS)
@@ -53,6 +55,9 @@ check: $(DEVELOPMENT)
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
+
+fuzz: $(DEVELOPMENT)
+	@ORCHESTRA_FUZZ_EXAMPLES=$(EXAMPLES) .venv/bin/pytest --timeout 3600 tests/service/test_fuzz.py $(ARGS)
 
 bench: $(DEVELOPMENT)
 	@.venv/bin/python -m benchmarks

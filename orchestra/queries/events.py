@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 import msgspec
 from sqlalchemy import Connection, select
 
-from orchestra.errors import InvalidFields, NotFound
+from orchestra.errors import InvalidFields
 from orchestra.identifiers import ProjectId
 from orchestra.lifecycle import RunEvent, RunState
 from orchestra.limits import EVENTS_READ_MAX, EVENTS_SPAN_MAX
@@ -68,14 +68,6 @@ def read_event_types(text: str) -> EventFilter:
         return EventFilter()
     kinds = tuple(KIND_OF_TYPE[kind] for kind in sorted(chosen & KIND_OF_TYPE.keys()))
     return EventFilter(kinds=None if len(kinds) == len(KIND_OF_TYPE) else kinds, workers=WORKER_CHANGED in chosen)
-
-
-def project_of_name(connection: Connection, who: Principal, name: str) -> ProjectId:
-    """The project that this person means; raises NotFound for one that is not there or may not be seen."""
-    found = connection.execute(select(projects.c.id).where(projects.c.name == name)).scalar_one_or_none()
-    if found is None or not who.scope(Permission.READ).covers(ProjectId(found)):
-        raise NotFound("project", name)
-    return ProjectId(found)
 
 
 def events_behind(

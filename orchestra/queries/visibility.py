@@ -2,6 +2,7 @@
 
 from sqlalchemy import ColumnElement, Connection, select
 
+from orchestra.errors import NotFound
 from orchestra.identifiers import ProjectId
 from orchestra.policy import Permission, Principal, Scope
 from orchestra.storage.tables import projects
@@ -19,3 +20,11 @@ def may_in(connection: Connection, who: Principal, permission: Permission, proje
         return scope.everywhere
     found = connection.execute(select(projects.c.id).where(projects.c.name == project)).scalar_one_or_none()
     return found is not None and scope.covers(ProjectId(found))
+
+
+def project_of_name(connection: Connection, who: Principal, name: str) -> ProjectId:
+    """The project that this person means; raises NotFound for one that is not there or may not be seen."""
+    found = connection.execute(select(projects.c.id).where(projects.c.name == name)).scalar_one_or_none()
+    if found is None or not who.scope(Permission.READ).covers(ProjectId(found)):
+        raise NotFound("project", name)
+    return ProjectId(found)

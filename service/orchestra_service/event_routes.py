@@ -10,7 +10,8 @@ from orchestra.clock import Clock
 from orchestra.errors import InvalidFields
 from orchestra.policy import Principal
 from orchestra.queries.addresses import API
-from orchestra.queries.events import EventFilter, project_of_name, read_event_types
+from orchestra.queries.events import EventFilter, read_event_types
+from orchestra.queries.visibility import project_of_name
 from orchestra.storage.database import Database
 from orchestra.storage.history import newest_event
 from orchestra.web.asking import Asking

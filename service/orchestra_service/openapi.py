@@ -9,7 +9,7 @@ from orchestra.errors import OrchestraError
 from orchestra.policy import Permission
 from orchestra.web.endpoint import Handlers
 from orchestra.web.needs import Need, Open, Policy
-from orchestra_service.operation import JSON, Field, Operation
+from orchestra_service.operation import EVENTS, JSON, Field, Operation
 from orchestra_service.problems import MEDIA_TYPE, Problem
 from orchestra_service.schemas import PLACE, Schema, schemas_of
 
@@ -112,7 +112,7 @@ def _responses(
 ) -> dict[str, Schema]:
     success: Schema = {"description": HTTPStatus(operation.status).phrase}
     if operation.status != HTTPStatus.NO_CONTENT:
-        body: Schema = {"type": "string"} if operation.answers is None else schema_of[repr(operation.answers)]
+        body = _untyped(operation.kind) if operation.answers is None else schema_of[repr(operation.answers)]
         success["content"] = {operation.kind: {"schema": body}}
     responses = {str(operation.status): success}
     if method == "GET" and operation.kind == JSON:
@@ -123,6 +123,14 @@ def _responses(
     for status in _refusals(operation, path, need):
         responses[str(status)] = {"$ref": f"#/components/responses/Problem{status}"}
     return responses
+
+
+def _untyped(kind: str) -> Schema:
+    """What an answer is that is no JSON: text, or events one after the other."""
+    if kind != EVENTS:
+        return {"type": "string"}
+    fields = {name: {"type": "string"} for name in ("id", "event", "data")}
+    return {"type": "object", "description": "Each event; its data are JSON.", "properties": fields}
 
 
 def _refusals(operation: Operation, path: str, need: Need) -> list[int]:

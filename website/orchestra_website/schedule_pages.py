@@ -28,7 +28,7 @@ from orchestra.queries.schedules import (
     next_of_schedule,
     show_schedule,
 )
-from orchestra.queries.visibility import may_in
+from orchestra.queries.visibility import may_in, project_of_name
 from orchestra.storage.database import Database
 from orchestra.storage.paging import Page, PageAsked, read_page_asked
 from orchestra.web.answers import NO_STORE
@@ -83,6 +83,8 @@ class SchedulePages:
     async def list_of_project(self, asking: Asking) -> Response:
         """A page of the schedules of one project."""
         asked, project = asking.page(), asking.path("project")
+        # A project outside the scope does not exist, rather than having no schedules.
+        await self._database.read(lambda connection: project_of_name(connection, asking.who, project))
         return await self._list(asking, asked, project=project, path=f"/projects/{project}/schedules", kept={})
 
     async def _list(
