@@ -16,6 +16,7 @@ from orchestra.clock import Clock, SystemClock
 from orchestra.limits import DEFAULT_MASTER_PORT
 from orchestra.logs.store import FileLogStore
 from orchestra.metrics import HttpMetrics, LoopLag, StorageMetrics, new_registry
+from orchestra.network.loop import run
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.database import Database
@@ -107,7 +108,7 @@ def command(
     """
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    asyncio.run(
+    run(
         run_master(
             Installation(host=host, port=port, database=database, logs=logs, key_file=key_file, definitions=definitions)
         )

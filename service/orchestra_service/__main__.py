@@ -11,6 +11,7 @@ import click
 from orchestra.clock import SystemClock
 from orchestra.limits import DEFAULT_PORT
 from orchestra.logs.store import FileLogStore
+from orchestra.network.loop import run
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import OpenDatabase, open_shared_database
@@ -79,7 +80,7 @@ def command(
     """
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    asyncio.run(
+    run(
         run_service(
             Installation(
                 host=host, port=port, database=database, logs=logs, key_file=key_file, secure_cookies=secure_cookies
