@@ -13,6 +13,7 @@ from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import (
     RunDetail,
     RunEventView,
+    RunPage,
     history_of_run,
     list_runs,
     results_of_run,
@@ -36,6 +37,7 @@ _FILTERS = (
     Field("source", "Whole sources (`user ana`), or their first words (`user`, `schedule`, `retry`)."),
     Field("created_after", "An instant.", {"type": "string", "format": "date-time"}),
     Field("created_before", "An instant.", {"type": "string", "format": "date-time"}),
+    Field("took_min", "The least duration of a run that is over: seconds (`300`), or such as `5m`."),
     Field("sort", "`-id`, the newest first, or `id`.", {"enum": ["-id", "id"]}),
     *PAGE,
 )
@@ -69,7 +71,7 @@ class RunRoutes:
                 headers=(IDEMPOTENCY_KEY,),
                 also=(409,),
             ),
-            ("GET", f"{API}/runs"): Operation(self.list, answers=Page[RunView], query=_FILTERS),
+            ("GET", f"{API}/runs"): Operation(self.list, answers=RunPage, query=_FILTERS),
             ("GET", f"{API}/runs/{{run}}"): Operation(self.show, answers=RunDetail),
             ("GET", f"{API}/runs/{{run}}/waiting"): Operation(self.waiting, answers=WaitingView),
             ("GET", f"{API}/runs/{{run}}/results"): Operation(self.results, answers=dict[str, msgspec.Raw]),

@@ -30,8 +30,6 @@ from orchestra_website.trigger_pages import TriggerPages
 from orchestra_website.user_pages import UserPages
 from orchestra_website.worker_pages import WorkerPages
 
-_FORM_KEY_BYTES = 16
-
 _KEY_BYTES = 16
 
 
@@ -40,13 +38,21 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
     chosen = settings or WebsiteSettings()
     static_files = StaticFiles(chosen.theme_folder)
     renderer = Renderer(settings=chosen, static_files=static_files, clock=parts.clock)
-    lines = LogLines(parts.logs)
     refusals = ErrorPages(renderer=renderer, authenticator=parts.authenticator)
     groups: tuple[Handlers, ...] = (
         {("GET", "/static/{digest}/{name}"): static_files.serve},
-        SignInPages(
-            renderer=renderer, sign_in=parts.sign_in, authenticator=parts.authenticator, cookie=parts.cookie
-        ).handlers,
+        *_job_pages(parts, renderer),
+        *_run_pages(parts, renderer),
+        *_fleet_pages(parts, renderer),
+        *_people_pages(parts, renderer),
+    )
+    handlers = {row: handler for group in groups for row, handler in group.items()}
+    nowhere = Mount("/", app=Nowhere(door=parts.door, refusals=refusals))
+    return [*build_routes(parts.door, POLICY, handlers, refusals), nowhere]
+
+
+def _job_pages(parts: WebParts, renderer: Renderer) -> tuple[Handlers, ...]:
+    return (
         HomePages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
         ProjectPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
         JobPages(renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
@@ -56,34 +62,14 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
             clock=parts.clock,
             triggers=parts.triggers,
             sealing=parts.sealing,
-            new_key=lambda: parts.door.random_bytes(_FORM_KEY_BYTES).hex(),
+            new_key=lambda: parts.door.random_bytes(_KEY_BYTES).hex(),
         ).handlers,
         SearchPages(renderer=renderer, database=parts.database).handlers,
         HelpPages(renderer=renderer).handlers,
         DefinitionPages(
             renderer=renderer, changes=DefinitionChanges(database=parts.database, clock=parts.clock)
         ).handlers,
-        RunListPages(renderer=renderer, database=parts.database).handlers,
-        RunPages(
-            renderer=renderer,
-            database=parts.database,
-            clock=parts.clock,
-            lines=lines,
-            triggers=parts.triggers,
-            stops=parts.stops,
-            sealing=parts.sealing,
-            new_key=lambda: parts.door.random_bytes(_KEY_BYTES).hex(),
-        ).handlers,
-        LogPages(renderer=renderer, database=parts.database, clock=parts.clock, lines=lines).handlers,
-        LivePages(
-            renderer=renderer,
-            database=parts.database,
-            clock=parts.clock,
-            logs=parts.logs,
-            lines=lines,
-            signals=parts.signals,
-            authenticator=parts.authenticator,
-        ).handlers,
+        *_run_handlers(parts, renderer),
         SchedulePages(renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
         ScheduleCalendarPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
         WorkerPages(
@@ -122,3 +108,60 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
     handlers = {row: handler for group in groups for row, handler in group.items()}
     nowhere = Mount("/", app=Nowhere(door=parts.door, refusals=refusals))
     return [*build_routes(parts.door, POLICY, handlers, refusals), nowhere]
+
+
+def _run_handlers(parts: WebParts, renderer: Renderer) -> tuple[Handlers, ...]:
+    lines = LogLines(parts.logs)
+    return ()
+
+
+def _run_pages(parts: WebParts, renderer: Renderer) -> tuple[Handlers, ...]:
+    lines = LogLines(parts.logs)
+    return ()
+
+
+def _fleet_pages(parts: WebParts, renderer: Renderer) -> tuple[Handlers, ...]:
+    return (
+        SchedulePages(renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
+        ScheduleCalendarPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
+        WorkerPages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            switches=parts.switches,
+            tokens=parts.tokens,
+        ).handlers,
+    )
+
+
+def _people_pages(parts: WebParts, renderer: Renderer) -> tuple[Handlers, ...]:
+    return (
+        SignInPages(
+            renderer=renderer, sign_in=parts.sign_in, authenticator=parts.authenticator, cookie=parts.cookie
+        ).handlers,
+        AdminPages(renderer=renderer, database=parts.database, clock=parts.clock, logs=parts.logs).handlers,
+        UserPages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            accounts=parts.accounts,
+            authenticator=parts.authenticator,
+        ).handlers,
+        TokenPages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            tokens=parts.tokens,
+            authenticator=parts.authenticator,
+        ).handlers,
+        MePages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            accounts=parts.accounts,
+            profile=parts.profile,
+            tokens=parts.tokens,
+            authenticator=parts.authenticator,
+            cookie=parts.cookie,
+        ).handlers,
+    )
