@@ -69,55 +69,34 @@ def _job_pages(parts: WebParts, renderer: Renderer) -> tuple[Handlers, ...]:
         DefinitionPages(
             renderer=renderer, changes=DefinitionChanges(database=parts.database, clock=parts.clock)
         ).handlers,
-        *_run_handlers(parts, renderer),
-        SchedulePages(renderer=renderer, database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
-        ScheduleCalendarPages(renderer=renderer, database=parts.database, clock=parts.clock).handlers,
-        WorkerPages(
-            renderer=renderer,
-            database=parts.database,
-            clock=parts.clock,
-            switches=parts.switches,
-            tokens=parts.tokens,
-        ).handlers,
-        AdminPages(renderer=renderer, database=parts.database, clock=parts.clock, logs=parts.logs).handlers,
-        UserPages(
-            renderer=renderer,
-            database=parts.database,
-            clock=parts.clock,
-            accounts=parts.accounts,
-            authenticator=parts.authenticator,
-        ).handlers,
-        TokenPages(
-            renderer=renderer,
-            database=parts.database,
-            clock=parts.clock,
-            tokens=parts.tokens,
-            authenticator=parts.authenticator,
-        ).handlers,
-        MePages(
-            renderer=renderer,
-            database=parts.database,
-            clock=parts.clock,
-            accounts=parts.accounts,
-            profile=parts.profile,
-            tokens=parts.tokens,
-            authenticator=parts.authenticator,
-            cookie=parts.cookie,
-        ).handlers,
     )
-    handlers = {row: handler for group in groups for row, handler in group.items()}
-    nowhere = Mount("/", app=Nowhere(door=parts.door, refusals=refusals))
-    return [*build_routes(parts.door, POLICY, handlers, refusals), nowhere]
-
-
-def _run_handlers(parts: WebParts, renderer: Renderer) -> tuple[Handlers, ...]:
-    lines = LogLines(parts.logs)
-    return ()
 
 
 def _run_pages(parts: WebParts, renderer: Renderer) -> tuple[Handlers, ...]:
     lines = LogLines(parts.logs)
-    return ()
+    return (
+        RunListPages(renderer=renderer, database=parts.database).handlers,
+        RunPages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            lines=lines,
+            triggers=parts.triggers,
+            stops=parts.stops,
+            sealing=parts.sealing,
+            new_key=lambda: parts.door.random_bytes(_KEY_BYTES).hex(),
+        ).handlers,
+        LogPages(renderer=renderer, database=parts.database, clock=parts.clock, lines=lines).handlers,
+        LivePages(
+            renderer=renderer,
+            database=parts.database,
+            clock=parts.clock,
+            logs=parts.logs,
+            lines=lines,
+            signals=parts.signals,
+            authenticator=parts.authenticator,
+        ).handlers,
+    )
 
 
 def _fleet_pages(parts: WebParts, renderer: Renderer) -> tuple[Handlers, ...]:
