@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -35,13 +35,15 @@ async def serve(
     closing: asyncio.Event,
     before_close: Callable[[], Awaitable[None]],
     ready: Callable[[int], None],
+    trusted_proxies: Sequence[str] = (),
 ) -> None:
     """Serves the application until `closing` is set, by whomever, or SIGTERM or SIGINT come; then returns normally.
 
     `ready` is told the port (useful for port 0) as soon as it accepts. The end goes in this order: `closing` is set,
     so that streams end and nothing new is given out; no new connections; `before_close` may say goodbye to workers;
     then open requests are waited for, and the application's lifespan ends. A second signal stops waiting.
-    Raises PortInUse.
+    `trusted_proxies` are the addresses of those whose word is taken for where a request came from and whether it came
+    by TLS. Raises PortInUse.
     """
     listener = _listen(host, port)
     config = uvicorn.Config(
@@ -49,7 +51,9 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        # Without a proxy that is named, X-Forwarded-For is what anybody may claim.
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
         lifespan="on",
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS_MAX,

@@ -29,6 +29,7 @@ class Installation:
     logs: Path
     key_file: Path
     secure_cookies: bool
+    trusted_proxies: tuple[str, ...] = ()
 
 
 async def run_service(installation: Installation, *, open_database: OpenDatabase = open_shared_database) -> None:
@@ -51,6 +52,7 @@ async def run_service(installation: Installation, *, open_database: OpenDatabase
             closing=closing,
             before_close=_nothing_to_say,
             ready=lambda port: click.echo(f"The service is up at http://{installation.host}:{port}", err=True),
+            trusted_proxies=installation.trusted_proxies,
         )
     finally:
         await database.close()
@@ -68,10 +70,24 @@ async def _nothing_to_say() -> None:
 )
 @click.option("--logs", type=click.Path(path_type=Path), required=True, help="The folder in which masters keep logs.")
 @click.option("--key-file", type=click.Path(path_type=Path), required=True, help="The key of sealed secrets.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A reverse proxy that says where requests come from; may be repeated.",
+)
 @click.option("--secure-cookies", is_flag=True, help="Behind TLS: cookies never travel over plain HTTP.")
 @click.option("--verbose", is_flag=True, help="Say everything that happens.")
 def command(
-    database: str, host: str, port: int, logs: Path, key_file: Path, secure_cookies: bool, verbose: bool
+    database: str,
+    host: str,
+    port: int,
+    logs: Path,
+    key_file: Path,
+    trusted_proxies: tuple[str, ...],
+    secure_cookies: bool,
+    verbose: bool,
 ) -> None:
     """Serve the HTTP API in a process of its own; any number of them may run.
 
@@ -83,7 +99,13 @@ def command(
     run(
         run_service(
             Installation(
-                host=host, port=port, database=database, logs=logs, key_file=key_file, secure_cookies=secure_cookies
+                host=host,
+                port=port,
+                database=database,
+                logs=logs,
+                key_file=key_file,
+                secure_cookies=secure_cookies,
+                trusted_proxies=trusted_proxies,
             )
         )
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import httpx2
@@ -30,7 +30,11 @@ class Listening:
 
 @contextlib.asynccontextmanager
 async def listening(
-    app: ASGIApp, *, closing: asyncio.Event, before_close: Callable[[], Awaitable[None]] | None = None
+    app: ASGIApp,
+    *,
+    closing: asyncio.Event,
+    before_close: Callable[[], Awaitable[None]] | None = None,
+    trusted_proxies: Sequence[str] = (),
 ) -> AsyncIterator[Listening]:
     """Serves the application on a free port."""
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -39,7 +43,13 @@ async def listening(
         return None
 
     serving = serve(
-        app, host="127.0.0.1", port=0, closing=closing, before_close=before_close or nothing, ready=port.set_result
+        app,
+        host="127.0.0.1",
+        port=0,
+        closing=closing,
+        before_close=before_close or nothing,
+        ready=port.set_result,
+        trusted_proxies=trusted_proxies,
     )
     task = asyncio.create_task(serving, name="server under test")
     address = f"http://127.0.0.1:{await asyncio.wait_for(port, SECONDS_MAX)}"

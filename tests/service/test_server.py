@@ -10,6 +10,7 @@ import sys
 import httpx2
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
@@ -105,3 +106,24 @@ async def test_a_farewell_that_hangs_is_cut_short(monkeypatch: pytest.MonkeyPatc
         await server.stop()
 
     assert server.task.done()
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said"),
+    [((), "127.0.0.1 http"), (("127.0.0.1",), "192.0.2.7 https"), (("192.0.2.1",), "127.0.0.1 http")],
+)
+async def test_only_a_named_proxy_says_where_a_request_comes_from(trusted: tuple[str, ...], said: str) -> None:
+    async def origin(request: Request) -> PlainTextResponse:
+        assert request.client is not None
+        return PlainTextResponse(f"{request.client.host} {request.url.scheme}")
+
+    app = Starlette(routes=[Route("/", origin)])
+    claimed = {"x-forwarded-for": "198.51.100.1, 192.0.2.7", "x-forwarded-proto": "https"}
+
+    async with (
+        listening(app, closing=asyncio.Event(), trusted_proxies=trusted) as server,
+        httpx2.AsyncClient() as client,
+    ):
+        answer = await client.get(server.address, headers=claimed)
+
+    assert answer.text == said

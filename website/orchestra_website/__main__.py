@@ -31,6 +31,7 @@ class Installation:
     logs: Path
     key_file: Path
     secure_cookies: bool
+    trusted_proxies: tuple[str, ...] = ()
     pages: WebsiteSettings
 
 
@@ -56,6 +57,7 @@ async def run_website(installation: Installation, *, open_database: OpenDatabase
             closing=closing,
             before_close=_nothing_to_say,
             ready=lambda port: click.echo(f"The website is up at http://{installation.host}:{port}", err=True),
+            trusted_proxies=installation.trusted_proxies,
         )
     finally:
         await database.close()
@@ -73,6 +75,13 @@ async def _nothing_to_say() -> None:
 )
 @click.option("--logs", type=click.Path(path_type=Path), required=True, help="The folder in which masters keep logs.")
 @click.option("--key-file", type=click.Path(path_type=Path), required=True, help="The key of sealed secrets.")
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A reverse proxy that says where requests come from; may be repeated.",
+)
 @click.option("--secure-cookies", is_flag=True, help="Behind TLS: cookies never travel over plain HTTP.")
 @click.option(
     "--theme",
@@ -87,6 +96,7 @@ def command(
     port: int,
     logs: Path,
     key_file: Path,
+    trusted_proxies: tuple[str, ...],
     secure_cookies: bool,
     theme: Path | None,
     title: str,
@@ -108,6 +118,7 @@ def command(
                 logs=logs,
                 key_file=key_file,
                 secure_cookies=secure_cookies,
+                trusted_proxies=trusted_proxies,
                 pages=WebsiteSettings(theme_folder=theme, title=title),
             )
         )
