@@ -57,7 +57,8 @@ class AuditRoutes:
     def handlers(self) -> Handlers:
         """By method and path."""
         asked = (*(Field(name, _WORDS[name]) for name in FILTERS), _FORMAT, *PAGE)
-        return {("GET", f"{API}/audit"): Operation(self.list, answers=Page[AuditView], query=asked)}
+        listed = Operation(self.list, answers=Page[AuditView], query=asked, or_kinds=("text/csv",))
+        return {("GET", f"{API}/audit"): listed}
 
     async def list(self, asking: Asking) -> Response:
         """A page of entries, newest first; or all of them as CSV."""

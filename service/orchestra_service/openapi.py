@@ -113,7 +113,8 @@ def _responses(
     success: Schema = {"description": HTTPStatus(operation.status).phrase}
     if operation.status != HTTPStatus.NO_CONTENT:
         body = _untyped(operation.kind) if operation.answers is None else schema_of[repr(operation.answers)]
-        success["content"] = {operation.kind: {"schema": body}}
+        others = {kind: {"schema": _untyped(kind)} for kind in operation.or_kinds}
+        success["content"] = {operation.kind: {"schema": body}, **others}
     responses = {str(operation.status): success}
     if method == "GET" and operation.kind == JSON:
         responses["304"] = {"description": "The asker has it already."}

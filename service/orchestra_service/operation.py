@@ -51,6 +51,7 @@ class Operation:
         query: tuple[Field, ...] = (),
         headers: tuple[Field, ...] = (),
         kind: str = JSON,
+        or_kinds: tuple[str, ...] = (),
         also: tuple[int, ...] = (),
     ) -> None:
         self.handler = handler
@@ -63,6 +64,8 @@ class Operation:
         self.headers = headers
         self.kind = kind
         """The media type of the answer."""
+        self.or_kinds = or_kinds
+        """Those of other forms of it that can be asked for, as text."""
         self.also = also
         """Statuses beside those that every route of its shape has."""
 

@@ -17,7 +17,8 @@ h3 b { display: inline-block; min-width: 4.5rem; }
 p { margin: .25rem 0; }
 dl { display: grid; grid-template-columns: minmax(8rem, max-content) 1fr; gap: .1rem 1rem; margin: .5rem 0 1rem 4.5rem }
 dt, dd { margin: 0; overflow-wrap: anywhere; }
-nav a { margin-right: .75rem; }
+nav { display: flex; flex-wrap: wrap; gap: .25rem .75rem; }
+i { opacity: .75; font-style: normal; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; margin-left: 0; } dd { margin-left: 1rem; } }
 """
 _DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -58,7 +59,7 @@ def _operation(method: str, path: str, operation: Mapping[str, object]) -> Itera
     yield f"<p>{_words(operation['summary'])} {_words(operation['description'])}</p><dl>"
     for parameter in map(_mapping, _sequence(operation["parameters"])):
         yield f"<dt><code>{_text(parameter['name'])}</code> ({_text(parameter['in'])})</dt>"
-        yield f"<dd>{_type(_mapping(parameter['schema']))} {_words(parameter.get('description', ''))}</dd>"
+        yield f"<dd><i>{_type(_mapping(parameter['schema']))}</i> {_words(parameter.get('description', ''))}</dd>"
     if "requestBody" in operation:
         yield f"<dt>body</dt><dd>{_content(_mapping(operation['requestBody']))}</dd>"
     refusals = []
@@ -78,7 +79,7 @@ def _schema(name: str, schema: Mapping[str, object]) -> Iterator[str]:
         yield f"<p>{', '.join(f'<code>{_text(word)}</code>' for word in _sequence(schema['enum']))}</p>"
     yield "<dl>"
     for field, described in _mapping(schema.get("properties", {})).items():
-        yield f"<dt><code>{_text(field)}</code></dt><dd>{_type(_mapping(described))} "
+        yield f"<dt><code>{_text(field)}</code></dt><dd><i>{_type(_mapping(described))}</i> "
         yield f"{_words(_mapping(described).get('description', ''))}</dd>"
     yield "</dl></article>"
 
@@ -92,9 +93,13 @@ def _type(schema: Mapping[str, object]) -> str:
     """A schema in a word or two, with links to the named ones."""
     if "$ref" in schema:
         name = str(schema["$ref"]).rpartition("/")[2]
-        return f"<a href='#schema-{_text(name)}'>{_text(name)}</a>"
+        # Page_RunView_ stands for Page[RunView].
+        shown = f"{name[:-1].replace('_', '[', 1)}]" if name.endswith("_") else name
+        return f"<a href='#schema-{_text(name)}'>{_text(shown)}</a>"
     if "anyOf" in schema:
         return " or ".join(_type(_mapping(each)) for each in _sequence(schema["anyOf"]))
+    if "enum" in schema:
+        return "one of " + ", ".join(f"<code>{_text(each)}</code>" for each in _sequence(schema["enum"]))
     if schema.get("type") == "array":
         return f"list of {_type(_mapping(schema.get('items', {})))}"
     inner = schema.get("additionalProperties")
