@@ -108,9 +108,11 @@ def show(overview: RunOverview, *, attempt: int | None, now: datetime, key: str 
 def headline(run: RunView, usual_seconds: float | None, now: datetime) -> str:
     """Why, how long, and whether that is usual."""
     begun = run.started_at or run.created_at
-    took = duration_text(((run.ended_at or now) - begun).total_seconds())
+    seconds = ((run.ended_at or now) - begun).total_seconds()
+    took = duration_text(seconds)
     word = "in" if run.ended_at and run.started_at else "after" if run.ended_at else "for"
-    usual = f", usually {duration_text(usual_seconds)}" if usual_seconds is not None and run.started_at else ""
+    is_telling = usual_seconds is not None and run.started_at is not None and max(usual_seconds, seconds) >= 1
+    usual = f", usually {duration_text(usual_seconds)}" if is_telling and usual_seconds is not None else ""
     return f"{_why(run)} {word} {took}{usual}"
 
 
