@@ -1,6 +1,6 @@
 """Renders the templates: the theme's own first, then the package's. Everything is escaped."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -55,7 +55,7 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters |= {
+        filters: dict[str, Callable[..., str]] = {
             "duration": duration_text,
             "span": duration_in_words,
             "size": size_text,
@@ -63,6 +63,7 @@ class Renderer:
             "plain": plain_text,
             "browser": browser_text,
         }
+        self._environment.filters |= filters
         self._environment.globals |= {"static": static_files.address, "version": version("job-orchestra")}
 
     def page(

@@ -86,8 +86,14 @@ def browser_text(agent: str) -> str:
         ("Chrome/", "Chrome"),
         ("Safari/", "Safari"),
     )
-    systems = (("Windows", "Windows"), ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"))
-    systems += (("Mac OS", "macOS"), ("Linux", "Linux"))
+    systems = (
+        ("Windows", "Windows"),
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Mac OS", "macOS"),
+        ("Linux", "Linux"),
+    )
     browser = next((word for mark, word in browsers if mark in agent), agent[:40] or "an unknown browser")
     system = next((word for mark, word in systems if mark in agent), "")
     return f"{browser} on {system}" if system else browser
