@@ -18,7 +18,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 def new_registry() -> CollectorRegistry:
     """A registry that knows the process itself: memory, processor time, open files."""
     # The instants at which counters were made are of no use here, and would double the number of series.
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library left its annotation out
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry
