@@ -38,6 +38,7 @@ unit: $(DEVELOPMENT)
 # Journeys mostly wait for real processes, so that more of them than processors run at a time.
 journeys: $(DEVELOPMENT)
 ifneq ($(SLOW_TESTS),)
+	@.ci/set-up-browser
 	@.venv/bin/pytest -n 4 --dist loadfile $(SLOW_TESTS) $(ARGS)
 endif
 
