@@ -1,5 +1,6 @@
 """Values in the words of pages: instants in the reader's zone, durations, sizes. An empty date is never 1970."""
 
+import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -7,6 +8,7 @@ import msgspec
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _KIBI = 1024
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def moment_text(at: datetime, zone: ZoneInfo) -> str:
@@ -63,14 +65,14 @@ def size_text(count: int) -> str:
 
 
 def plain_text(raw: msgspec.Raw) -> str:
-    """A JSON value as people write it: `operator@ops, viewer`, `yes`, `none`."""
+    """A JSON value as people write it: `operator@ops, viewer`, `yes`, `none`; of a digest the beginning."""
     match msgspec.json.decode(raw):
         case None | []:
             return "none"
         case bool(value):
             return "yes" if value else "no"
         case str(value):
-            return value
+            return f"{value[:12]}…" if _DIGEST.fullmatch(value) else value
         case [*values] if all(isinstance(each, str) for each in values):
             return ", ".join(values)
         case _:
