@@ -1,6 +1,7 @@
 """A browser that notes all that a page should not do, and the measures that every page has to pass."""
 
 import gzip
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -162,6 +163,12 @@ def too_wide(page: Page) -> list[str]:
     """What scrolls sideways and may not."""
     found: list[str] = page.evaluate(_TOO_WIDE)
     return found
+
+
+def shown_markup(page: Page) -> list[str]:
+    """Markup that readers see as text, because something was escaped twice."""
+    found = re.findall(r"</\w+>|<(?:p|a|span|div)[ >][^\n]{0,60}|&(?:lt|amp|quot|#\d+);", page.inner_text("body"))
+    return [f"markup stands in the text: {text}" for text in found]
 
 
 def axe_violations(page: Page) -> list[str]:

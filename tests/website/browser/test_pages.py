@@ -11,6 +11,7 @@ from tests.website.browser.browsing import (
     axe_violations,
     keyboard_faults,
     resize,
+    shown_markup,
     too_wide,
 )
 from tests.website.browser.samples import ERRORS, SAMPLES, Sample, pages_of_the_policy
@@ -47,7 +48,7 @@ def open_page(browsing: Browsing, page: Page, sample: Sample, status: int) -> No
 
 def look(page: Page, *, with_axe: bool) -> list[str]:
     """Everything that is wrong with the open page, in both themes and on both screens."""
-    faults = []
+    faults = shown_markup(page)
     for size in (WIDE, PHONE):
         resize(page, size)
         faults += [f"{size['width']} px: {fault}" for fault in too_wide(page)]
