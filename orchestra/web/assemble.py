@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from orchestra.clock import Clock
 from orchestra.commands.accounts import Accounts
 from orchestra.commands.bearer_texts import RandomBytes
+from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.commands.passwords import Passwords
 from orchestra.commands.profile import Profile
 from orchestra.commands.sign_in import SignIn
@@ -35,6 +36,7 @@ from orchestra.web.authentication import Authenticator
 from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Door
 from orchestra.web.event_tail import EventTail
+from orchestra.web.log_lines import LogLines
 from orchestra.web.metrics_routes import MetricsRoutes
 from orchestra.web.parts import WebParts
 from orchestra.web.run_metrics import RunMetrics
@@ -70,6 +72,10 @@ def build_web_parts(
     passwords = Passwords(rounds=chosen.password_rounds)
     authenticator = Authenticator(database=database, clock=clock, cookie_name=cookie.name)
     counted = registry or new_registry()
+
+    def new_creation_key() -> str:
+        return random_bytes(_CREATION_KEY_BYTES).hex()
+
     database.observe_batches(StorageMetrics(registry=counted).batch_committed)
     events = EventTail(database=database, clock=clock, closing=closing)
     run_metrics = RunMetrics(registry=counted, database=database, tail=events)
@@ -77,6 +83,7 @@ def build_web_parts(
         database=database,
         clock=clock,
         logs=logs,
+        lines=LogLines(logs),
         sealing=sealing,
         closing=closing,
         door=Door(
@@ -101,9 +108,11 @@ def build_web_parts(
             database=database,
             clock=clock,
             sealing=sealing,
-            new_creation_key=lambda: random_bytes(_CREATION_KEY_BYTES).hex(),
+            new_creation_key=new_creation_key,
         ),
+        new_creation_key=new_creation_key,
         stops=Stops(database=database, clock=clock),
+        definition_changes=DefinitionChanges(database=database, clock=clock),
     )
 
 

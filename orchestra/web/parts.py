@@ -1,10 +1,12 @@
 """What every handler of service and website works with: built once for each process."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestra.clock import Clock
 from orchestra.commands.accounts import Accounts
+from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.commands.passwords import Passwords
 from orchestra.commands.profile import Profile
 from orchestra.commands.sign_in import SignIn
@@ -20,6 +22,7 @@ from orchestra.web.authentication import Authenticator
 from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Door
 from orchestra.web.event_tail import EventTail
+from orchestra.web.log_lines import LogLines
 from orchestra.web.metrics_routes import MetricsRoutes
 from orchestra.web.run_signals import RunSignals
 
@@ -31,6 +34,7 @@ class WebParts:
     database: Database
     clock: Clock
     logs: LogReader
+    lines: LogLines
     sealing: Sealing
     closing: asyncio.Event
     """Set when the process is about to end: streams say goodbye."""
@@ -48,4 +52,7 @@ class WebParts:
     profile: Profile
     switches: Switches
     triggers: Triggers
+    new_creation_key: Callable[[], str]
+    """For what shall be made once, however often it is asked for."""
     stops: Stops
+    definition_changes: DefinitionChanges

@@ -5,21 +5,19 @@ from datetime import datetime
 import msgspec
 from starlette.responses import Response
 
-from orchestra.commands.accounts import Accounts, LinkRequest, MadeLink, UserChange, UserRequest
-from orchestra.commands.sign_in import SignIn
-from orchestra.commands.tokens import MadeToken, TokenRequest, Tokens
+from orchestra.commands.accounts import LinkRequest, MadeLink, UserChange, UserRequest
+from orchestra.commands.tokens import MadeToken, TokenRequest
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, moment
 from orchestra.queries.people import MeView, TokenView, UserView, list_tokens, list_users, show_me, show_user
 from orchestra.queries.rights import PermissionView, RolePermissionsView, list_roles, permissions_of
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page, whole
 from orchestra.web.answers import NO_STORE, empty_answer, json_answer
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator, comes_from_another_site, origin_of
-from orchestra.web.cookies import SessionCookie
+from orchestra.web.authentication import comes_from_another_site, origin_of
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import CrossSite
+from orchestra.web.parts import WebParts
 from orchestra_service.operation import PAGE, Operation
 
 
@@ -41,22 +39,13 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
 class AccountRoutes:
     """The handlers for who people are and what they may show to prove it."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        accounts: Accounts,
-        tokens: Tokens,
-        sign_in: SignIn,
-        authenticator: Authenticator,
-        cookie: SessionCookie,
-    ) -> None:
-        self._database = database
-        self._accounts = accounts
-        self._tokens = tokens
-        self._sign_in = sign_in
-        self._authenticator = authenticator
-        self._cookie = cookie
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._accounts = parts.accounts
+        self._tokens = parts.tokens
+        self._sign_in = parts.sign_in
+        self._authenticator = parts.authenticator
+        self._cookie = parts.cookie
 
     @property
     def handlers(self) -> Handlers:

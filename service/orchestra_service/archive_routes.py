@@ -2,13 +2,11 @@
 
 from starlette.responses import Response, StreamingResponse
 
-from orchestra.clock import Clock
-from orchestra.logs.store import LogReader
 from orchestra.queries.addresses import API
 from orchestra.queries.archives import archive_of_run
-from orchestra.storage.database import Database
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_service.archive import Archive, archive_name
 from orchestra_service.operation import Operation
 
@@ -18,10 +16,10 @@ ZIP = "application/zip"
 class ArchiveRoutes:
     """The handler for archives."""
 
-    def __init__(self, *, database: Database, logs: LogReader, clock: Clock) -> None:
-        self._database = database
-        self._logs = logs
-        self._clock = clock
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._logs = parts.logs
+        self._clock = parts.clock
 
     @property
     def handlers(self) -> Handlers:

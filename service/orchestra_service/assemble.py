@@ -2,7 +2,6 @@
 
 from starlette.routing import BaseRoute, Mount
 
-from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.metrics import METRICS_TYPE
 from orchestra.queries.addresses import API
 from orchestra.web.endpoint import Handlers, Nowhere, build_routes
@@ -36,40 +35,19 @@ def service_routes(parts: WebParts) -> list[BaseRoute]:
 def service_handlers(parts: WebParts) -> Handlers:
     """Every handler of the service with its row."""
     groups: tuple[Handlers, ...] = (
-        RunRoutes(
-            database=parts.database,
-            clock=parts.clock,
-            sealing=parts.sealing,
-            triggers=parts.triggers,
-            stops=parts.stops,
-        ).handlers,
-        LogRoutes(
-            database=parts.database, logs=parts.logs, signals=parts.signals, authenticator=parts.authenticator
-        ).handlers,
-        ArchiveRoutes(database=parts.database, logs=parts.logs, clock=parts.clock).handlers,
-        JobRoutes(database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
-        ScheduleRoutes(database=parts.database, clock=parts.clock).handlers,
-        WorkerRoutes(database=parts.database, clock=parts.clock, switches=parts.switches).handlers,
-        DefinitionRoutes(
-            database=parts.database, changes=DefinitionChanges(database=parts.database, clock=parts.clock)
-        ).handlers,
-        AccountRoutes(
-            database=parts.database,
-            accounts=parts.accounts,
-            tokens=parts.tokens,
-            sign_in=parts.sign_in,
-            authenticator=parts.authenticator,
-            cookie=parts.cookie,
-        ).handlers,
-        EventRoutes(
-            database=parts.database, clock=parts.clock, tail=parts.events, authenticator=parts.authenticator
-        ).handlers,
-        ProfileRoutes(
-            database=parts.database, clock=parts.clock, profile=parts.profile, authenticator=parts.authenticator
-        ).handlers,
-        AuditRoutes(database=parts.database).handlers,
+        RunRoutes(parts=parts).handlers,
+        LogRoutes(parts=parts).handlers,
+        ArchiveRoutes(parts=parts).handlers,
+        JobRoutes(parts=parts).handlers,
+        ScheduleRoutes(parts=parts).handlers,
+        WorkerRoutes(parts=parts).handlers,
+        DefinitionRoutes(parts=parts).handlers,
+        AccountRoutes(parts=parts).handlers,
+        EventRoutes(parts=parts).handlers,
+        ProfileRoutes(parts=parts).handlers,
+        AuditRoutes(parts=parts).handlers,
+        HealthRoutes(parts=parts).handlers,
         {METRICS_ROW: Operation(parts.metrics.read, kind=METRICS_TYPE)},
-        HealthRoutes(database=parts.database).handlers,
     )
     handlers = {row: handler for group in groups for row, handler in group.items()}
     return {**handlers, **ContractRoutes(others=handlers, policy=POLICY).handlers}

@@ -12,12 +12,12 @@ from orchestra.limits import PAGE_ROWS_MAX
 from orchestra.policy import Principal
 from orchestra.queries.addresses import API
 from orchestra.queries.audit import FILTERS, AuditFilter, AuditView, list_audit, read_audit_filter
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page, key_of
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra.web.parts import WebParts
 from orchestra_service.operation import PAGE, Field, Operation
 
 _WORDS = {
@@ -50,8 +50,8 @@ _FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r")
 class AuditRoutes:
     """The handler for the audit."""
 
-    def __init__(self, *, database: Database) -> None:
-        self._database = database
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
 
     @property
     def handlers(self) -> Handlers:

@@ -5,18 +5,17 @@ from datetime import datetime
 import msgspec
 from starlette.responses import Response
 
-from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.commands.definitions import Action, Kind, Plan
 from orchestra.definition.canonical import decode_definition
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, moment
 from orchestra.queries.projects import AppliedDefinition, show_definition
 from orchestra.specification import ProjectDefinition
-from orchestra.storage.database import Database
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra.web.parts import WebParts
 from orchestra_service.operation import Field, Operation
 
 _TRUTH = {"true": True, "false": False}
@@ -64,9 +63,9 @@ class AppliedView(msgspec.Struct, frozen=True, kw_only=True):
 class DefinitionRoutes:
     """The handlers for definitions."""
 
-    def __init__(self, *, database: Database, changes: DefinitionChanges) -> None:
-        self._database = database
-        self._changes = changes
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._changes = parts.definition_changes
 
     @property
     def handlers(self) -> Handlers:

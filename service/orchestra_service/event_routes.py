@@ -6,19 +6,16 @@ from functools import partial
 from sqlalchemy import Connection
 from starlette.responses import Response, StreamingResponse
 
-from orchestra.clock import Clock
 from orchestra.errors import InvalidFields
 from orchestra.policy import Principal
 from orchestra.queries.addresses import API
 from orchestra.queries.events import EventFilter, read_event_types
 from orchestra.queries.visibility import project_of_name
-from orchestra.storage.database import Database
 from orchestra.storage.history import newest_event
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery, BadRequest
-from orchestra.web.event_tail import EventTail
+from orchestra.web.parts import WebParts
 from orchestra_service.event_stream import EventStream
 from orchestra_service.log_routes import LAST_EVENT_ID, STREAM_HEADERS
 from orchestra_service.operation import EVENTS, Field, Operation
@@ -33,11 +30,11 @@ _ASKED = (
 class EventRoutes:
     """The handler for events."""
 
-    def __init__(self, *, database: Database, clock: Clock, tail: EventTail, authenticator: Authenticator) -> None:
-        self._database = database
-        self._clock = clock
-        self._tail = tail
-        self._authenticator = authenticator
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._clock = parts.clock
+        self._tail = parts.events
+        self._authenticator = parts.authenticator
 
     @property
     def handlers(self) -> Handlers:

@@ -8,18 +8,18 @@ from starlette.responses import Response
 from orchestra.errors import DatabaseAway
 from orchestra.limits import HEALTH_SECONDS_MAX
 from orchestra.queries.addresses import API
-from orchestra.storage.database import Database
 from orchestra.web.answers import NO_STORE, json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_service.operation import Operation
 
 
 class HealthRoutes:
     """The handlers for those who watch over the service."""
 
-    def __init__(self, *, database: Database) -> None:
-        self._database = database
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
 
     @property
     def handlers(self) -> Handlers:

@@ -3,17 +3,15 @@
 import msgspec
 from starlette.responses import Response
 
-from orchestra.clock import Clock
-from orchestra.commands.switches import Switches
 from orchestra.queries.addresses import API
 from orchestra.queries.attention import Attention, show_attention
 from orchestra.queries.jobs import JobDetail, JobView, ProjectView, list_jobs, list_projects, show_job
 from orchestra.queries.projects import ProjectDetail, show_project
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_service.operation import PAGE, Field, Operation
 
 
@@ -27,10 +25,10 @@ class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class JobRoutes:
     """The handlers for projects and jobs."""
 
-    def __init__(self, *, database: Database, clock: Clock, switches: Switches) -> None:
-        self._database = database
-        self._clock = clock
-        self._switches = switches
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._clock = parts.clock
+        self._switches = parts.switches
 
     @property
     def handlers(self) -> Handlers:

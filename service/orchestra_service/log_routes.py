@@ -11,18 +11,15 @@ from starlette.responses import Response, StreamingResponse
 
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.limits import LOG_PIECE_BYTES, TAIL_BYTES_MAX, TAIL_LINES_MAX
-from orchestra.logs.store import LogReader
 from orchestra.queries.addresses import API
 from orchestra.queries.run_logs import LogExtent, logs_of_run
 from orchestra.queries.runs import show_run
-from orchestra.storage.database import Database
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery, BadRequest, RangeBeyondEnd
 from orchestra.web.log_text import start_of_last_lines
+from orchestra.web.parts import WebParts
 from orchestra.web.run_follower import LogPosition, RunFollower
-from orchestra.web.run_signals import RunSignals
 from orchestra_service.log_stream import log_events
 from orchestra_service.operation import EVENTS, Field, Operation
 
@@ -46,13 +43,11 @@ LAST_EVENT_ID = Field("Last-Event-ID", "The `id` of the last event that came: go
 class LogRoutes:
     """The handlers for logs."""
 
-    def __init__(
-        self, *, database: Database, logs: LogReader, signals: RunSignals, authenticator: Authenticator
-    ) -> None:
-        self._database = database
-        self._authenticator = authenticator
-        self._logs = logs
-        self._signals = signals
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._authenticator = parts.authenticator
+        self._logs = parts.logs
+        self._signals = parts.signals
 
     @property
     def handlers(self) -> Handlers:

@@ -2,30 +2,28 @@
 
 from starlette.responses import Response
 
-from orchestra.clock import Clock
-from orchestra.commands.profile import Profile, ProfileChange
+from orchestra.commands.profile import ProfileChange
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API
 from orchestra.queries.audit import AuditView, list_own_actions, read_audit_filter
 from orchestra.queries.people import MeView, SessionDetail, list_sessions, show_me_now
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page, whole
 from orchestra.web.answers import empty_answer, json_answer
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra.web.parts import WebParts
 from orchestra_service.operation import PAGE, Operation
 
 
 class ProfileRoutes:
     """The handlers for what everybody may do to the own account."""
 
-    def __init__(self, *, database: Database, clock: Clock, profile: Profile, authenticator: Authenticator) -> None:
-        self._database = database
-        self._clock = clock
-        self._profile = profile
-        self._authenticator = authenticator
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._clock = parts.clock
+        self._profile = parts.profile
+        self._authenticator = parts.authenticator
 
     @property
     def handlers(self) -> Handlers:

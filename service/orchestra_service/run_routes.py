@@ -3,9 +3,7 @@
 import msgspec
 from starlette.responses import Response
 
-from orchestra.clock import Clock
-from orchestra.commands.stops import Stops
-from orchestra.commands.triggers import RetryRequest, Triggered, TriggerRequest, Triggers
+from orchestra.commands.triggers import RetryRequest, Triggered, TriggerRequest
 from orchestra.errors import InvalidFields
 from orchestra.queries.addresses import API, run_address
 from orchestra.queries.run_filters import read_run_filter
@@ -20,13 +18,12 @@ from orchestra.queries.runs import (
     show_run_detail,
 )
 from orchestra.queries.waiting import WaitingView
-from orchestra.sealing import Sealing
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page, whole
 from orchestra.web.answers import encoded_answer, json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra.web.parts import WebParts
 from orchestra_service.operation import IDEMPOTENCY_KEY, PAGE, Field, Operation
 
 _FILTERS = (
@@ -52,12 +49,12 @@ class StopRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class RunRoutes:
     """The handlers for runs."""
 
-    def __init__(self, *, database: Database, clock: Clock, sealing: Sealing, triggers: Triggers, stops: Stops) -> None:
-        self._database = database
-        self._clock = clock
-        self._sealing = sealing
-        self._triggers = triggers
-        self._stops = stops
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._clock = parts.clock
+        self._sealing = parts.sealing
+        self._triggers = parts.triggers
+        self._stops = parts.stops
 
     @property
     def handlers(self) -> Handlers:

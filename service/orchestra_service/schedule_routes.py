@@ -5,7 +5,6 @@ from datetime import datetime
 import msgspec
 from starlette.responses import Response
 
-from orchestra.clock import Clock
 from orchestra.cron.preview import SchedulePreview, preview
 from orchestra.definition.schedule_text import ScheduleRefused, read_schedule_text
 from orchestra.limits import SCHEDULE_INSTANTS_MAX
@@ -19,12 +18,12 @@ from orchestra.queries.schedules import (
     next_of_schedule,
     show_schedule,
 )
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra.web.parts import WebParts
 from orchestra_service.operation import PAGE, Field, Operation
 
 _ONE = f"{API}/projects/{{project}}/jobs/{{job}}/schedule"
@@ -46,9 +45,9 @@ class NextInstants(msgspec.Struct, frozen=True, kw_only=True):
 class ScheduleRoutes:
     """The handlers for schedules."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._clock = parts.clock
 
     @property
     def handlers(self) -> Handlers:

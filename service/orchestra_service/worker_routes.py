@@ -3,17 +3,15 @@
 import msgspec
 from starlette.responses import Response
 
-from orchestra.clock import Clock
-from orchestra.commands.switches import Switches
 from orchestra.lifecycle import WorkerState
 from orchestra.queries.addresses import API
 from orchestra.queries.fleet import WorkerView, list_workers, show_worker
 from orchestra.queries.worker_jobs import WorkerJobView, list_worker_jobs
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_service.operation import PAGE, Operation
 
 
@@ -27,10 +25,10 @@ class SteerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class WorkerRoutes:
     """The handlers for workers."""
 
-    def __init__(self, *, database: Database, clock: Clock, switches: Switches) -> None:
-        self._database = database
-        self._clock = clock
-        self._switches = switches
+    def __init__(self, *, parts: WebParts) -> None:
+        self._database = parts.database
+        self._clock = parts.clock
+        self._switches = parts.switches
 
     @property
     def handlers(self) -> Handlers:

@@ -7,10 +7,8 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from orchestra.clock import Clock
 from orchestra.errors import InvalidFields, StorageError
 from orchestra.limits import HEALTH_CHECK_SECONDS_MAX
-from orchestra.logs.store import LogReader
 from orchestra.policy import Permission
 from orchestra.queries.audit import FILTERS, AuditView, actions_known, list_audit, read_audit_filter
 from orchestra.queries.health import (
@@ -25,21 +23,21 @@ from orchestra.queries.health import (
     newest_log,
 )
 from orchestra.queries.rights import list_roles, word_of
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 
 class AdminPages:
     """The handlers for those who look after the installation."""
 
-    def __init__(self, *, renderer: Renderer, database: Database, clock: Clock, logs: LogReader) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._logs = logs
+        self._database = parts.database
+        self._clock = parts.clock
+        self._logs = parts.logs
 
     @property
     def handlers(self) -> Handlers:

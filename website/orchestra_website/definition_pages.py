@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.commands.definition_changes import NOTHING_YET, DefinitionChanges
+from orchestra.commands.definition_changes import NOTHING_YET
 from orchestra.commands.definitions import Action, Plan
 from orchestra.definition.problems import DefinitionErrors, Problem, render
 from orchestra.definition.reader import Reading, examine_definition
@@ -16,6 +16,7 @@ from orchestra.queries.addresses import moment
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 EXAMPLES = ("backup", "build")
@@ -34,9 +35,9 @@ class Finding:
 class DefinitionPages:
     """The handlers of the page that takes a definition."""
 
-    def __init__(self, *, renderer: Renderer, changes: DefinitionChanges) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._changes = changes
+        self._changes = parts.definition_changes
 
     @property
     def handlers(self) -> Handlers:

@@ -3,13 +3,12 @@
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.clock import Clock
 from orchestra.policy import Permission
 from orchestra.queries.overview import FirstSteps, Overview, first_steps, show_overview
-from orchestra.storage.database import Database
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 DISMISSED_COOKIE = "orchestra-first-steps"
@@ -20,10 +19,10 @@ _YEAR_SECONDS = 365 * 86_400
 class HomePages:
     """The handlers of the first page."""
 
-    def __init__(self, *, renderer: Renderer, database: Database, clock: Clock) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
+        self._database = parts.database
+        self._clock = parts.clock
 
     @property
     def handlers(self) -> Handlers:

@@ -2,14 +2,12 @@
 
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.clock import Clock
-from orchestra.commands.switches import Switches
 from orchestra.errors import Conflict, InvalidFields
 from orchestra.queries.job_page import show_job_facts, show_job_page
-from orchestra.storage.database import Database
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_website.duration_plot import plot_durations
 from orchestra_website.renderer import Renderer
 
@@ -20,11 +18,11 @@ _DONE = {"disabled": "The job is disabled: nothing makes new runs of it.", "enab
 class JobPages:
     """The handlers for one job."""
 
-    def __init__(self, *, renderer: Renderer, database: Database, clock: Clock, switches: Switches) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._switches = switches
+        self._database = parts.database
+        self._clock = parts.clock
+        self._switches = parts.switches
 
     @property
     def handlers(self) -> Handlers:

@@ -5,19 +5,15 @@ from functools import partial
 
 from starlette.responses import Response, StreamingResponse
 
-from orchestra.clock import Clock, to_datetime
+from orchestra.clock import to_datetime
 from orchestra.identifiers import AttemptNumber
 from orchestra.limits import LIVE_LINES_FIRST, LIVE_SECONDS_MIN
-from orchestra.logs.store import LogReader
 from orchestra.queries.run_overview import RunOverview, run_overview
-from orchestra.storage.database import Database
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadRequest
-from orchestra.web.log_lines import LogLines
+from orchestra.web.parts import WebParts
 from orchestra.web.run_follower import LogPosition, RunFollower
-from orchestra.web.run_signals import RunSignals
 from orchestra_website.renderer import Renderer
 from orchestra_website.run_asked import number_asked
 from orchestra_website.run_follow import LivePage, RunEvent, RunEvents, live_page
@@ -32,24 +28,14 @@ _MARK = "<!-- the log -->"
 class LivePages:
     """The handlers that stream."""
 
-    def __init__(
-        self,
-        *,
-        renderer: Renderer,
-        database: Database,
-        clock: Clock,
-        logs: LogReader,
-        lines: LogLines,
-        signals: RunSignals,
-        authenticator: Authenticator,
-    ) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._logs = logs
-        self._lines = lines
-        self._signals = signals
-        self._authenticator = authenticator
+        self._database = parts.database
+        self._clock = parts.clock
+        self._logs = parts.logs
+        self._lines = parts.lines
+        self._signals = parts.signals
+        self._authenticator = parts.authenticator
 
     @property
     def handlers(self) -> Handlers:

@@ -7,17 +7,17 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 from starlette.responses import Response
 
-from orchestra.clock import Clock, to_datetime
+from orchestra.clock import to_datetime
 from orchestra.limits import CHUNK_LINES, SEARCH_CHARACTERS_MAX, WINDOW_LINES_MAX
 from orchestra.logs.indexed import LogWindow
 from orchestra.logs.lines import LogLine
 from orchestra.queries.run_overview import run_overview
 from orchestra.queries.run_views import StepView
-from orchestra.storage.database import Database
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
-from orchestra.web.log_lines import CommittedLog, Found, LogLines
+from orchestra.web.log_lines import CommittedLog, Found
+from orchestra.web.parts import WebParts
 from orchestra_website.ansi import AnsiText
 from orchestra_website.log_html import excerpt_html, lines_html
 from orchestra_website.renderer import Renderer
@@ -72,11 +72,11 @@ class LogShown:
 class LogPages:
     """The handler of the log's page."""
 
-    def __init__(self, *, renderer: Renderer, database: Database, clock: Clock, lines: LogLines) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._lines = lines
+        self._database = parts.database
+        self._clock = parts.clock
+        self._lines = parts.lines
 
     @property
     def handlers(self) -> Handlers:

@@ -5,23 +5,20 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.clock import Clock
-from orchestra.commands.accounts import Accounts, UserChange
-from orchestra.commands.profile import Profile, ProfileChange, zones
+from orchestra.commands.accounts import UserChange
+from orchestra.commands.profile import ProfileChange, zones
 from orchestra.commands.sign_in_throttle import TooManyTries
-from orchestra.commands.tokens import TOKEN_DAYS_DEFAULT, TokenRequest, Tokens
+from orchestra.commands.tokens import TOKEN_DAYS_DEFAULT, TokenRequest
 from orchestra.errors import BadName, InvalidFields, NotFound, Overloaded
 from orchestra.limits import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
 from orchestra.policy import TOKEN_SCOPES
 from orchestra.queries.audit import AuditFilter, AuditView, list_own_actions
 from orchestra.queries.people import SessionDetail, TokenView, UserView, list_sessions, list_tokens, show_user
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page, PageAsked
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator
-from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 Problems = list[tuple[str, str]]
@@ -51,26 +48,15 @@ class TypedToken:
 class MePages:
     """The handlers for the own account."""
 
-    def __init__(
-        self,
-        *,
-        renderer: Renderer,
-        database: Database,
-        clock: Clock,
-        accounts: Accounts,
-        profile: Profile,
-        tokens: Tokens,
-        authenticator: Authenticator,
-        cookie: SessionCookie,
-    ) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._accounts = accounts
-        self._profile = profile
-        self._tokens = tokens
-        self._authenticator = authenticator
-        self._cookie = cookie
+        self._database = parts.database
+        self._clock = parts.clock
+        self._accounts = parts.accounts
+        self._profile = parts.profile
+        self._tokens = parts.tokens
+        self._authenticator = parts.authenticator
+        self._cookie = parts.cookie
 
     @property
     def handlers(self) -> Handlers:

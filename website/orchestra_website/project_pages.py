@@ -3,11 +3,10 @@
 import msgspec
 from starlette.responses import Response
 
-from orchestra.clock import Clock
 from orchestra.queries.projects import list_project_lines, show_project_page
-from orchestra.storage.database import Database
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 _TEXT_CHARACTERS_MAX = 100
@@ -16,10 +15,10 @@ _TEXT_CHARACTERS_MAX = 100
 class ProjectPages:
     """The handlers for projects."""
 
-    def __init__(self, *, renderer: Renderer, database: Database, clock: Clock) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
+        self._database = parts.database
+        self._clock = parts.clock
 
     @property
     def handlers(self) -> Handlers:

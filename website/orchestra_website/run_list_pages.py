@@ -17,10 +17,10 @@ from orchestra.policy import Principal
 from orchestra.queries.addresses import API
 from orchestra.queries.run_filters import RunFilter, read_run_filter
 from orchestra.queries.runs import RunPage, list_runs, require_project
-from orchestra.storage.database import Database
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 Pairs = Sequence[tuple[str, str]]
@@ -66,9 +66,9 @@ class RunList:
 class RunListPages:
     """The handlers for lists of runs."""
 
-    def __init__(self, *, renderer: Renderer, database: Database) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
+        self._database = parts.database
 
     @property
     def handlers(self) -> Handlers:

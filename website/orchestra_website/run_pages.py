@@ -1,24 +1,21 @@
 """One run: its head and first failing lines, its tabs, and what can be asked of it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.clock import Clock, to_datetime
-from orchestra.commands.stops import Stops
-from orchestra.commands.triggers import Repetition, RetryRequest, Triggers
+from orchestra.clock import to_datetime
+from orchestra.commands.triggers import Repetition, RetryRequest
 from orchestra.errors import InvalidFields, NotAllowed
 from orchestra.limits import CHECK_IN_CHARACTERS_MAX, FOLLOW_LINES, TAIL_LINES
 from orchestra.policy import Permission
 from orchestra.queries.run_overview import run_overview
 from orchestra.queries.runs import history_of_run
-from orchestra.sealing import Sealing
-from orchestra.storage.database import Database
 from orchestra.storage.results import comparable_text
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
-from orchestra.web.log_lines import LogLines
+from orchestra.web.parts import WebParts
 from orchestra_website.log_html import lines_html
 from orchestra_website.renderer import Renderer
 from orchestra_website.run_asked import number_asked, refresh_asked
@@ -37,26 +34,15 @@ _DONE = {
 class RunPages:
     """The handlers for one run, but for its log."""
 
-    def __init__(
-        self,
-        *,
-        renderer: Renderer,
-        database: Database,
-        clock: Clock,
-        lines: LogLines,
-        triggers: Triggers,
-        stops: Stops,
-        sealing: Sealing,
-        new_key: Callable[[], str],
-    ) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._lines = lines
-        self._triggers = triggers
-        self._stops = stops
-        self._sealing = sealing
-        self._new_key = new_key
+        self._database = parts.database
+        self._clock = parts.clock
+        self._lines = parts.lines
+        self._triggers = parts.triggers
+        self._stops = parts.stops
+        self._sealing = parts.sealing
+        self._new_key = parts.new_creation_key
 
     @property
     def handlers(self) -> Handlers:

@@ -8,15 +8,15 @@ from datetime import date, timedelta
 
 from starlette.responses import Response
 
-from orchestra.clock import Clock, to_datetime
+from orchestra.clock import to_datetime
 from orchestra.cron.calendar import daily_counts
 from orchestra.limits import CALENDAR_SCHEDULES_MAX
 from orchestra.queries.schedules import specifications_in_force
 from orchestra.specification import ScheduleSpecification
-from orchestra.storage.database import Database
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 _MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])", re.ASCII)
@@ -44,10 +44,10 @@ class CalendarDay:
 class ScheduleCalendarPages:
     """The handler for the calendar."""
 
-    def __init__(self, *, renderer: Renderer, database: Database, clock: Clock) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
+        self._database = parts.database
+        self._clock = parts.clock
 
     @property
     def handlers(self) -> Handlers:

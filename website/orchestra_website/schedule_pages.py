@@ -8,8 +8,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.clock import Clock, to_datetime
-from orchestra.commands.switches import Switches
+from orchestra.clock import to_datetime
 from orchestra.cron.occurrences import zone_of
 from orchestra.cron.preview import PREVIEW_INSTANTS, preview
 from orchestra.definition.schedule_text import ScheduleRefused, read_schedule_text
@@ -29,12 +28,12 @@ from orchestra.queries.schedules import (
     show_schedule,
 )
 from orchestra.queries.visibility import may_in, project_of_name
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page, PageAsked, read_page_asked
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 from orchestra_website.words import moment_text
 
@@ -57,11 +56,11 @@ class _Read:
 class SchedulePages:
     """The handlers for schedules."""
 
-    def __init__(self, *, renderer: Renderer, database: Database, clock: Clock, switches: Switches) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._switches = switches
+        self._database = parts.database
+        self._clock = parts.clock
+        self._switches = parts.switches
 
     @property
     def handlers(self) -> Handlers:

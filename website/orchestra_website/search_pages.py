@@ -6,9 +6,9 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.queries.search import Found, find_by_name, may_see_run
-from orchestra.storage.database import Database
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 _NUMBER = re.compile(r"#?([1-9][0-9]{0,17})", re.ASCII)
@@ -19,9 +19,9 @@ _TEXT_CHARACTERS_MAX = 200
 class SearchPages:
     """The handler of the search box."""
 
-    def __init__(self, *, renderer: Renderer, database: Database) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
+        self._database = parts.database
 
     @property
     def handlers(self) -> Handlers:

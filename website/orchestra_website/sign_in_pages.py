@@ -3,15 +3,15 @@
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.commands.bearer_texts import is_well_formed
-from orchestra.commands.sign_in import SignIn, SignInRefused
+from orchestra.commands.sign_in import SignInRefused
 from orchestra.commands.sign_in_throttle import TooManyTries
 from orchestra.errors import InvalidFields, Overloaded
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator, comes_from_another_site, origin_of
-from orchestra.web.cookies import SessionCookie
+from orchestra.web.authentication import comes_from_another_site, origin_of
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import CrossSite
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import THEME_COOKIE, THEMES, Renderer
 
 _YEAR_SECONDS = 365 * 86_400
@@ -20,13 +20,11 @@ _YEAR_SECONDS = 365 * 86_400
 class SignInPages:
     """The handlers around the session."""
 
-    def __init__(
-        self, *, renderer: Renderer, sign_in: SignIn, authenticator: Authenticator, cookie: SessionCookie
-    ) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._sign_in = sign_in
-        self._authenticator = authenticator
-        self._cookie = cookie
+        self._sign_in = parts.sign_in
+        self._authenticator = parts.authenticator
+        self._cookie = parts.cookie
 
     @property
     def handlers(self) -> Handlers:

@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.clock import Clock
-from orchestra.commands.tokens import Tokens
 from orchestra.queries.people import list_tokens, show_token
-from orchestra.storage.database import Database
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 PLACES: Sequence[str] = ("/admin/tokens", "/me/tokens")
@@ -21,20 +18,12 @@ PLACES: Sequence[str] = ("/admin/tokens", "/me/tokens")
 class TokenPages:
     """The handlers for tokens that exist."""
 
-    def __init__(
-        self,
-        *,
-        renderer: Renderer,
-        database: Database,
-        clock: Clock,
-        tokens: Tokens,
-        authenticator: Authenticator,
-    ) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._tokens = tokens
-        self._authenticator = authenticator
+        self._database = parts.database
+        self._clock = parts.clock
+        self._tokens = parts.tokens
+        self._authenticator = parts.authenticator
 
     @property
     def handlers(self) -> Handlers:

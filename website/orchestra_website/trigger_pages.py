@@ -1,13 +1,11 @@
 """The form that triggers a job, or retries a run with changes: typed fields, filled by the address, safe to resend."""
 
-from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.clock import Clock
-from orchestra.commands.triggers import KeyReused, Repetition, RetryRequest, Triggered, TriggerRequest, Triggers
+from orchestra.commands.triggers import KeyReused, Repetition, RetryRequest, Triggered, TriggerRequest
 from orchestra.errors import Conflict, InvalidFields, NotFound
 from orchestra.identifiers import RunId
 from orchestra.limits import PRIORITY_MAX
@@ -15,13 +13,12 @@ from orchestra.policy import Principal
 from orchestra.queries.job_page import JobFacts, show_job_facts
 from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import show_run
-from orchestra.sealing import Sealing
 from orchestra.specification import ParameterType, PropertyValue
-from orchestra.storage.database import Database
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
+from orchestra.web.parts import WebParts
 from orchestra_website.job_pages import JOB
 from orchestra_website.renderer import Renderer
 from orchestra_website.trigger_form import (
@@ -46,22 +43,13 @@ _USED = "This form has made a run already. Press the button once more if you wan
 class TriggerPages:
     """The handlers of the form."""
 
-    def __init__(
-        self,
-        *,
-        renderer: Renderer,
-        database: Database,
-        clock: Clock,
-        triggers: Triggers,
-        sealing: Sealing,
-        new_key: Callable[[], str],
-    ) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._triggers = triggers
-        self._sealing = sealing
-        self._new_key = new_key
+        self._database = parts.database
+        self._clock = parts.clock
+        self._triggers = parts.triggers
+        self._sealing = parts.sealing
+        self._new_key = parts.new_creation_key
 
     @property
     def handlers(self) -> Handlers:

@@ -5,19 +5,17 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.clock import Clock
-from orchestra.commands.accounts import Accounts, LinkRequest, MadeLink, UserChange, UserRequest
+from orchestra.commands.accounts import LinkRequest, MadeLink, UserChange, UserRequest
 from orchestra.errors import BadName, Conflict, InvalidFields
 from orchestra.policy import GLOBAL_ROLES, Role
 from orchestra.queries.people import RoleView, TokenView, UserView, list_tokens, list_users, show_user
 from orchestra.queries.rights import PermissionView, permissions_of
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page, PageAsked
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import Authenticator
 from orchestra.web.endpoint import Handlers
 from orchestra.web.form import Form
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 Problems = list[tuple[str, str]]
@@ -27,20 +25,12 @@ _TOKENS_SHOWN_MAX = 100
 class UserPages:
     """The handlers for users."""
 
-    def __init__(
-        self,
-        *,
-        renderer: Renderer,
-        database: Database,
-        clock: Clock,
-        accounts: Accounts,
-        authenticator: Authenticator,
-    ) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._accounts = accounts
-        self._authenticator = authenticator
+        self._database = parts.database
+        self._clock = parts.clock
+        self._accounts = parts.accounts
+        self._authenticator = parts.authenticator
 
     @property
     def handlers(self) -> Handlers:

@@ -8,9 +8,8 @@ from urllib.parse import quote, urlsplit
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
-from orchestra.clock import Clock
-from orchestra.commands.switches import Switches, next_states
-from orchestra.commands.tokens import TokenRequest, Tokens
+from orchestra.commands.switches import next_states
+from orchestra.commands.tokens import TokenRequest
 from orchestra.errors import BadName, Conflict, ImpossibleTransition, InvalidFields, NotFound
 from orchestra.identifiers import checked_name
 from orchestra.lifecycle import WorkerState
@@ -19,11 +18,11 @@ from orchestra.queries.run_filters import read_run_filter
 from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import list_runs
 from orchestra.queries.worker_jobs import WorkerJobView, list_worker_jobs
-from orchestra.storage.database import Database
 from orchestra.storage.paging import Page, PageAsked
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
+from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
 CHANGES = {
@@ -48,14 +47,12 @@ class _Read:
 class WorkerPages:
     """The handlers for workers."""
 
-    def __init__(
-        self, *, renderer: Renderer, database: Database, clock: Clock, switches: Switches, tokens: Tokens
-    ) -> None:
+    def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
         self._renderer = renderer
-        self._database = database
-        self._clock = clock
-        self._switches = switches
-        self._tokens = tokens
+        self._database = parts.database
+        self._clock = parts.clock
+        self._switches = parts.switches
+        self._tokens = parts.tokens
 
     @property
     def handlers(self) -> Handlers:
