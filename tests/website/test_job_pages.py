@@ -63,7 +63,7 @@ async def test_each_worker_says_whether_it_matches_and_why_not(world: World) -> 
     assert "2 of 3 match" in shown
     assert "atlas ✔ yes could take a run" in shown
     assert "busy ✔ yes is draining (by ana)" in shown
-    assert "wing ✖ no `os` is windows, needs linux" in shown
+    assert "wing ✖ no os is windows, needs linux" in shown
 
 
 async def test_the_definition_is_shown_as_data_with_its_versions(world: World) -> None:

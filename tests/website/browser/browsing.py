@@ -36,14 +36,14 @@ _TOO_WIDE = """() => {
   if (root.scrollWidth > root.clientWidth) {
     const width = root.clientWidth;
     const widest = [...document.querySelectorAll("body *")]
-      .filter(each => each.getBoundingClientRect().right > width + 1 && !each.closest("pre, .log"))
+      .filter(each => each.getBoundingClientRect().right > width + 1 && !each.closest("pre, [role=log]"))
       .slice(0, 3).map(each => each.outerHTML.slice(0, 120));
     found.push(`the page is ${root.scrollWidth} px wide: ${widest.join(" | ")}`);
   }
   for (const each of document.querySelectorAll("main *")) {
     const flow = getComputedStyle(each).overflowX;
     const scrolls = (flow === "auto" || flow === "scroll") && each.scrollWidth > each.clientWidth + 1;
-    if (scrolls && !each.closest("pre, .log, .code"))
+    if (scrolls && !each.closest("pre, [role=log]"))
       found.push(`this scrolls sideways by ${each.scrollWidth - each.clientWidth} px: ${each.outerHTML.slice(0, 120)}`);
   }
   return found;
