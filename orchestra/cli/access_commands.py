@@ -17,7 +17,7 @@ def user() -> None:
 @click.pass_obj
 def list_users(call: Invocation, *, limit: int, cursor: str | None) -> None:
     """List users."""
-    from orchestra.cli.answers import Users
+    from orchestra.cli.answers import Page, User
     from orchestra.cli.formats import local_time
     from orchestra.network.client import api
 
@@ -25,7 +25,7 @@ def list_users(call: Invocation, *, limit: int, cursor: str | None) -> None:
     if call.screen.as_json:
         call.screen.json(answer.body)
         return
-    page = answer.read(Users)
+    page = answer.read(Page[User])
     rows = [
         [
             item.name,
@@ -109,7 +109,7 @@ def token() -> None:
 @click.pass_obj
 def list_tokens(call: Invocation, *, limit: int, cursor: str | None) -> None:
     """List tokens; their secrets are not kept anywhere."""
-    from orchestra.cli.answers import Tokens
+    from orchestra.cli.answers import Page, Token
     from orchestra.cli.formats import local_time
     from orchestra.network.client import api
 
@@ -117,7 +117,7 @@ def list_tokens(call: Invocation, *, limit: int, cursor: str | None) -> None:
     if call.screen.as_json:
         call.screen.json(answer.body)
         return
-    page = answer.read(Tokens)
+    page = answer.read(Page[Token])
     zone = call.screen.zone
     rows = [
         [

@@ -1,6 +1,10 @@
 """The answers of the API in the shapes that commands read; fields that a command does not show are left out."""
 
+from typing import Generic, TypeVar
+
 import msgspec
+
+Item = TypeVar("Item")
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True):
@@ -8,6 +12,15 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
 
     value: int = 0
     exact: bool = True
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
+    """A page of anything."""
+
+    items: list[Item]
+    next: str | None = None
+    """The cursor of the page behind this one."""
+    total: Total = Total()
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,14 +102,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Waiting | None = None
 
 
-class Runs(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of runs."""
-
-    items: list[Run]
-    next: str | None = None
-    total: Total = Total()
-
-
 class ParameterShown(msgspec.Struct, frozen=True, kw_only=True):
     """One parameter of a job, as far as typing its value needs it."""
 
@@ -125,14 +130,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     last_run: LastRun | None = None
 
 
-class Jobs(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of jobs."""
-
-    items: list[Job]
-    next: str | None = None
-    total: Total = Total()
-
-
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
     """What a schedule last did."""
 
@@ -140,14 +137,6 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     decision: str | None = None
     run: int | None = None
     lateness_seconds: float | None = None
-
-
-class Ticks(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of what a schedule did."""
-
-    items: list[Tick]
-    next: str | None = None
-    total: Total = Total()
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,22 +171,6 @@ class WorkerJob(msgspec.Struct, frozen=True, kw_only=True):
     is_only: bool = False
 
 
-class WorkerJobs(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of jobs beside one worker."""
-
-    items: list[WorkerJob]
-    next: str | None = None
-    total: Total = Total()
-
-
-class Schedules(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of schedules."""
-
-    items: list[Schedule]
-    next: str | None = None
-    total: Total = Total()
-
-
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """A worker."""
 
@@ -213,14 +186,6 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[int] = []
     load: float | None = None
     free_disk_bytes: int | None = None
-
-
-class Workers(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of workers."""
-
-    items: list[Worker]
-    next: str | None = None
-    total: Total = Total()
 
 
 class Role(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,14 +206,6 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     roles: list[Role] = []
     has_password: bool = False
     created_at: str | None = None
-
-
-class Users(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of users."""
-
-    items: list[User]
-    next: str | None = None
-    total: Total = Total()
 
 
 class Me(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,28 +231,12 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     secret: str | None = None
 
 
-class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of tokens."""
-
-    items: list[Token]
-    next: str | None = None
-    total: Total = Total()
-
-
 class Project(msgspec.Struct, frozen=True, kw_only=True):
     """A project, as far as a plan needs it."""
 
     name: str
     version: str | None = None
     """The digest of the definition that holds."""
-
-
-class Projects(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of projects."""
-
-    items: list[Project]
-    next: str | None = None
-    total: Total = Total()
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

@@ -77,12 +77,12 @@ def _read(call: Invocation, name: str) -> "ProjectDefinition":
 
 
 def _version_in_force(client: "ApiClient", project: str) -> str | None:
-    from orchestra.cli.answers import Projects
+    from orchestra.cli.answers import Page, Project
     from orchestra.network.client import api
 
     cursor: str | None = None
     while True:
-        page = client.get(api("projects"), {"limit": 200, "cursor": cursor}).read(Projects)
+        page = client.get(api("projects"), {"limit": 200, "cursor": cursor}).read(Page[Project])
         found = [item.version for item in page.items if item.name == project]
         if found or not page.next:
             return found[0] if found else None

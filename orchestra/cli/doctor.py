@@ -143,9 +143,9 @@ def _token(call: Invocation, connection: Connection) -> Finding:
 
 
 def _workers(call: Invocation, _connection: Connection) -> Finding:
-    from orchestra.cli.answers import Workers
+    from orchestra.cli.answers import Page, Worker
 
-    workers = call.client().get(api("workers")).read(Workers).items
+    workers = call.client().get(api("workers")).read(Page[Worker]).items
     useful = [worker for worker in workers if worker.connected and worker.state == "online"]
     others = {worker.version for worker in useful if worker.version} - {program_version()}
     sentence = f"{len(useful)} of {len(workers)} take runs"

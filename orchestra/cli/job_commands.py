@@ -18,14 +18,14 @@ def job() -> None:
 @click.pass_obj
 def list_jobs(call: Invocation, *, project: str | None, limit: int, cursor: str | None) -> None:
     """List jobs."""
-    from orchestra.cli.answers import Jobs
+    from orchestra.cli.answers import Job, Page
     from orchestra.network.client import api
 
     answer = call.client().get(api("jobs"), {"project": project, "limit": limit, "cursor": cursor})
     if call.screen.as_json:
         call.screen.json(answer.body)
         return
-    page = answer.read(Jobs)
+    page = answer.read(Page[Job])
     rows = [
         [
             f"{item.project}/{item.name}",

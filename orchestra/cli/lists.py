@@ -1,28 +1,17 @@
 """What all lists share: how they are asked for page by page, and the line below them."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from orchestra.cli.invocation import Invocation
 
 if TYPE_CHECKING:
-    from orchestra.cli.answers import Total
+    from orchestra.cli.answers import Page
 
 Function = TypeVar("Function", bound=Callable[..., object])
-
-
-class Page(Protocol):
-    """A page of anything."""
-
-    @property
-    def next(self) -> str | None:
-        """The cursor of the page behind this one."""
-
-    @property
-    def total(self) -> "Total":
-        """How many there are."""
+Item = TypeVar("Item")
 
 
 def paging_options(function: Function) -> Function:
@@ -31,7 +20,9 @@ def paging_options(function: Function) -> Function:
     return click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Rows.")(function)
 
 
-def show_list(call: Invocation, page: Page, headings: list[str], rows: list[list[str]], *, nothing: str) -> None:
+def show_list(
+    call: Invocation, page: "Page[Item]", headings: list[str], rows: list[list[str]], *, nothing: str
+) -> None:
     """A table, and below it how much more there is; an empty list says what to do."""
     if not rows:
         call.screen.note(nothing)

@@ -56,7 +56,7 @@ def list_runs(
     cursor: str | None,
 ) -> None:
     """List runs, the newest first."""
-    from orchestra.cli.answers import Runs
+    from orchestra.cli.answers import Page, Run
     from orchestra.cli.formats import instant_option
     from orchestra.cli.parameters import split_pairs
     from orchestra.network.client import api
@@ -85,7 +85,7 @@ def list_runs(
     if call.screen.as_json:
         call.screen.json(answer.body)
         return
-    page = answer.read(Runs)
+    page = answer.read(Page[Run])
     if quiet:
         for item in page.items:
             call.screen.line(str(item.id))

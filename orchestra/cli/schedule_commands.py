@@ -27,7 +27,7 @@ def schedule() -> None:
 @click.pass_obj
 def list_schedules(call: Invocation, *, project: str | None, limit: int, cursor: str | None) -> None:
     """List schedules with their next and last time."""
-    from orchestra.cli.answers import Schedules
+    from orchestra.cli.answers import Page, Schedule
     from orchestra.cli.formats import local_time
     from orchestra.network.client import api
 
@@ -35,7 +35,7 @@ def list_schedules(call: Invocation, *, project: str | None, limit: int, cursor:
     if call.screen.as_json:
         call.screen.json(answer.body)
         return
-    page = answer.read(Schedules)
+    page = answer.read(Page[Schedule])
     zone = call.screen.zone
     rows = [
         [
@@ -55,7 +55,7 @@ def list_schedules(call: Invocation, *, project: str | None, limit: int, cursor:
 @click.pass_obj
 def show(call: Invocation, *, name: str) -> None:
     """Show a job's schedule, what it does on difficult days, and its last decisions."""
-    from orchestra.cli.answers import ScheduleDetail, Ticks
+    from orchestra.cli.answers import Page, ScheduleDetail, Tick
     from orchestra.cli.formats import length_in_words, local_time
     from orchestra.cli.terminal import plain
     from orchestra.identifiers import split_job
@@ -67,7 +67,9 @@ def show(call: Invocation, *, name: str) -> None:
         call.screen.json(answer.body)
         return
     found, zone = answer.read(ScheduleDetail), call.screen.zone
-    ticks = call.client().get(api("projects", project, "jobs", job, "schedule", "ticks"), {"limit": 10}).read(Ticks)
+    ticks = (
+        call.client().get(api("projects", project, "jobs", job, "schedule", "ticks"), {"limit": 10}).read(Page[Tick])
+    )
     call.screen.line(plain(f"{found.project}/{found.job}: {found.sentence}"))
     call.screen.line(plain(f"  {found.expression}  {found.zone}"))
     if not found.enabled:

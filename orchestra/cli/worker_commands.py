@@ -38,7 +38,7 @@ def worker() -> None:
 @click.pass_obj
 def list_workers(call: Invocation, *, limit: int, cursor: str | None) -> None:
     """List workers."""
-    from orchestra.cli.answers import Workers
+    from orchestra.cli.answers import Page, Worker
     from orchestra.cli.formats import local_time
     from orchestra.network.client import api
 
@@ -46,7 +46,7 @@ def list_workers(call: Invocation, *, limit: int, cursor: str | None) -> None:
     if call.screen.as_json:
         call.screen.json(answer.body)
         return
-    page = answer.read(Workers)
+    page = answer.read(Page[Worker])
     rows = [
         [
             item.name,
@@ -101,7 +101,7 @@ def show(call: Invocation, *, name: str) -> None:
 @click.pass_obj
 def jobs(call: Invocation, *, name: str, limit: int, cursor: str | None) -> None:
     """List which jobs a worker can do, and why not the others."""
-    from orchestra.cli.answers import WorkerJobs
+    from orchestra.cli.answers import Page, WorkerJob
     from orchestra.cli.terminal import plain
     from orchestra.network.client import api
 
@@ -109,7 +109,7 @@ def jobs(call: Invocation, *, name: str, limit: int, cursor: str | None) -> None
     if call.screen.as_json:
         call.screen.json(answer.body)
         return
-    page = answer.read(WorkerJobs)
+    page = answer.read(Page[WorkerJob])
     rows = [
         [
             f"{item.project}/{item.job}",
