@@ -101,11 +101,13 @@ def test_filters_stand_in_the_address_and_are_kept_in_the_form(browsing: Browsin
     runs = browsing.seeded.runs
 
     page.goto("/runs")
-    page.get_by_label("State").select_option("failed")
+    page.locator("summary", has_text="State").click()
+    page.get_by_label("failed").check()
     page.get_by_label("Job", exact=True).fill("report")
     page.get_by_role("button", name="Filter").click()
 
     expect(page).to_have_url(re.compile(r"status=failed"))
-    expect(page.get_by_label("State")).to_have_value("failed")
+    expect(page.get_by_label("failed")).to_be_checked()
+    expect(page.get_by_label("Job", exact=True)).to_have_value("report")
     expect(page.get_by_role("link", name=f"#{runs['failed']}", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name=f"#{runs['greeted']}", exact=True)).to_have_count(0)
