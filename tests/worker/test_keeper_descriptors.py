@@ -33,6 +33,7 @@ while not any(news["event"] == "ended" for news in told) and clock.monotonic() <
         house.take_event(descriptor)
     house.tick()
     told += house.take_news()
+ended = [news["report"]["exit_code"] for news in told if news["event"] == "ended"]
 """
 
 
@@ -47,17 +48,37 @@ async def run(folder: Path, script: str, **order: object) -> object:
 
 
 async def test_a_false_word_that_a_process_has_ended_does_not_hide_its_end(tmp_path: Path) -> None:
-    script = (
-        ONE_STEP
-        + "house.take_event(process)\n"
-        + UNTIL_THE_END
-        + "print(json.dumps([news['report']['exit_code'] for news in told if news['event'] == 'ended']))"
-    )
+    script = ONE_STEP + "house.take_event(process)\n" + UNTIL_THE_END + "print(json.dumps(ended))"
 
     assert await run(tmp_path, script, argv=["/bin/sh", "-c", "sleep 0.2; exit 7"]) == [7]
 
 
 async def test_the_poll_tells_no_more_of_a_pipe_that_is_closed_while_a_copy_of_it_is_open(tmp_path: Path) -> None:
-    script = ONE_STEP + "copy = os.dup(pipe)\n" + UNTIL_THE_END + "print(json.dumps([len(told), poll.poll(0)]))"
+    script = ONE_STEP + "copy = os.dup(pipe)\n" + UNTIL_THE_END + "print(json.dumps([len(ended), poll.poll(0)]))"
 
     assert await run(tmp_path, script) == [1, []]
+
+
+async def test_a_keeper_whose_step_is_over_wakes_for_nothing(tmp_path: Path) -> None:
+    script = ONE_STEP + UNTIL_THE_END + "print(json.dumps([len(ended), house.wake_at()]))"
+
+    assert await run(tmp_path, script) == [1, None]
+
+
+async def test_a_keeper_stops_keeping_moves_quick_soon_after_the_last_start(tmp_path: Path) -> None:
+    script = ONE_STEP.replace("cgroups=None", "cgroups=cgroups")
+    script = (
+        "import os\nfrom orchestra_worker.cgroup import CgroupParent\n"
+        "cgroups = CgroupParent.make(f'orchestra-quick-{os.getpid()}', series='quick')\n" + script
+    )
+    script += UNTIL_THE_END + (
+        "began = clock.monotonic()\n"
+        "while (wake_at := house.wake_at()) is not None and clock.monotonic() < began + 10:\n"
+        "    poll.poll(max(0.0, wake_at - clock.monotonic()))\n"
+        "    house.tick()\n"
+        "print(json.dumps([len(ended), house.wake_at()]))\n"
+        "if cgroups is not None:\n"
+        "    cgroups.close()\n"
+    )
+
+    assert await run(tmp_path, script) == [1, None]

@@ -51,7 +51,8 @@ class CgroupParent:
 
     What a process spawns is born in its own group, so this process waits for the next step in that step's group, and
     moves on once it is spawned. Moving takes 10 ms on a quiet machine, because the kernel waits until every processor
-    has seen it (RCU): done beforehand, it delays no start. While moves follow one another they take 0.02 ms.
+    has seen it (RCU): done beforehand, it delays no start. While moves follow one another they take 0.02 ms, and
+    between steps that come in bursts `keep_quick` sees to that.
     """
 
     def __init__(self, *, path: str, home: int, series: str) -> None:
@@ -92,6 +93,11 @@ class CgroupParent:
     def give(self) -> None:
         """The group that was ready is a step's now. Call `ready` before anything is done to that step's processes."""
         self._ready = None
+
+    def keep_quick(self) -> None:
+        """Moves to where this process is already, so that the next real move follows soon enough to be a quick one."""
+        if self._ready is not None:
+            _write(f"{self._ready.path}/cgroup.procs", b"0")
 
     def close(self) -> None:
         """Removes the worker's group if nothing is left in it."""

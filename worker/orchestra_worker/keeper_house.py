@@ -23,6 +23,9 @@ from orchestra_worker.keeper_step import KeptStep
 from orchestra_worker.process_tree import ProcessTree, become_subreaper, reap_orphans, started_ticks
 
 ORPHAN_LOOK_SECONDS = 5.0
+QUICK_SECONDS = 0.05
+"""For so long after a start moves between control groups are kept quick: others may follow."""
+QUICK_BEAT_SECONDS = 0.005
 
 
 class StepHouse:
@@ -46,6 +49,8 @@ class StepHouse:
         # With control groups nobody can escape, and orphans may go to init as usual.
         self._adopts = cgroups is None and become_subreaper()
         self._orphan_look_at = 0.0
+        self._quick_until = 0.0
+        self._quick_beat_at = 0.0
 
     def attach(self, poll: select.epoll) -> None:
         """Says where the descriptors of steps are to be watched."""
@@ -61,6 +66,8 @@ class StepHouse:
         due = [moment for step in self._open.values() if (moment := step.wake_at()) is not None]
         if self._adopts and self._open:
             due.append(self._orphan_look_at)
+        if self._quick_beat_at < self._quick_until:
+            due.append(self._quick_beat_at)
         return min(due) if due else None
 
     def take_event(self, descriptor: int) -> bool:
@@ -78,6 +85,9 @@ class StepHouse:
         """Does what is due."""
         self._move_on()
         now = self._clock.monotonic()
+        if self._cgroups is not None and self._quick_beat_at < self._quick_until and now >= self._quick_beat_at:
+            self._quick_beat_at = now + QUICK_BEAT_SECONDS
+            self._cgroups.keep_quick()
         for name, step in list(self._open.items()):
             step.tick(now)
             if step.is_over:
@@ -185,6 +195,9 @@ class StepHouse:
             clock=self._clock,
         )
         self._open[order.step] = step
+        if cgroup is not None:
+            now = self._clock.monotonic()
+            self._quick_until, self._quick_beat_at = now + QUICK_SECONDS, now + QUICK_BEAT_SECONDS
         self._pids.add(pid)
         self._watch(step.pidfd, step)
         self._watch(reader, step)
