@@ -109,5 +109,5 @@ def test_filters_stand_in_the_address_and_are_kept_in_the_form(browsing: Browsin
     expect(page).to_have_url(re.compile(r"status=failed"))
     expect(page.get_by_label("failed")).to_be_checked()
     expect(page.get_by_label("Job", exact=True)).to_have_value("report")
-    expect(page.get_by_role("link", name=f"#{runs['failed']}", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name=f"#{runs['failed']}", exact=True).first).to_be_visible()
     expect(page.get_by_role("link", name=f"#{runs['greeted']}", exact=True)).to_have_count(0)
