@@ -4,6 +4,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from orchestra.specification import Matching
+
 Item = TypeVar("Item")
 
 
@@ -102,34 +104,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Waiting | None = None
 
 
-class ParameterShown(msgspec.Struct, frozen=True, kw_only=True):
-    """One parameter of a job, as far as typing its value needs it."""
-
-    name: str
-    type: str = "string"
-
-
-class LastRun(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest run of a job."""
-
-    id: int
-    state: str = ""
-
-
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job."""
-
-    project: str
-    name: str
-    description: str = ""
-    enabled: bool = True
-    disabled_by: str | None = None
-    retired: bool = False
-    parameters: list[ParameterShown] = []
-    schedule: object = None
-    last_run: LastRun | None = None
-
-
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
     """What a schedule last did."""
 
@@ -150,6 +124,70 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     next_fire_at: str | None = None
     last_tick: Tick | None = None
+
+
+class ParameterShown(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter of a job."""
+
+    name: str
+    type: str = "string"
+    options: list[str] = []
+    minimum: float | None = None
+    maximum: float | None = None
+    required: bool = False
+    default: object = None
+    help: str = ""
+
+
+class LastRun(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest run of a job."""
+
+    id: int
+    state: str = ""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job."""
+
+    project: str
+    name: str
+    description: str = ""
+    enabled: bool = True
+    disabled_by: str | None = None
+    retired: bool = False
+    parameters: list[ParameterShown] = []
+    version: int | None = None
+    schedule: Schedule | None = None
+    last_run: LastRun | None = None
+
+
+class StepDefined(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a job, as far as its place among the others goes."""
+
+    name: str = ""
+
+
+class ExecutionShown(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job executes, in short."""
+
+    setup: list[StepDefined] = []
+    steps: list[StepDefined] = []
+    teardown: list[StepDefined] = []
+    timeout_seconds: float | None = None
+
+
+class SpecificationShown(msgspec.Struct, frozen=True, kw_only=True):
+    """What the definition of a job says, in short."""
+
+    execution: ExecutionShown = ExecutionShown()
+    matching: Matching = Matching()
+
+
+class JobDetail(Job, frozen=True, kw_only=True):
+    """A job with its definition, and which workers can do it."""
+
+    specification: SpecificationShown = SpecificationShown()
+    workers: list[WorkerMatch] = []
 
 
 class ScheduleDetail(Schedule, frozen=True, kw_only=True):

@@ -1,10 +1,15 @@
-"""`orchestra jobs`, `orchestra job show|disable|enable`."""
+"""`orchestra jobs`, `orchestra job show|workers|disable|enable`."""
+
+from typing import TYPE_CHECKING
 
 import click
 
 from orchestra.cli.invocation import Invocation
 from orchestra.cli.lists import paging_options, show_list
 from orchestra.cli.words import NounGroup
+
+if TYPE_CHECKING:
+    from orchestra.network.client import Answer
 
 
 @click.group(cls=NounGroup)
@@ -19,6 +24,7 @@ def job() -> None:
 def list_jobs(call: Invocation, *, project: str | None, limit: int, cursor: str | None) -> None:
     """List jobs."""
     from orchestra.cli.answers import Job, Page
+    from orchestra.cli.job_page import job_state
     from orchestra.network.client import api
 
     answer = call.client().get(api("jobs"), {"project": project, "limit": limit, "cursor": cursor})
@@ -29,7 +35,7 @@ def list_jobs(call: Invocation, *, project: str | None, limit: int, cursor: str 
     rows = [
         [
             f"{item.project}/{item.name}",
-            "retired" if item.retired else "enabled" if item.enabled else "disabled",
+            job_state(item),
             f"#{item.last_run.id} {item.last_run.state}" if item.last_run else "never",
             item.description,
         ]
@@ -43,12 +49,32 @@ def list_jobs(call: Invocation, *, project: str | None, limit: int, cursor: str 
 @click.argument("name", metavar="PROJECT/JOB")
 @click.pass_obj
 def show_job(call: Invocation, *, name: str) -> None:
-    """Show a job as the API has it."""
-    from orchestra.identifiers import split_job
-    from orchestra.network.client import api
+    """Show one job: when it runs, what it takes, which workers can do it."""
+    from orchestra.cli.answers import JobDetail
+    from orchestra.cli.job_page import job_lines
 
-    project, short = split_job(name)
-    call.screen.json(call.client().get(api("projects", project, "jobs", short)).body)
+    answer = _asked(call, name)
+    if call.screen.as_json:
+        call.screen.json(answer.body)
+        return
+    for line in job_lines(call, answer.read(JobDetail)):
+        call.screen.line(line)
+
+
+@job.command("workers")
+@click.argument("name", metavar="PROJECT/JOB")
+@click.pass_obj
+def workers(call: Invocation, *, name: str) -> None:
+    """List which workers can do a job, and why not the others."""
+    from orchestra.cli.answers import JobDetail
+    from orchestra.cli.job_page import match_lines
+
+    found = _asked(call, name).read(JobDetail)
+    if call.screen.as_json:
+        call.screen.json_of(found.workers)
+        return
+    for line in match_lines(found):
+        call.screen.line(line)
 
 
 @job.command("disable")
@@ -66,6 +92,14 @@ def disable(call: Invocation, *, name: str, reason: str | None) -> None:
 def enable(call: Invocation, *, name: str) -> None:
     """Let a job make runs again."""
     _switch(call, name, {"enabled": True})
+
+
+def _asked(call: Invocation, name: str) -> "Answer":
+    from orchestra.identifiers import split_job
+    from orchestra.network.client import api
+
+    project, short = split_job(name)
+    return call.client().get(api("projects", project, "jobs", short))
 
 
 def _switch(call: Invocation, name: str, content: dict[str, object]) -> None:

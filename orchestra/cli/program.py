@@ -44,7 +44,7 @@ WORDS: Final[Mapping[str, Word]] = {
     "retry": Word(place="orchestra.cli.trigger_command:retry", sentence="Run it again, as a new run.", section=_RUN),
     "job": Word(
         place="orchestra.cli.job_commands:job",
-        sentence="List, show, pause and resume jobs.",
+        sentence="List, show, disable and enable jobs.",
         section=_FLEET,
         also=("jobs",),
     ),

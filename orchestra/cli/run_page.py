@@ -1,6 +1,6 @@
 """One run as text: the head, why it waits, its attempts, steps and results."""
 
-from orchestra.cli.answers import Run, StepShown, Waiting
+from orchestra.cli.answers import Run, StepShown, Waiting, WorkerMatch
 from orchestra.cli.follow import address_of
 from orchestra.cli.formats import byte_size, elapsed, length_in_words, local_time
 from orchestra.cli.invocation import Invocation
@@ -21,7 +21,7 @@ def run_lines(call: Invocation, run: Run, server: str) -> list[str]:
         lines += [f"  {_step_line(call, step, several=len(run.attempts) > 1)}" for step in run.steps]
     if run.results:
         lines += ["", "Results"]
-        lines += [f"  {plain(name)} = {_value(value)}" for name, value in run.results.items()]
+        lines += [f"  {plain(name)} = {value_text(value)}" for name, value in run.results.items()]
     return [*lines, "", f"Log: orchestra logs {run.id}"]
 
 
@@ -30,12 +30,13 @@ def waiting_lines(waiting: Waiting) -> list[str]:
     lines = [f"It is {plain(waiting.state)}:" if waiting.state else "Waiting:"]
     lines += [f"  {plain(reason)}" for reason in waiting.reasons] or ["  nothing is in its way"]
     told = {reason.partition(":")[0] for reason in waiting.reasons}
-    for worker in waiting.workers:
-        if worker.name in told:
-            continue
-        verdict = "matches" if worker.matches else "does not match"
-        lines.append(f"  {plain(worker.name)}: {verdict}" + (f", {plain(worker.reason)}" if worker.reason else ""))
-    return lines
+    return lines + [f"  {worker_line(worker)}" for worker in waiting.workers if worker.name not in told]
+
+
+def worker_line(worker: WorkerMatch) -> str:
+    """Whether a worker can do a job, and what stands against it."""
+    verdict = "matches" if worker.matches else "does not match"
+    return f"{plain(worker.name)}: {verdict}" + (f", {plain(worker.reason)}" if worker.reason else "")
 
 
 def attempt_line(call: Invocation, run: Run, index: int) -> str:
@@ -52,6 +53,13 @@ def attempt_line(call: Invocation, run: Run, index: int) -> str:
     if attempt.lost_bytes:
         parts.append(f"{byte_size(attempt.lost_bytes)} of its log are lost")
     return ", ".join(parts)
+
+
+def value_text(value: object) -> str:
+    """A value as it is typed: text as it is, anything else as JSON."""
+    import msgspec
+
+    return plain(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 def _verdict(run: Run) -> str:
@@ -73,7 +81,7 @@ def _head(call: Invocation, run: Run, server: str) -> list[str]:
         ("source", plain(run.source or "")),
         ("retry of", f"#{run.retry_of}" if run.retry_of else ""),
         ("worker", plain(run.worker or "")),
-        ("parameters", ", ".join(f"{plain(name)}={_value(value)}" for name, value in run.parameters.items())),
+        ("parameters", ", ".join(f"{plain(name)}={value_text(value)}" for name, value in run.parameters.items())),
         ("created", local_time(run.created_at, zone)),
         ("started", local_time(run.started_at, zone) if run.started_at else ""),
         ("ended", local_time(run.ended_at, zone) if run.ended_at else ""),
@@ -91,9 +99,3 @@ def _step_line(call: Invocation, step: StepShown, *, several: bool) -> str:
     took = length_in_words(elapsed(step.started_at, step.ended_at, call.beat.today()))
     ended = plain(step.reason) if step.reason else f"exit {step.exit_code}"
     return f"{attempt}{plain(step.name)}: {ended} in {took}"
-
-
-def _value(value: object) -> str:
-    import msgspec
-
-    return plain(value if isinstance(value, str) else msgspec.json.encode(value).decode())

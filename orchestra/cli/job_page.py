@@ -1,0 +1,63 @@
+"""One job as text: whether it makes runs, when, what it takes, and which workers can do it."""
+
+from orchestra.cli.answers import Job, JobDetail, ParameterShown
+from orchestra.cli.formats import length_in_words, local_time
+from orchestra.cli.invocation import Invocation
+from orchestra.cli.run_page import value_text, worker_line
+from orchestra.cli.terminal import plain
+from orchestra.matching import describe
+
+
+def job_lines(call: Invocation, job: JobDetail) -> list[str]:
+    """Everything worth knowing about a job, the most important first."""
+    name = f"{plain(job.project)}/{plain(job.name)}"
+    by = f" by {plain(job.disabled_by)}" if job.disabled_by else ""
+    lines = [f"Job {name}: {job_state(job)}{by}", *_head(call, job)]
+    if job.parameters:
+        lines += ["", "Parameters"]
+        lines += [f"  {_parameter_line(parameter)}" for parameter in job.parameters]
+    lines += ["", "Workers", *(f"  {line}" for line in match_lines(job))]
+    return [*lines, "", f"Runs: orchestra runs --job {name}"]
+
+
+def job_state(job: Job) -> str:
+    """Whether it makes runs, in a word."""
+    return "retired" if job.retired else "enabled" if job.enabled else "disabled"
+
+
+def match_lines(job: JobDetail) -> list[str]:
+    """Which workers can do it, and why not the others."""
+    workers = sorted(job.workers, key=lambda worker: not worker.matches)
+    return [worker_line(worker) for worker in workers] or ["no worker yet: its runs wait for one"]
+
+
+def _head(call: Invocation, job: JobDetail) -> list[str]:
+    zone, execution = call.screen.zone, job.specification.execution
+    steps = {"set-up": execution.setup, "steps": execution.steps, "teardown": execution.teardown}
+    schedule = ""
+    if job.schedule is not None:
+        coming = f"next {local_time(job.schedule.next_fire_at, zone)}" if job.schedule.enabled else "not scheduled now"
+        schedule = f"{plain(job.schedule.sentence)}, {coming}"
+    rows = [
+        ("", plain(job.description)),
+        ("version", str(job.version or "")),
+        ("schedule", schedule),
+        ("last run", f"#{job.last_run.id} {call.screen.state(job.last_run.state)}" if job.last_run else "never"),
+        *((title, ", ".join(plain(step.name) for step in listed)) for title, listed in steps.items()),
+        ("timeout", "" if execution.timeout_seconds is None else length_in_words(execution.timeout_seconds)),
+        ("asks for", ", ".join(plain(describe(each)) for each in job.specification.matching.requirements)),
+    ]
+    return [f"  {title:<11} {text}" if title else f"  {text}" for title, text in rows if text]
+
+
+def _parameter_line(parameter: ParameterShown) -> str:
+    notes = [" | ".join(map(plain, parameter.options)) or plain(parameter.type)]
+    if parameter.minimum is not None:
+        notes.append(f"at least {parameter.minimum:g}")
+    if parameter.maximum is not None:
+        notes.append(f"at most {parameter.maximum:g}")
+    if parameter.required:
+        notes.append("required")
+    if parameter.default is not None:
+        notes.append(f"{value_text(parameter.default)} by default")
+    return f"{plain(parameter.name)}: {', '.join(notes)}" + (f"; {plain(parameter.help)}" if parameter.help else "")

@@ -1,0 +1,76 @@
+"""Jobs on the command line: one as text, which workers can do it, and its switch."""
+
+import json
+
+from tests.core.cli.conftest import Typist
+from tests.core.cli.stand_in import StandIn, Told
+
+JOB = "/api/v1/projects/ops/jobs/backup"
+BACKUP: dict[str, object] = {
+    "project": "ops",
+    "name": "backup",
+    "description": "Copies\x1b[31m a database.",
+    "enabled": False,
+    "disabled_by": "ana: the vault is full",
+    "version": 3,
+    "parameters": [
+        {"name": "database", "type": "choice", "options": ["orders", "customers"], "default": "orders"},
+        {"name": "copies", "type": "integer", "minimum": 1.0, "maximum": 5.0, "required": True, "help": "How many"},
+    ],
+    "schedule": {"project": "ops", "job": "backup", "sentence": "At 02:30, every day", "enabled": False},
+    "last_run": {"id": 482, "state": "failed"},
+    "specification": {
+        "execution": {"steps": [{"name": "dump", "command": ["true"]}, {"name": "send"}], "timeout_seconds": 7200.0},
+        "matching": {"requirements": [{"name": "os", "operator": "in", "values": ["linux"]}]},
+    },
+    "workers": [
+        {"name": "castor", "matches": False, "reason": "`os` is windows, needs linux"},
+        {"name": "atlas", "matches": True, "reason": ""},
+    ],
+}
+
+
+def test_a_job_is_shown_with_what_it_takes_and_who_can_do_it(typed: Typist, server: StandIn) -> None:
+    """Everything on one screen, control characters taken out, workers that can do it first."""
+    server.on("GET", JOB, Told(content=BACKUP))
+
+    ended = typed("job", "show", "ops/backup")
+
+    assert ended.out.splitlines() == [
+        "Job ops/backup: disabled by ana: the vault is full",
+        "  Copies a database.",
+        "  version     3",
+        "  schedule    At 02:30, every day, not scheduled now",
+        "  last run    #482 failed",
+        "  steps       dump, send",
+        "  timeout     2 h",
+        "  asks for    os: linux",
+        "",
+        "Parameters",
+        "  database: orders | customers, orders by default",
+        "  copies: integer, at least 1, at most 5, required; How many",
+        "",
+        "Workers",
+        "  atlas: matches",
+        "  castor: does not match, `os` is windows, needs linux",
+        "",
+        "Runs: orchestra runs --job ops/backup",
+    ]
+
+
+def test_the_workers_of_a_job_are_told_with_why_not(typed: Typist, server: StandIn) -> None:
+    """As text for people, as the API has it for programs."""
+    server.on("GET", JOB, Told(content=BACKUP))
+
+    told = typed("job", "workers", "ops/backup")
+    for_programs = typed("job", "workers", "ops/backup", "--json")
+
+    assert told.out == "atlas: matches\ncastor: does not match, `os` is windows, needs linux\n"
+    assert json.loads(for_programs.out) == BACKUP["workers"]
+
+
+def test_a_job_that_nobody_can_do_says_so(typed: Typist, server: StandIn) -> None:
+    """An empty list would look like an answer that broke off."""
+    server.on("GET", JOB, Told(content={"project": "ops", "name": "backup"}))
+
+    assert typed("job", "workers", "ops/backup").out == "no worker yet: its runs wait for one\n"
