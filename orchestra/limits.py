@@ -204,6 +204,18 @@ SIGN_IN_DELAY_SECONDS_MAX: Final = 300
 STREAM_BYTES_MAX: Final = 64 << 10
 """The log that one event of a stream carries."""
 STREAM_PING_SECONDS: Final = 15.0
+STREAMS_MAX: Final = 200
+"""Streams and downloads that one token or session has open at once."""
+STREAMS_ALL_MAX: Final = 1000
+"""The same of everybody, in one process."""
+STREAM_RETRY_SECONDS: Final = 10
+"""After so long one who has too many of them may try again."""
+GUESSES_PER_MINUTE: Final = 600
+"""Tokens and sessions from one address that are none: each costs a look into the database."""
+PER_MINUTE_MAX: Final = 1_000_000
+"""Of a limit that is chosen."""
+BUCKETS_MAX: Final = 10_000
+"""Of one limit, in memory."""
 EVENTS_READ_MAX: Final = 200
 """Of runs, read at once for one who follows."""
 EVENTS_SPAN_MAX: Final = 5_000

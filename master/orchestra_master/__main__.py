@@ -25,6 +25,8 @@ from orchestra.web.authentication import Authenticator
 from orchestra.web.cookies import SessionCookie
 from orchestra.web.endpoint import Door
 from orchestra.web.metrics_routes import MetricsRoutes, metrics_alone
+from orchestra.web.rate_limits import RateLimits
+from orchestra.web.rate_settings import RateSettings
 from orchestra_master.assemble import build_master
 from orchestra_master.database_watch import DatabaseWatch
 from orchestra_master.definition_watch import DefinitionWatch
@@ -78,8 +80,11 @@ async def run_master(installation: Installation, *, open_database: OpenDatabase 
 
 def _metrics_route(database: Database, clock: Clock, registry: CollectorRegistry) -> list[BaseRoute]:
     """The only thing that a master tells by HTTP; whoever asks shows a token, as everywhere."""
+    limits = RateLimits(settings=RateSettings(), clock=clock)
+    cookie_name = SessionCookie(is_secure=True).name
     door = Door(
-        authenticator=Authenticator(database=database, clock=clock, cookie_name=SessionCookie(is_secure=True).name),
+        authenticator=Authenticator(database=database, clock=clock, limits=limits, cookie_name=cookie_name),
+        limits=limits,
         random_bytes=secrets.token_bytes,
         metrics=HttpMetrics(registry=registry, clock=clock),
     )

@@ -12,6 +12,7 @@ import click
 
 from orchestra.limits import DEFAULT_PORT
 from orchestra.up.composition import UpSettings, run_up
+from orchestra.web.rate_settings import RateSettings, limit_option
 
 # That it cannot be read, its lock tells in a sentence of ours.
 DATA_FOLDER = click.Path(path_type=Path, file_okay=False, readable=False)
@@ -31,6 +32,7 @@ DATA_FOLDER = click.Path(path_type=Path, file_okay=False, readable=False)
 @click.option(
     "--exit", "exit_", is_flag=True, help="With --demo: end when its runs are over; any port, a temporary folder."
 )
+@limit_option
 @click.option("--verbose", is_flag=True, help="Say everything that happens.")
 def command(
     host: str,
@@ -40,6 +42,7 @@ def command(
     definitions: Path | None,
     demo: bool,
     exit_: bool,
+    limits: RateSettings,
     verbose: bool,
 ) -> int:
     """Start everything on this machine: master and service in one process, SQLite, and local workers.
@@ -62,6 +65,7 @@ def command(
             demo=demo,
             exit=exit_,
             definitions=definitions,
+            rates=limits,
             say=lambda text: click.echo(text),
         )
         return asyncio.run(run_up(settings))

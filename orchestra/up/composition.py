@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestra.clock import SystemClock
@@ -23,7 +23,8 @@ from orchestra.storage.open import open_database
 from orchestra.up.credentials import make_administrator, make_sign_in_link, make_worker_token
 from orchestra.up.demo import Demo, table
 from orchestra.up.local_workers import LocalWorker, LocalWorkers
-from orchestra.web.assemble import build_application, build_web_parts
+from orchestra.web.assemble import WebSettings, build_application, build_web_parts
+from orchestra.web.rate_settings import RateSettings
 from orchestra_master.assemble import build_master
 from orchestra_master.definition_watch import DefinitionWatch
 from orchestra_migrations import upgrade
@@ -48,6 +49,7 @@ class UpSettings:
     """With the demo: end when its runs are over."""
     definitions: Path | None
     say: Callable[[str], None]
+    rates: RateSettings = field(default_factory=RateSettings)
 
 
 async def run_up(settings: UpSettings) -> int:
@@ -99,6 +101,7 @@ class _Up:
             logs=logs,
             sealing=sealing,
             closing=self._closing,
+            settings=WebSettings(rates=settings.rates),
             registry=registry,
         )
         app = build_application(parts, [*service_routes(parts), master.listener.route(), *website_routes(parts)])

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -39,6 +39,8 @@ from orchestra.web.event_tail import EventTail
 from orchestra.web.log_lines import LogLines
 from orchestra.web.metrics_routes import MetricsRoutes
 from orchestra.web.parts import WebParts
+from orchestra.web.rate_limits import RateLimits
+from orchestra.web.rate_settings import RateSettings
 from orchestra.web.run_metrics import RunMetrics
 from orchestra.web.run_signals import RunSignals
 
@@ -53,6 +55,7 @@ class WebSettings:
     secure_cookies: bool = False
     """Set behind TLS; without it cookies also travel over plain HTTP, which is for loopback."""
     password_rounds: int = PASSWORD_ROUNDS
+    rates: RateSettings = field(default_factory=RateSettings)
 
 
 def build_web_parts(
@@ -70,7 +73,8 @@ def build_web_parts(
     chosen = settings or WebSettings()
     cookie = SessionCookie(is_secure=chosen.secure_cookies)
     passwords = Passwords(rounds=chosen.password_rounds)
-    authenticator = Authenticator(database=database, clock=clock, cookie_name=cookie.name)
+    limits = RateLimits(settings=chosen.rates, clock=clock)
+    authenticator = Authenticator(database=database, clock=clock, limits=limits, cookie_name=cookie.name)
     counted = registry or new_registry()
 
     def new_creation_key() -> str:
@@ -88,6 +92,7 @@ def build_web_parts(
         closing=closing,
         door=Door(
             authenticator=authenticator,
+            limits=limits,
             random_bytes=random_bytes,
             is_secure=chosen.secure_cookies,
             metrics=HttpMetrics(registry=counted, clock=clock),

@@ -17,6 +17,7 @@ from orchestra.storage.bearers import KnownBearer, find_session, find_token, not
 from orchestra.storage.database import Database
 from orchestra.storage.sessions import extend_session
 from orchestra.web.errors import CrossSite, SecretInAddress
+from orchestra.web.rate_limits import RateLimits
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _SECRET_MARKS = ("orc_u_", "orc_w_", "orc_s_")
@@ -34,14 +35,18 @@ class _Remembered:
 class Authenticator:
     """Finds out who asks; a look-up is believed for a second, so that a busy program costs no query per request."""
 
-    def __init__(self, *, database: Database, clock: Clock, cookie_name: str) -> None:
+    def __init__(self, *, database: Database, clock: Clock, limits: RateLimits, cookie_name: str) -> None:
         self._database = database
         self._clock = clock
+        self._limits = limits
         self._cookie_name = cookie_name
         self._remembered: dict[str, _Remembered] = {}
 
     async def authenticate(self, request: Request) -> Principal:
-        """Who asks. Raises NotSignedIn; CrossSite for a change by cookie that does not prove to come from our pages."""
+        """Who asks.
+
+        Raises NotSignedIn, TooManyGuesses; CrossSite for a change by cookie that does not prove to come from our pages.
+        """
         authorization = request.headers.get("authorization")
         if authorization is not None:
             scheme, _, text = authorization.partition(" ")
@@ -65,10 +70,14 @@ class Authenticator:
         if remembered is not None and self._clock.monotonic() < remembered.until:
             found = remembered.principal
             return found if found.address == address else replace(found, address=address)
+        if remembered is None:
+            # Whoever was known a moment ago is asked for again, however many others guess behind the same address.
+            self._limits.refuse_guesser(address)
         asked_at, now = self._clock.monotonic(), self._clock.now()
         known = await self._database.read(lambda connection: find(connection, digest, now=now))
         if known is None:
             self._remembered.pop(digest, None)
+            self._limits.count_guess(address)
             raise NotSignedIn
         if _is_older(known.used_at, now, SECONDS_PER_DAY) or _is_older(known.seen_at, now, SEEN_SECONDS):
             await self._database.write(lambda connection: _note_use(connection, digest, known, now))

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -16,9 +16,10 @@ from orchestra.metrics import HttpMetrics
 from orchestra.policy import Permission, Principal
 from orchestra.web.answers import complete, not_modified
 from orchestra.web.asking import Asking
-from orchestra.web.authentication import SAFE_METHODS, Authenticator, refuse_secret_in_address
-from orchestra.web.errors import BadRequest, BodyTooLarge, NoSuchPath, RouteWithoutPolicy, WrongMethod
+from orchestra.web.authentication import SAFE_METHODS, Authenticator, address_of, refuse_secret_in_address
+from orchestra.web.errors import BadRequest, BodyTooLarge, NoSuchPath, RouteWithoutPolicy, TooManyRequests, WrongMethod
 from orchestra.web.needs import Need, Open, Policy, Refusals
+from orchestra.web.rate_limits import Kind, RateLimits, Visit, kind_of
 
 Handler = Callable[[Asking], Awaitable[Response]]
 Handlers = Mapping[tuple[str, str], Handler]
@@ -33,23 +34,35 @@ class Door:
     """What is asked of every request before its handler sees it."""
 
     authenticator: Authenticator
+    limits: RateLimits
     random_bytes: RandomBytes
     metrics: HttpMetrics
 
     is_secure: bool = False
     """Behind TLS."""
 
-    async def admit(self, request: Request, need: Need, request_id: str) -> Principal | None:
-        """Who asks, if that person may; None for a route that is open to all. Raises NotSignedIn, NotAllowed."""
-        refuse_secret_in_address(request)
-        _refuse_nul(request)
-        if need is Open.TO_ALL:
+    async def admit(self, request: Request, need: Need, request_id: str, visit: Visit) -> Principal | None:
+        """Who asks, if that person may; None for a route that is open to all.
+
+        Raises NotSignedIn, NotAllowed, TooManyRequests.
+        """
+        try:
+            who = await self._known(request, need)
+        except OrchestraError:
+            self.limits.count(visit, None)
+            raise
+        self.limits.count(visit, who)
+        if who is None:
             return None
-        who = await self.authenticator.authenticate(request)
         assert isinstance(need, Permission)
         who.require(need)
         # Changes are written into the audit under the request's id; for readings it is not worth a copy.
         return who if request.method in SAFE_METHODS else replace(who, request=request_id)
+
+    async def _known(self, request: Request, need: Need) -> Principal | None:
+        refuse_secret_in_address(request)
+        _refuse_nul(request)
+        return None if need is Open.TO_ALL else await self.authenticator.authenticate(request)
 
     def new_request_id(self) -> str:
         """Names a request in the answer and in the log."""
@@ -68,26 +81,35 @@ class Endpoint:
         self._methods = dict(methods)
         if "GET" in self._methods:
             self._methods["HEAD"] = self._methods["GET"]
+        self._kinds = {method: kind_of(method, path, need) for method, (need, _) in self._methods.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
         request_id, begun = self._door.new_request_id(), self._door.metrics.begin()
+        visit = Visit(kind=self._kinds.get(request.method, Kind.READ), address=address_of(request))
         try:
-            response = not_modified(request, await self._answer(request, request_id))
+            response = not_modified(request, await self._answer(request, request_id, visit))
+            self._door.limits.tell(visit, response)
             complete(response, request_id, is_secure=self._door.is_secure)
             self._door.metrics.answered(request.method, self._path, response.status_code, begun)
             await response(scope, receive, send)
         except ClientDisconnect:
             _log.debug("client_gone", extra={"request": request_id})
+        finally:
+            self._door.limits.end(visit)
 
-    async def _answer(self, request: Request, request_id: str) -> Response:
+    async def _answer(self, request: Request, request_id: str, visit: Visit) -> Response:
         try:
             found = self._methods.get(request.method)
             if found is None:
+                self._door.limits.count(visit, None)
                 raise WrongMethod(request.method, self._methods)
             need, handler = found
-            who = await self._door.admit(request, need, request_id)
-            return await handler(Asking(request=request, who=who, body=await _whole_body(request)))
+            who = await self._door.admit(request, need, request_id, visit)
+            response = await handler(Asking(request=request, who=who, body=await _whole_body(request)))
+            if isinstance(response, StreamingResponse):
+                self._door.limits.begin_stream(visit)
+            return response
         except OrchestraError as error:
             if not isinstance(error, NotSignedIn):
                 _log.debug("refused", extra={"request": request_id, "cause": str(error)})
@@ -122,7 +144,14 @@ class Nowhere:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, request_id = Request(scope, receive, send), self._door.new_request_id()
         begun = self._door.metrics.begin()
-        response = await self._refusals.answer(NoSuchPath(scope["path"]), request, request_id)
+        visit = Visit(kind=Kind.READ, address=address_of(request))
+        error: OrchestraError = NoSuchPath(scope["path"])
+        try:
+            self._door.limits.count(visit, None)
+        except TooManyRequests as refused:
+            error = refused
+        response = await self._refusals.answer(error, request, request_id)
+        self._door.limits.tell(visit, response)
         complete(response, request_id, is_secure=self._door.is_secure)
         self._door.metrics.answered(request.method, "nowhere", response.status_code, begun)
         await response(scope, receive, send)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from orchestra.errors import InvalidFields, OrchestraError
+from orchestra.errors import InvalidFields, NotSignedIn, OrchestraError, Overloaded
 
 
 class BadQuery(InvalidFields):
@@ -88,3 +88,39 @@ class RouteWithoutPolicy(OrchestraError):
 
     def __str__(self) -> str:
         return f"routes and their permissions differ: {', '.join(f'{method} {path}' for method, path in self.routes)}"
+
+
+class TooManyRequests(Overloaded):
+    """A bearer, an address or a user asks more often than this installation allows."""
+
+    def __init__(self, limit: str, quota: int, retry_after_seconds: int) -> None:
+        super().__init__(limit, retry_after_seconds)
+        self.quota = quota
+
+    def __str__(self) -> str:
+        return f"more than {self.quota} {self.what} in a minute: try again in {self.retry_after_seconds} s"
+
+
+class TooManyStreams(Overloaded):
+    """As many streams and downloads are open as may be."""
+
+    def __init__(self, quota: int, retry_after_seconds: int, *, is_own: bool) -> None:
+        super().__init__("streams", retry_after_seconds)
+        self.quota = quota
+        self.is_own = is_own
+
+    def __str__(self) -> str:
+        whose = "you have" if self.is_own else "this server has"
+        remedy = "close one, or try again" if self.is_own else "try again"
+        return f"{whose} {self.quota} streams and downloads open: {remedy} in {self.retry_after_seconds} s"
+
+
+class TooManyGuesses(NotSignedIn):
+    """So many tokens from this address were none that no other is looked up for a while."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(retry_after_seconds)
+        self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        return f"too many wrong tokens came from your address: try again in {self.retry_after_seconds} s"

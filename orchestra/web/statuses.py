@@ -25,6 +25,9 @@ from orchestra.web.errors import (
     NoSuchPath,
     RangeBeyondEnd,
     SecretInAddress,
+    TooManyGuesses,
+    TooManyRequests,
+    TooManyStreams,
     WrongMethod,
 )
 
@@ -36,6 +39,7 @@ STATUS_OF: tuple[tuple[type[OrchestraError], int, str], ...] = (
     (BadQuery, 400, "bad-query"),
     (BadRequest, 400, "bad-request"),
     (SecretInAddress, 400, "token-in-url"),
+    (TooManyGuesses, 429, "too-many-guesses"),
     (NotSignedIn, 401, "not-signed-in"),
     (NotAllowed, 403, "not-allowed"),
     (CrossSite, 403, "cross-site"),
@@ -51,6 +55,8 @@ STATUS_OF: tuple[tuple[type[OrchestraError], int, str], ...] = (
     (BadName, 422, "invalid-fields"),
     (KeyReused, 422, "key-reused"),
     (TooManyTries, 429, "too-many-tries"),
+    (TooManyRequests, 429, "too-many-requests"),
+    (TooManyStreams, 429, "too-many-streams"),
     (Overloaded, 429, "overloaded"),
     (StorageError, 503, "storage"),
 )
@@ -67,6 +73,8 @@ def status_of(error: OrchestraError) -> tuple[int, str]:
 def headers_of(error: OrchestraError, status: int) -> Mapping[str, str]:
     """What the answer has to carry beside the status."""
     match error:
+        case TooManyGuesses():
+            return {"retry-after": str(error.retry_after_seconds)}
         case NotSignedIn():
             return {"www-authenticate": "Bearer"}
         case WrongMethod():

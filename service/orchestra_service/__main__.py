@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -16,6 +16,7 @@ from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import OpenDatabase, open_shared_database
 from orchestra.web.assemble import WebSettings, build_application, build_web_parts
+from orchestra.web.rate_settings import RateSettings, limit_option
 from orchestra_service.assemble import service_routes
 
 
@@ -30,6 +31,7 @@ class Installation:
     key_file: Path
     secure_cookies: bool
     trusted_proxies: tuple[str, ...] = ()
+    rates: RateSettings = field(default_factory=RateSettings)
 
 
 async def run_service(installation: Installation, *, open_database: OpenDatabase = open_shared_database) -> None:
@@ -43,7 +45,7 @@ async def run_service(installation: Installation, *, open_database: OpenDatabase
             logs=FileLogStore(installation.logs),
             sealing=Sealing(key=read_or_make_key(installation.key_file)),
             closing=closing,
-            settings=WebSettings(secure_cookies=installation.secure_cookies),
+            settings=WebSettings(secure_cookies=installation.secure_cookies, rates=installation.rates),
         )
         await serve(
             build_application(parts, service_routes(parts)),
@@ -77,6 +79,7 @@ async def _nothing_to_say() -> None:
     metavar="ADDRESS",
     help="A reverse proxy that says where requests come from; may be repeated.",
 )
+@limit_option
 @click.option("--secure-cookies", is_flag=True, help="Behind TLS: cookies never travel over plain HTTP.")
 @click.option("--verbose", is_flag=True, help="Say everything that happens.")
 def command(
@@ -86,6 +89,7 @@ def command(
     logs: Path,
     key_file: Path,
     trusted_proxies: tuple[str, ...],
+    limits: RateSettings,
     secure_cookies: bool,
     verbose: bool,
 ) -> None:
@@ -106,6 +110,7 @@ def command(
                 key_file=key_file,
                 secure_cookies=secure_cookies,
                 trusted_proxies=trusted_proxies,
+                rates=limits,
             )
         )
     )

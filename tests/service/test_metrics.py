@@ -86,6 +86,7 @@ async def test_a_process_without_other_routes_tells_its_metrics_by_the_same_rule
     registry = CollectorRegistry()
     door = Door(
         authenticator=small_world.parts.authenticator,
+        limits=small_world.parts.door.limits,
         random_bytes=small_world.randomness,
         metrics=HttpMetrics(registry=registry, clock=small_world.clock),
     )

@@ -18,7 +18,7 @@ async def test_a_route_without_a_row_in_the_policy_stops_the_build(small_world: 
 
     with pytest.raises(RouteWithoutPolicy, match=r"routes and their permissions differ: DELETE /everything"):
         build_routes(
-            Door(authenticator=None, random_bytes=bytes, metrics=None),  # type: ignore[arg-type]  # never reached
+            Door(authenticator=None, limits=None, random_bytes=bytes, metrics=None),  # type: ignore[arg-type]  # never reached
             POLICY,
             {**dict.fromkeys(POLICY, anything), ("DELETE", "/everything"): anything},
             Problems(),

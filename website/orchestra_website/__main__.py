@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -17,6 +17,7 @@ from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import OpenDatabase, open_shared_database
 from orchestra.web.assemble import WebSettings, build_application, build_web_parts
 from orchestra.web.metrics_routes import metrics_alone
+from orchestra.web.rate_settings import RateSettings, limit_option
 from orchestra_website.assemble import website_routes
 from orchestra_website.renderer import WebsiteSettings
 
@@ -32,6 +33,7 @@ class Installation:
     key_file: Path
     secure_cookies: bool
     trusted_proxies: tuple[str, ...] = ()
+    rates: RateSettings = field(default_factory=RateSettings)
     pages: WebsiteSettings
 
 
@@ -46,7 +48,7 @@ async def run_website(installation: Installation, *, open_database: OpenDatabase
             logs=FileLogStore(installation.logs),
             sealing=Sealing(key=read_or_make_key(installation.key_file)),
             closing=closing,
-            settings=WebSettings(secure_cookies=installation.secure_cookies),
+            settings=WebSettings(secure_cookies=installation.secure_cookies, rates=installation.rates),
         )
         await serve(
             build_application(
@@ -82,6 +84,7 @@ async def _nothing_to_say() -> None:
     metavar="ADDRESS",
     help="A reverse proxy that says where requests come from; may be repeated.",
 )
+@limit_option
 @click.option("--secure-cookies", is_flag=True, help="Behind TLS: cookies never travel over plain HTTP.")
 @click.option(
     "--theme",
@@ -97,6 +100,7 @@ def command(
     logs: Path,
     key_file: Path,
     trusted_proxies: tuple[str, ...],
+    limits: RateSettings,
     secure_cookies: bool,
     theme: Path | None,
     title: str,
@@ -119,6 +123,7 @@ def command(
                 key_file=key_file,
                 secure_cookies=secure_cookies,
                 trusted_proxies=trusted_proxies,
+                rates=limits,
                 pages=WebsiteSettings(theme_folder=theme, title=title),
             )
         )
