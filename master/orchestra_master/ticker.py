@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 FIRED = "fired"
 MISSED = "skipped: missed"
-PAUSED = "skipped: paused"
+DISABLED = "skipped: disabled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def dues_until(specification: ScheduleSpecification, cursor: Instant, now: Insta
 
 def _obstacle(connection: Connection, schedule: ScheduleRecord, job: JobRecord) -> str | None:
     if not schedule.enabled or not job.is_active:
-        return PAUSED
+        return DISABLED
     if schedule.specification.overlap is Overlap.SKIP:
         open_run = open_run_of_job(connection, job.id)
         if open_run is not None:

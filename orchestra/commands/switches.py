@@ -11,7 +11,7 @@ from orchestra.queries.fleet import WorkerView, show_worker
 from orchestra.queries.jobs import JobDetail, show_job
 from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
-from orchestra.storage.jobs import find_job, pause_job
+from orchestra.storage.jobs import find_job, switch_job
 from orchestra.storage.workers import move_worker
 
 STEERABLE = (WorkerState.ONLINE, WorkerState.DRAINING, WorkerState.DISABLED)
@@ -25,7 +25,7 @@ class Switches:
         self._clock = clock
 
     async def switch_job(self, who: Principal, project: str, name: str, *, enabled: bool, reason: str) -> JobDetail:
-        """Pauses a job (no schedule or person makes runs of it; those that exist go on), or lets it go on.
+        """Disables a job (no schedule or person makes runs of it; those that exist go on), or enables it.
 
         Raises NotFound, NotAllowed, InvalidFields, and Conflict for a job that only its definition can enable.
         """
@@ -40,7 +40,7 @@ class Switches:
             if enabled and not job.enabled:
                 raise Conflict(f"job {project}/{name} is disabled by its definition: say 'enabled: true' there")
             words = who.name + (f": {reason}" if reason else "")
-            pause_job(connection, job.id, disabled_by=None if enabled else words)
+            switch_job(connection, job.id, disabled_by=None if enabled else words)
             record_change(
                 connection,
                 who,

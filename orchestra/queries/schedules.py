@@ -1,4 +1,4 @@
-"""Schedules in words, with their next instants, their decisions, and who has paused them."""
+"""Schedules in words, with their next instants, their decisions, and who has disabled them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,7 +22,7 @@ from orchestra.storage.paging import Page, PageAsked, count_capped, cursor_of, p
 from orchestra.storage.tables import jobs, projects, schedule_ticks, schedules
 
 DISABLED_BY_DEFINITION = "disabled by its definition"
-SCHEDULE_PAUSED = "its schedule is paused"
+SCHEDULE_DISABLED = "its schedule is disabled"
 
 
 class TickView(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,7 +212,7 @@ def _obstacle(row: Row[tuple[object, ...]]) -> str | None:
         return DISABLED_BY_DEFINITION
     if row.disabled_by is not None:
         return f"disabled by {row.disabled_by}"
-    return None if row.enabled else SCHEDULE_PAUSED
+    return None if row.enabled else SCHEDULE_DISABLED
 
 
 def _specification(row: Row[tuple[object, ...]]) -> ScheduleSpecification:

@@ -28,7 +28,7 @@ class JobRecord:
     enabled: bool
     """What the definition says."""
     disabled_by: str | None
-    """Who paused the job, and why; None if nobody did."""
+    """Who disabled the job, and why; None if nobody did."""
     retired_at: Instant | None
     """Since when no definition has the job any more."""
 
@@ -136,8 +136,8 @@ def retire_job(connection: Connection, job: JobId, *, now: Instant) -> None:
     connection.execute(update(jobs).where(jobs.c.id == job, jobs.c.retired_at.is_(None)).values(retired_at=now))
 
 
-def pause_job(connection: Connection, job: JobId, *, disabled_by: str | None) -> None:
-    """A person pauses the job ("ana: disk is full"), or lets it go on (None). A definition never changes this."""
+def switch_job(connection: Connection, job: JobId, *, disabled_by: str | None) -> None:
+    """A person disables the job ("ana: disk is full"), or enables it (None). A definition never changes this."""
     connection.execute(update(jobs).where(jobs.c.id == job).values(disabled_by=disabled_by))
 
 

@@ -41,7 +41,7 @@ class Tick:
     due_at: Instant
     decided_at: Instant
     decision: str
-    """"fired", "skipped: missed", "skipped: overlap with #481", "skipped: paused" and so on."""
+    """"fired", "skipped: missed", "skipped: overlap with #481", "skipped: disabled" and so on."""
     run: RunId | None
 
 
@@ -168,7 +168,7 @@ def retire_schedule(connection: Connection, job: JobId, *, now: Instant) -> None
 
 
 def enable_schedule(connection: Connection, schedule: ScheduleId, *, enabled: bool) -> None:
-    """A person pauses the schedule (its ticks are recorded as skipped) or lets it go on; raises NotFound."""
+    """A person disables the schedule (its ticks are recorded as skipped) or enables it; raises NotFound."""
     changed = connection.execute(update(schedules).where(schedules.c.id == schedule).values(enabled=enabled))
     if changed.rowcount == 0:
         raise NotFound("schedule", schedule)

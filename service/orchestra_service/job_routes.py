@@ -82,7 +82,7 @@ class JobRoutes:
         )
 
     async def switch(self, asking: Asking) -> Response:
-        """Pauses a job or lets it go on."""
+        """Disables a job, or enables it."""
         asking.query()
         wanted = asking.decode(SwitchRequest)
         project, job = asking.path("project"), asking.path("job")

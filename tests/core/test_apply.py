@@ -10,7 +10,7 @@ from orchestra.commands.definitions import Action, Kind, Plan, apply_definition,
 from orchestra.definition.reader import read_definition
 from orchestra.errors import ChangedSincePlan, Conflict
 from orchestra.storage.database import Database
-from orchestra.storage.jobs import find_job, pause_job
+from orchestra.storage.jobs import find_job, switch_job
 from orchestra.storage.projects import find_project
 from orchestra.storage.schedules import schedule_of_job
 from orchestra.storage.tables import definitions, job_versions, projects
@@ -149,12 +149,12 @@ async def test_a_job_that_is_gone_is_retired_with_its_schedule_and_can_come_back
 async def test_a_pause_by_a_person_outlives_a_new_definition(database: Database) -> None:
     await applied(database, TWO_JOBS)
     job = await database.read(lambda c: find_job(c, "ops", "tidy"))
-    await database.write(lambda c: pause_job(c, job.id, disabled_by="ana: disk is full"))
+    await database.write(lambda c: switch_job(c, job.id, disabled_by="ana: disk is full"))
 
     await applied(database, TWO_JOBS.replace("./tidy.sh", "./other.sh"))
 
-    paused = await database.read(lambda c: find_job(c, "ops", "tidy"))
-    assert (paused.disabled_by, paused.is_active) == ("ana: disk is full", False)
+    disabled = await database.read(lambda c: find_job(c, "ops", "tidy"))
+    assert (disabled.disabled_by, disabled.is_active) == ("ana: disk is full", False)
 
 
 @pytest.mark.parametrize("owner", [None, "/etc/orchestra/other.yaml"])

@@ -326,8 +326,8 @@ def test_d10_each_due_time_is_decided_once_though_the_master_is_killed(tmp_path:
     unfired = [decision for _, decision, run in ticks if run is None]
     missed = [decision for decision in unfired if decision == "skipped: missed"]
     assert len(missed) >= 2
-    # A second may begin between the pause and the end: the pause is then the decision, and the last one.
-    assert unfired == missed + ["skipped: paused"] * (len(unfired) - len(missed))
+    # A second may begin between the disabling and the end: that is then the decision, and the last one.
+    assert unfired == missed + ["skipped: disabled"] * (len(unfired) - len(missed))
 
 
 def test_d11_a_half_open_link_locks_nobody_out_and_what_was_told_is_let_go(

@@ -18,7 +18,7 @@ from orchestra.lifecycle import RunEvent
 from orchestra.limits import TICKS_PER_PASS_MAX
 from orchestra.specification import Overlap
 from orchestra.storage.database import Database, Topic
-from orchestra.storage.jobs import find_job, pause_job
+from orchestra.storage.jobs import find_job, switch_job
 from orchestra.storage.runs import move_run
 from orchestra.storage.schedules import DueSchedule, due_schedules, next_due_at, schedule_of_job
 from orchestra.storage.tables import job_versions, runs, schedule_ticks, schedules
@@ -148,21 +148,21 @@ def _cancel(connection: Connection, run: int, now: Instant) -> None:
 
 
 @pytest.mark.parametrize("what", ["job", "schedule"])
-async def test_a_paused_job_or_schedule_records_its_instants_as_skipped(database: Database, what: str) -> None:
+async def test_a_disabled_job_or_schedule_records_its_instants_as_skipped(database: Database, what: str) -> None:
     clock = FakeClock()
     await given(database, clock, project())
 
-    def pause(connection: Connection) -> None:
+    def disable(connection: Connection) -> None:
         if what == "job":
-            pause_job(connection, find_job(connection, "ops", "tick").id, disabled_by="ana: disk is full")
+            switch_job(connection, find_job(connection, "ops", "tick").id, disabled_by="ana: disk is full")
         else:
             connection.execute(update(schedules).values(enabled=False))
 
-    await database.write(pause)
+    await database.write(disable)
     clock.advance(MINUTE)
     await Ticker(database=database, clock=clock).tick_once()
 
-    assert await decisions(database) == ["skipped: paused"]
+    assert await decisions(database) == ["skipped: disabled"]
     assert await run_count(database) == 0
 
 
