@@ -53,15 +53,18 @@ async def test_an_empty_list_has_three_schedules_to_copy(small_world: World) -> 
 async def test_the_list_of_a_project_has_only_its_own(small_world: World) -> None:
     await small_world.project("ops", scheduled("backup"))
     await small_world.project("shop", scheduled("sync"))
+    await small_world.project("lab")
     client = await small_world.administrator()
 
     of_path = text_of(await client.get("/projects/shop/schedules"))
     of_query = text_of(await client.get("/schedules?project=shop"))
-    of_nobody = text_of(await client.get("/projects/none/schedules"))
+    of_nobody = text_of(await client.get("/projects/lab/schedules"))
+    unknown = await client.get("/projects/none/schedules")
 
     assert "shop/sync" in of_path
     assert "ops/backup" not in of_path + of_query
     assert "No job of this project runs by itself." in of_nobody
+    assert unknown.status_code == 404
 
 
 async def test_a_schedule_that_no_master_decides_about_is_late(small_world: World) -> None:
