@@ -11,7 +11,7 @@ from orchestra.clock import Clock, Instant, after
 from orchestra.commands.bearer_texts import RandomBytes, new_bearer_text
 from orchestra.commands.passwords import Passwords, check_password
 from orchestra.commands.sign_in_throttle import begin_try, succeed, take_back
-from orchestra.errors import Conflict, InvalidFields, NotAllowed, NotFound, Overloaded
+from orchestra.errors import BadName, Conflict, InvalidFields, NotAllowed, NotFound, Overloaded
 from orchestra.identifiers import checked_name
 from orchestra.limits import INVITATION_HOURS
 from orchestra.policy import GLOBAL_ROLES, Grant, Permission, Principal
@@ -251,8 +251,8 @@ def _grants(connection: Connection, roles: Sequence[RoleView]) -> list[Grant]:
             problems.append((f"/roles/{index}/project", f"the role {asked.role} is never bound to a project"))
         elif asked.project is not None:
             try:
-                project_id = find_project(connection, asked.project).id
-            except NotFound as error:
+                project_id = find_project(connection, checked_name("project", asked.project)).id
+            except (BadName, NotFound) as error:
                 problems.append((f"/roles/{index}/project", str(error)))
         grants.append(Grant(role=asked.role, project_id=project_id, project=asked.project))
     if problems:

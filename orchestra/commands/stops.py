@@ -3,6 +3,7 @@
 from sqlalchemy import Connection
 
 from orchestra.clock import Clock
+from orchestra.commands.reasons import check_reason
 from orchestra.errors import Conflict
 from orchestra.identifiers import RunId
 from orchestra.lifecycle import RunState
@@ -22,14 +23,18 @@ class Stops:
         self._clock = clock
 
     async def cancel(self, who: Principal, run: RunId, *, reason: str) -> RunView:
-        """Withdraws a run that has not started; raises NotFound, NotAllowed, and Conflict if it runs or is over."""
+        """Withdraws a run that has not started.
+
+        Raises InvalidFields, NotFound, NotAllowed, and Conflict if it runs or is over.
+        """
         return await self._stop(who, run, reason=reason, even_running=False)
 
     async def abort(self, who: Principal, run: RunId, *, reason: str) -> RunView:
-        """Stops a run wherever it is; raises NotFound, NotAllowed, and Conflict if it is over."""
+        """Stops a run wherever it is; raises InvalidFields, NotFound, NotAllowed, and Conflict if it is over."""
         return await self._stop(who, run, reason=reason, even_running=True)
 
     async def _stop(self, who: Principal, run: RunId, *, reason: str, even_running: bool) -> RunView:
+        check_reason(reason)
         now = self._clock.now()
 
         def stop(connection: Connection) -> RunView:

@@ -3,9 +3,9 @@
 from sqlalchemy import Connection
 
 from orchestra.clock import Clock
+from orchestra.commands.reasons import check_reason
 from orchestra.errors import Conflict, ImpossibleTransition, InvalidFields
 from orchestra.lifecycle import NEXT_WORKER_STATE, WorkerEvent, WorkerState
-from orchestra.limits import REASON_CHARACTERS_MAX
 from orchestra.policy import Permission, Principal
 from orchestra.queries.fleet import WorkerView, show_worker
 from orchestra.queries.jobs import JobDetail, show_job
@@ -29,7 +29,7 @@ class Switches:
 
         Raises NotFound, NotAllowed, InvalidFields, and Conflict for a job that only its definition can enable.
         """
-        _check_reason(reason)
+        check_reason(reason)
         now = self._clock.now()
 
         def switch(connection: Connection) -> JobDetail:
@@ -58,7 +58,7 @@ class Switches:
     async def steer_worker(self, who: Principal, name: str, *, state: WorkerState, reason: str) -> WorkerView:
         """Brings a worker into a state; its runs go on. Being there is no error. Raises NotFound, NotAllowed."""
         who.require(Permission.STEER_WORKERS)
-        _check_reason(reason)
+        check_reason(reason)
         if state not in STEERABLE:
             raise InvalidFields([("/state", f"must be {', '.join(STEERABLE[:-1])} or {STEERABLE[-1]}")])
         now = self._clock.now()
@@ -85,12 +85,6 @@ class Switches:
 def next_states(state: WorkerState) -> tuple[WorkerState, ...]:
     """What a person can make of a worker in this state."""
     return tuple(after for (before, _), after in NEXT_WORKER_STATE.items() if before is state and after in STEERABLE)
-
-
-def _check_reason(reason: str) -> None:
-    # PostgreSQL keeps no text with a NUL in it, and one line is what lists have room for.
-    if len(reason) > REASON_CHARACTERS_MAX or not reason.isprintable():
-        raise InvalidFields([("/reason", f"must be one line of at most {REASON_CHARACTERS_MAX} characters")])
 
 
 def _words(who: Principal, state: WorkerState, reason: str) -> str:

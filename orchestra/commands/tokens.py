@@ -140,6 +140,8 @@ def _check_token(request: TokenRequest) -> None:
     if problems:
         raise InvalidFields(problems)
     checked_name("token", request.name)
+    if request.user is not None:
+        checked_name("user", request.user)
 
 
 def _scopes(connection: Connection, owner: UserId, request: TokenRequest) -> frozenset[Permission] | None:

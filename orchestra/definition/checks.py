@@ -40,6 +40,8 @@ _OWN_VARIABLES = ("ORCHESTRA_", "PARAM_")
 def find_faults(definition: ProjectDefinition) -> Iterator[Fault]:
     """Everything that forbids to use the definition."""
     yield from _name_fault("project", definition.name, ("project",))
+    if "\0" in definition.description:
+        yield Fault(("description",), "holds a NUL character, which cannot be kept", "remove it")
     if len(definition.jobs) > bounds.JOBS_MAX:
         yield Fault(("jobs",), f"are more than {bounds.JOBS_MAX}", "split the project")
     seen: set[str] = set()

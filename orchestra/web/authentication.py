@@ -109,7 +109,13 @@ def comes_from_own_page(request: Request) -> bool:
     if site is not None:
         return site in _OWN_SITES
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc == request.headers.get("host")
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc == request.headers.get("host")
+    except ValueError:
+        # No browser sends what is no address.
+        return False
 
 
 def comes_from_another_site(request: Request) -> bool:

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from orchestra.clock import to_datetime
 from orchestra.commands.triggers import Repetition, RetryRequest
 from orchestra.errors import InvalidFields, NotAllowed
-from orchestra.limits import CHECK_IN_CHARACTERS_MAX, FOLLOW_LINES, TAIL_LINES
+from orchestra.limits import FOLLOW_LINES, TAIL_LINES
 from orchestra.policy import Permission
 from orchestra.queries.run_overview import run_overview
 from orchestra.queries.runs import history_of_run
@@ -23,7 +23,6 @@ from orchestra_website.run_follow import follow_start
 from orchestra_website.run_shown import ShownRun, committed_log, exit_text, show, step_state
 
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_REASON_CHARACTERS_MAX = CHECK_IN_CHARACTERS_MAX
 _DONE = {
     "retry": "This is the new run.",
     "cancel": "The run is withdrawn.",
@@ -118,11 +117,12 @@ class RunPages:
 
     async def _stop(self, asking: Asking, what: str) -> Response:
         run, reason = asking.run(), asking.form().text("reason")
-        if len(reason) > _REASON_CHARACTERS_MAX:
-            problem = ("reason", f"may have at most {_REASON_CHARACTERS_MAX} characters")
-            return await self._ask(asking, what, reason=reason, problems=[problem], status=422)
         stop = self._stops.cancel if what == "cancel" else self._stops.abort
-        await stop(asking.who, run, reason=reason)
+        try:
+            await stop(asking.who, run, reason=reason)
+        except InvalidFields as error:
+            problems = [(pointer.lstrip("/"), sentence) for pointer, sentence in error.problems]
+            return await self._ask(asking, what, reason=reason, problems=problems, status=422)
         return _back(run, what)
 
     async def _ask(

@@ -87,6 +87,7 @@ class TriggerPages:
         form = asking.form()
         values = read_form(form)
         key = form.text("key")[:_KEY_CHARACTERS_MAX]
+        key = key if key.isprintable() else ""
         facts, old = await self._facts(asking, None if values.retry_of is None else str(values.retry_of))
         typed, priority, delay, problems = check(facts.detail.parameters, values)
         if problems:
