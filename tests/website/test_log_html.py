@@ -75,6 +75,15 @@ def test_nothing_that_is_printed_becomes_markup(text: str) -> None:
     assert "\x1b" not in plain(text)
 
 
+@pytest.mark.parametrize("begin", ["\x9d", "\x90x", "\x1b]", "\x9b0;", "\x1b[", "\x1b "])
+def test_begins_without_an_end_cost_no_more_than_other_text(begin: str) -> None:
+    text = begin * 200_000
+
+    # Looking for an end from each of them would take hours.
+    assert "\x1b" not in plain(text)
+    assert "\x9d" not in AnsiText().line(text)
+
+
 def test_broken_text_is_shown_as_broken() -> None:
     assert "caf� ��" in str(lines_html([line_of(1, 0, b"caf\xc3 \xff\xfe")]))
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup, escape
 
 # ECMA-48: colours and other control sequences; strings (titles, links, images) up to their end; two characters.
-# A string without its end is not one: otherwise it would hide the rest of the line.
+# A string without its end is not one: otherwise it would hide the rest of the line. Nor does it hold the begin of
+# another: thousands of begins without an end would each be searched to the end of the line.
 _SEQUENCE = re.compile(
     "(?:\x1b\\[|\x9b)(?P<codes>[0-?]*)[ -/]*(?P<final>[@-~])"
-    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\\\|\x9c)"
+    "|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\\\|\x9c)"
     "|\x1b[ -/]*[0-OQ-WYZ`-~]"
     "|\x1b",
 )
