@@ -32,6 +32,7 @@ LISTS = (
     "/runs?status=aborted&project=team-3",
     "/runs?status=failed&sort=id",
 )
+PAGES = ("/", "/projects", "/projects/team-1", "/projects/team-1/jobs/job-3", "/schedules", "/workers/build-1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +111,7 @@ def compare_history(folder: Path, count: int) -> list[Answers]:
             for path in LISTS:
                 found.append(_measure(api, f"{words} {path}", [path] * SAMPLES))
             found.append(_measure(api, f"{words} /runs/N", [f"/runs/{run}" for run in runs]))
+        found += [_measure(api, f"page {path}", [path] * SAMPLES) for path in PAGES]
     return found
 
 
