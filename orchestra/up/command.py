@@ -13,6 +13,7 @@ import click
 from orchestra.limits import DEFAULT_PORT
 from orchestra.up.composition import UpSettings, run_up
 from orchestra.web.rate_settings import RateSettings, limit_option
+from orchestra_website.settings import WebsiteSettings, website_options
 
 # That it cannot be read, its lock tells in a sentence of ours.
 DATA_FOLDER = click.Path(path_type=Path, file_okay=False, readable=False)
@@ -33,6 +34,7 @@ DATA_FOLDER = click.Path(path_type=Path, file_okay=False, readable=False)
     "--exit", "exit_", is_flag=True, help="With --demo: end when its runs are over; any port, a temporary folder."
 )
 @limit_option
+@website_options
 @click.option("--verbose", is_flag=True, help="Say everything that happens.")
 def command(
     host: str,
@@ -43,6 +45,8 @@ def command(
     demo: bool,
     exit_: bool,
     limits: RateSettings,
+    theme: Path | None,
+    title: str,
     verbose: bool,
 ) -> int:
     """Start everything on this machine: master and service in one process, SQLite, and local workers.
@@ -66,6 +70,7 @@ def command(
             exit=exit_,
             definitions=definitions,
             rates=limits,
+            pages=WebsiteSettings(theme_folder=theme, title=title),
             say=lambda text: click.echo(text),
         )
         return asyncio.run(run_up(settings))

@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestra.clock import SystemClock
@@ -30,6 +30,7 @@ from orchestra_master.definition_watch import DefinitionWatch
 from orchestra_migrations import upgrade
 from orchestra_service.assemble import service_routes
 from orchestra_website.assemble import website_routes
+from orchestra_website.settings import WebsiteSettings
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,9 @@ class UpSettings:
     exit: bool
     """With the demo: end when its runs are over."""
     definitions: Path | None
+    rates: RateSettings
+    pages: WebsiteSettings
     say: Callable[[str], None]
-    rates: RateSettings = field(default_factory=RateSettings)
 
 
 async def run_up(settings: UpSettings) -> int:
@@ -104,7 +106,8 @@ class _Up:
             settings=WebSettings(rates=settings.rates),
             registry=registry,
         )
-        app = build_application(parts, [*service_routes(parts), master.listener.route(), *website_routes(parts)])
+        pages = website_routes(parts, settings.pages)
+        app = build_application(parts, [*service_routes(parts), master.listener.route(), *pages])
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             await stack.enter_async_context(master)

@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,6 +93,18 @@ def test_a_demo_that_cannot_be_says_why_in_one_sentence(tmp_path: Path) -> None:
     (sentence,) = ended.stderr.splitlines()
     assert str(file) in sentence
     wait_until(lambda: not marked_processes(str(owner.data)), seconds=2.0, what="everything to end")
+
+
+def test_the_pages_of_one_machine_wear_its_own_theme(tmp_path: Path) -> None:
+    (tmp_path / "theme" / "templates").mkdir(parents=True)
+    template = '{% extends "base.html" %}{% block main %}<h1>Welcome to {{ page.title }}</h1>{% endblock %}'
+    (tmp_path / "theme" / "templates" / "sign_in.html").write_text(template)
+    own = Orchestra(tmp_path, slots=0, more=("--theme", str(tmp_path / "theme"), "--title", "Build farm"))
+
+    with started(own), urllib.request.urlopen(f"http://127.0.0.1:{own.port}/sign-in", timeout=10) as answer:
+        page = answer.read().decode()
+
+    assert "<h1>Welcome to Build farm</h1>" in page
 
 
 def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from orchestra_service.__main__ import Installation as ServiceInstallation
 from orchestra_service.__main__ import run_service
 from orchestra_website.__main__ import Installation as WebsiteInstallation
 from orchestra_website.__main__ import run_website
-from orchestra_website.renderer import WebsiteSettings
+from orchestra_website.settings import WebsiteSettings
 
 open_quietly = partial(open_shared_database, notify=False)
 

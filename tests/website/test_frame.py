@@ -11,7 +11,7 @@ from orchestra.commands.bootstrap import add_sign_in_link
 from orchestra.policy import Role
 from orchestra.web.assemble import build_application
 from orchestra_website.assemble import website_routes
-from orchestra_website.renderer import WebsiteSettings
+from orchestra_website.settings import WebsiteSettings
 from tests.service.given import World
 
 OWN = {"sec-fetch-site": "same-origin"}

@@ -19,7 +19,7 @@ from orchestra.web.assemble import WebSettings, build_application, build_web_par
 from orchestra.web.metrics_routes import metrics_alone
 from orchestra.web.rate_settings import RateSettings, limit_option
 from orchestra_website.assemble import website_routes
-from orchestra_website.renderer import WebsiteSettings
+from orchestra_website.settings import WebsiteSettings, website_options
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,12 +86,7 @@ async def _nothing_to_say() -> None:
 )
 @limit_option
 @click.option("--secure-cookies", is_flag=True, help="Behind TLS: cookies never travel over plain HTTP.")
-@click.option(
-    "--theme",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder whose templates/ and static/ come before ours.",
-)
-@click.option("--title", default="Job Orchestra", show_default=True, help="The name at the top of every page.")
+@website_options
 @click.option("--verbose", is_flag=True, help="Say everything that happens.")
 def command(
     database: str,

@@ -15,12 +15,13 @@ from orchestra_website.me_pages import MePages
 from orchestra_website.policy import POLICY
 from orchestra_website.project_pages import ProjectPages
 from orchestra_website.refusals import ErrorPages
-from orchestra_website.renderer import Renderer, WebsiteSettings
+from orchestra_website.renderer import Renderer
 from orchestra_website.run_list_pages import RunListPages
 from orchestra_website.run_pages import RunPages
 from orchestra_website.schedule_calendar_pages import ScheduleCalendarPages
 from orchestra_website.schedule_pages import SchedulePages
 from orchestra_website.search_pages import SearchPages
+from orchestra_website.settings import WebsiteSettings
 from orchestra_website.sign_in_pages import SignInPages
 from orchestra_website.static_files import StaticFiles
 from orchestra_website.token_pages import TokenPages

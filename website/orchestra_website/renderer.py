@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -15,6 +14,7 @@ from orchestra.clock import Clock, to_datetime
 from orchestra.durations import duration_in_words
 from orchestra.policy import Permission, Principal
 from orchestra.web.asking import Asking
+from orchestra_website.settings import WebsiteSettings
 from orchestra_website.static_files import StaticFiles
 from orchestra_website.words import (
     browser_text,
@@ -28,15 +28,6 @@ from orchestra_website.words import (
 
 THEMES = ("system", "light", "dark")
 THEME_COOKIE = "orchestra-theme"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WebsiteSettings:
-    """What an installation may choose for its pages."""
-
-    theme_folder: Path | None = None
-    """Its `templates/` and `static/` come before ours."""
-    title: str = "Job Orchestra"
 
 
 class Renderer:
