@@ -17,13 +17,18 @@ _ABOUT = (
     "JSON in and out, `snake_case`, instants as RFC 3339 in UTC, durations in seconds, `null` explicit, enumerations "
     "as words. Unknown request fields and query parameters are refused. Lists are pages: `next` is the `cursor` of the "
     "following one. Readings carry an `ETag`; with `If-None-Match` an unchanged one is 304. Every answer carries "
-    "`X-Request-Id`."
+    "`X-Request-Id`; where an installation has set limits, `RateLimit-Policy` and `RateLimit` say what is left."
 )
 _PATH_PARAMETER = re.compile(r"\{(\w+)\}")
 _NUMBERS = frozenset({"run", "attempt", "token", "session"})
 _NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": (1 << 53) - 1}
 _NAME: Schema = {"type": "string", "minLength": 1}
-_REFUSAL_HEADERS = {401: "WWW-Authenticate", 405: "Allow", 429: "Retry-After", 503: "Retry-After"}
+_REFUSAL_HEADERS = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    429: ("Retry-After", "RateLimit-Policy", "RateLimit"),
+    503: ("Retry-After",),
+}
 
 
 class RouteWithoutPromise(OrchestraError):
@@ -136,7 +141,7 @@ def _untyped(kind: str) -> Schema:
 
 def _refusals(operation: Operation, path: str, need: Need) -> list[int]:
     """What every route of this shape may say, and what this one says beside it."""
-    found = {400, 413, 503}
+    found = {400, 413, 429, 503}
     if need is not Open.TO_ALL:
         found |= {401, 403}
     if "{" in path:
@@ -152,5 +157,5 @@ def _problem(status: int) -> Schema:
         "content": {MEDIA_TYPE: {"schema": {"$ref": PLACE.format(name="Problem")}}},
     }
     if status in _REFUSAL_HEADERS:
-        described["headers"] = {_REFUSAL_HEADERS[status]: {"schema": {"type": "string"}}}
+        described["headers"] = {name: {"schema": {"type": "string"}} for name in _REFUSAL_HEADERS[status]}
     return described

@@ -32,6 +32,7 @@ from orchestra.storage.database import Database
 from orchestra.storage.projects import find_project
 from orchestra.storage.tables import attempts, runs, users, workers
 from orchestra.web.assemble import WebSettings, build_application, build_web_parts
+from orchestra.web.rate_settings import RateSettings
 from orchestra_service.assemble import service_routes
 from orchestra_website.assemble import website_routes
 
@@ -95,7 +96,14 @@ LINUX = Matching(requirements=(Requirement(name="os", operator=Operator.IN, valu
 class World:
     """One instance with its service and website, to be asked by HTTP."""
 
-    def __init__(self, database: Database, *, sealing: Sealing | None = None, logs: LogReader | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        sealing: Sealing | None = None,
+        logs: LogReader | None = None,
+        rates: RateSettings | None = None,
+    ) -> None:
         self.database = database
         self.clock = HandClock()
         self.logs = Logs()
@@ -108,7 +116,7 @@ class World:
             logs=logs or self.logs,
             sealing=self.sealing,
             closing=self.closing,
-            settings=WebSettings(password_rounds=10),
+            settings=WebSettings(password_rounds=10, rates=rates or RateSettings()),
             random_bytes=self.randomness,
         )
         self.app = build_application(self.parts, [*service_routes(self.parts), *website_routes(self.parts)])
