@@ -123,6 +123,8 @@ class Accounts:
                 raise Conflict(f"user {name!r} is the last administrator: make another one first")
             if password_hash is not None:
                 set_password(connection, user.id, password_hash=password_hash, keep=who.session_id)
+                # A link that is still on its way would be another way in than the one that was just chosen.
+                revoke_links(connection, user.id, now=now)
             action = _action_of(change, is_password=password_hash is not None)
             if before != after or password_hash is not None:
                 record_change(
@@ -228,6 +230,8 @@ def _alter(
         before["enabled"], after["enabled"] = user.disabled_at is None, change.enabled
         if before["enabled"] != after["enabled"]:
             set_disabled(connection, user.id, disabled_at=None if change.enabled else now)
+            # Whoever is enabled again comes back by the password or by a new link.
+            revoke_links(connection, user.id, now=now)
     return before, after
 
 

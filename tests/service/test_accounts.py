@@ -113,6 +113,30 @@ async def test_a_link_signs_in_once_even_if_two_use_it_at_the_same_moment(world:
     assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
 
 
+async def test_a_new_password_ends_a_link_that_was_not_used(world: World) -> None:
+    client = await signed_in(world, **OWN)
+    root = world.client(await world.user("boss", Role.ADMINISTRATOR))
+    link = (await root.post("/api/v1/users/ana/link", json={})).json()["path"].partition("link=")[2]
+
+    change = {"password": "another good battery", "old_password": PASSWORD}
+    changed = await client.patch("/api/v1/users/ana", json=change)
+    answer = await world.client().post("/api/v1/sign-in", json={"link": link})
+
+    assert (changed.status_code, answer.status_code) == (200, 401)
+
+
+async def test_disabling_ends_a_link_also_after_enabling_again(world: World) -> None:
+    root = await world.administrator()
+    await world.user("ana", Role.OPERATOR)
+    link = (await root.post("/api/v1/users/ana/link", json={})).json()["path"].partition("link=")[2]
+
+    for enabled in (False, True):
+        assert (await root.patch("/api/v1/users/ana", json={"enabled": enabled})).status_code == 200
+    answer = await world.client().post("/api/v1/sign-in", json={"link": link})
+
+    assert answer.status_code == 401
+
+
 async def test_the_sign_in_page_shows_a_button_and_only_the_button_uses_the_link(small_world: World) -> None:
     world = small_world
     link = new_bearer_text("sign-in", world.randomness)
