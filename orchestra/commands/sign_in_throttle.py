@@ -16,6 +16,7 @@ from orchestra.commands.bearer_texts import digest_of
 from orchestra.durations import duration_in_words
 from orchestra.errors import Overloaded
 from orchestra.limits import ACCOUNT_FAILURES_MAX, ADDRESS_FAILURES_MAX, SIGN_IN_DELAY_SECONDS_MAX
+from orchestra.network.hosts import network_of
 from orchestra.storage.sign_in_failures import add_failures, failures_of, forget_failures, take_back_failures
 
 _SHOWN_CHARACTERS = 32
@@ -44,7 +45,7 @@ class Try:
 def begin_try(connection: Connection, name: str, *, address: str, now: Instant) -> Try:
     """Counts the try; raises TooManyTries, with nothing counted, for one that comes too early."""
     # The digest, because people type their password into the field of the name.
-    account, place = f"user {digest_of(name)[:_SHOWN_CHARACTERS]}", f"address {address}"
+    account, place = f"user {digest_of(name)[:_SHOWN_CHARACTERS]}", f"address {network_of(address)}"
     wait = max(
         _wait_of(connection, account, ACCOUNT_FAILURES_MAX, now),
         _wait_of(connection, place, ADDRESS_FAILURES_MAX, now) if address else 0.0,

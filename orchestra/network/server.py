@@ -18,6 +18,7 @@ from orchestra.limits import (
     KEEP_ALIVE_SECONDS,
     SHUTDOWN_SECONDS_MAX,
 )
+from orchestra.network.hosts import is_loopback
 
 _FRAME_SLACK_BYTES = 4096
 """So that a frame of exactly the bound and its envelope are refused by our protocol, not by the library."""
@@ -46,6 +47,12 @@ async def serve(
     by TLS. Raises PortInUse.
     """
     listener = _listen(host, port)
+    if not trusted_proxies and not is_loopback(host):
+        _log.warning(
+            "open_to_others: other machines reach %s, and passwords, tokens and logs travel there without encryption; "
+            "listen on 127.0.0.1 behind a proxy with TLS, or keep the network to yourself",
+            host,
+        )
     config = uvicorn.Config(
         app,
         log_config=None,

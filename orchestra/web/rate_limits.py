@@ -7,12 +7,12 @@ filled, and a bucket that is full is the same as none. What is limited, answers 
 
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import AddressValueError, IPv6Address
 
 from starlette.responses import Response
 
 from orchestra.clock import Clock
 from orchestra.limits import BUCKETS_MAX, STREAM_RETRY_SECONDS
+from orchestra.network.hosts import network_of
 from orchestra.policy import Permission, Principal
 from orchestra.queries.addresses import API
 from orchestra.web.errors import TooManyGuesses, TooManyRequests, TooManyStreams
@@ -21,8 +21,6 @@ from orchestra.web.rate_settings import RateSettings
 
 WINDOW_SECONDS = 60
 _SECOND = 1_000_000_000
-_NETWORK_BITS = 64
-"""Of an IPv6 address: behind them everybody chooses as many as he likes."""
 _FREE = (f"{API}/health/", "/static/")
 _STOPS = ("/cancel", "/abort")
 
@@ -148,13 +146,13 @@ class RateLimits:
 
     def refuse_guesser(self, address: str) -> None:
         """Before a token or session is looked up; raises TooManyGuesses."""
-        if self._guesses is not None and (wait := self._guesses.wait_seconds(_network(address))):
+        if self._guesses is not None and (wait := self._guesses.wait_seconds(network_of(address))):
             raise TooManyGuesses(wait)
 
     def count_guess(self, address: str) -> None:
         """A token or session was shown that is none."""
         if self._guesses is not None:
-            self._guesses.take(_network(address))
+            self._guesses.take(network_of(address))
 
     def begin_stream(self, visit: Visit) -> None:
         """Before an answer that is sent while it is made; raises TooManyStreams. It ends with `end`."""
@@ -216,18 +214,8 @@ class RateLimits:
 
 def _bearer(who: Principal | None, address: str) -> str:
     if who is None:
-        return _network(address)
+        return network_of(address)
     return f"token {who.token_id}" if who.token_id is not None else f"session {who.session_id}"
-
-
-def _network(address: str) -> str:
-    """An address, or what an IPv6 address has in common with its neighbours."""
-    if ":" not in address:
-        return address
-    try:
-        return f"network {int(IPv6Address(address)) >> (128 - _NETWORK_BITS):x}"
-    except AddressValueError:
-        return address
 
 
 def _seconds(nanoseconds: int) -> int:

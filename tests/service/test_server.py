@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from orchestra.errors import PortInUse
+from orchestra.network.hosts import is_loopback
 from orchestra.network.server import serve
 from tests.service.listening import SECONDS_MAX, listening
 
@@ -61,6 +62,36 @@ async def test_a_port_that_is_taken_is_one_sentence() -> None:
 async def test_an_address_that_is_not_ours_is_one_sentence(host: str) -> None:
     with pytest.raises(PortInUse, match="cannot listen on"):
         await serve(Starlette(), host=host, port=0, closing=asyncio.Event(), before_close=nothing, ready=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("host", "proxies", "is_told"),
+    [("127.0.0.1", (), False), ("localhost", (), False), ("0.0.0.0", (), True), ("0.0.0.0", ("10.0.0.1",), False)],
+)
+async def test_who_listens_to_other_machines_without_a_proxy_is_told_what_that_means(
+    host: str, proxies: tuple[str, ...], is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    closing = asyncio.Event()
+
+    await serve(
+        Starlette(),
+        host=host,
+        port=0,
+        closing=closing,
+        before_close=nothing,
+        ready=lambda _: closing.set(),
+        trusted_proxies=proxies,
+    )
+
+    assert any("open_to_others" in message for message in caplog.messages) == is_told
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours_alone"),
+    [("::1", True), ("127.8.8.8", True), ("::", False), ("", False), ("192.0.2.1", False), ("build.example", False)],
+)
+def test_loopback_is_told_from_every_other_address(host: str, is_ours_alone: bool) -> None:
+    assert is_loopback(host) is is_ours_alone
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

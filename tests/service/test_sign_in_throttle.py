@@ -100,6 +100,17 @@ async def test_many_names_from_one_address_have_to_wait_and_another_address_does
     assert (refused.status_code, elsewhere.status_code) == (429, 200)
 
 
+async def test_neighbours_in_one_ipv6_network_are_one_address(world: World) -> None:
+    await given_ana(world)
+
+    for number in range(ADDRESS_FAILURES_MAX):
+        await try_it(world, f"somebody-{number}", address=f"2001:db8:0:7::{number:x}")
+    refused = await try_it(world, "ana", PASSWORD, address="2001:db8:0:7:ffff::1")
+    elsewhere = await try_it(world, "ana", PASSWORD, address="2001:db8:0:8::1")
+
+    assert (refused.status_code, elsewhere.status_code) == (429, 200)
+
+
 async def test_one_known_password_does_not_buy_free_guesses_from_the_address(world: World) -> None:
     await given_ana(world)
     for number in range(ADDRESS_FAILURES_MAX - 1):
