@@ -104,13 +104,13 @@ def show_attention(
     connection: Connection, who: Principal, *, now: Instant, fleet: Sequence[WorkerFacts] | None = None
 ) -> Attention:
     """What needs a person, as far as this one may see it; `fleet` if it is known already."""
-    workers = all_workers(connection) if fleet is None else fleet
+    workers = all_workers(connection, who) if fleet is None else fleet
     rows = connection.execute(_jobs(who)).all()
     failing = _failing(connection, [row for row in rows if row.enabled and row.disabled_by is None])
     schedules_found = _late(connection, who, now)
     waiting = [row for row in rows if row.pending is not None]
     waiting_long = _waiting_long(connection, waiting, now)
-    absent = _absent(workers, who, now)
+    absent = _absent(workers, now)
     return Attention(
         checked_at=moment(now),
         failing=_with_reasons(connection, failing[:SHOWN_MAX]),
@@ -289,8 +289,7 @@ def _explained(
     return tuple(found)
 
 
-def _absent(fleet: Sequence[WorkerFacts], who: Principal, now: Instant) -> list[AbsentWorker]:
-    scope = who.scope(Permission.READ)
+def _absent(fleet: Sequence[WorkerFacts], now: Instant) -> list[AbsentWorker]:
     found = []
     for worker in fleet:
         is_lost = worker.state in (WorkerState.ONLINE, WorkerState.DRAINING) and not worker.is_connected(now)
@@ -300,7 +299,7 @@ def _absent(fleet: Sequence[WorkerFacts], who: Principal, now: Instant) -> list[
                     name=worker.name,
                     state=worker.state,
                     last_contact_at=moment(worker.last_contact_at),
-                    runs=sum(scope.covers(project) for project in worker.run_projects),
+                    runs=len(worker.runs),
                     reason=worker.reason,
                 )
             )

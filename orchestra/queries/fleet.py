@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.lifecycle import WorkerState
-from orchestra.policy import Permission, Principal
+from orchestra.policy import Principal
 from orchestra.queries.addresses import moment, worker_address
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
 from orchestra.specification import PropertyValue
@@ -37,20 +37,18 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_workers(connection: Connection, who: Principal, asked: PageAsked, *, now: Instant) -> Page[WorkerView]:
     """A page of the workers by name."""
-    found = [_view(facts, who, now) for facts in all_workers(connection)]
+    found = [_view(facts, now) for facts in all_workers(connection, who)]
     return page_by_position(found, asked)
 
 
 def show_worker(connection: Connection, who: Principal, name: str, *, now: Instant) -> WorkerView:
     """One worker; raises NotFound."""
-    for facts in all_workers(connection, name=name):
-        return _view(facts, who, now)
+    for facts in all_workers(connection, who, name=name):
+        return _view(facts, now)
     raise NotFound("worker", name)
 
 
-def _view(facts: WorkerFacts, who: Principal, now: Instant) -> WorkerView:
-    scope = who.scope(Permission.READ)
-    visible = zip(facts.runs, facts.run_projects, strict=True)
+def _view(facts: WorkerFacts, now: Instant) -> WorkerView:
     return WorkerView(
         name=facts.name,
         url=worker_address(facts.name),
@@ -63,7 +61,7 @@ def _view(facts: WorkerFacts, who: Principal, now: Instant) -> WorkerView:
         properties=facts.properties,
         slots=facts.slots,
         slots_used=facts.slots_used,
-        runs=tuple(run for run, project in visible if scope.covers(project)),
+        runs=facts.runs,
         load=facts.load,
         free_disk_bytes=facts.free_disk_bytes,
     )

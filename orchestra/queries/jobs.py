@@ -110,7 +110,7 @@ def show_job(connection: Connection, who: Principal, project: str, name: str, *,
     return JobDetail(
         **msgspec.structs.asdict(job_views(connection, [row], now=now)[0]),
         specification=specification,
-        workers=match_workers(specification.matching, all_workers(connection), now),
+        workers=match_workers(specification.matching, all_workers(connection, who), now),
     )
 
 

@@ -83,7 +83,7 @@ class Overview:
 
 def show_overview(connection: Connection, who: Principal, *, now: Instant) -> Overview:
     """The first page for this person."""
-    fleet = all_workers(connection)
+    fleet = all_workers(connection, who)
     return Overview(
         attention=show_attention(connection, who, now=now, fleet=fleet),
         running=_running(connection, who),

@@ -113,7 +113,7 @@ def show_run_detail(connection: Connection, who: Principal, run: RunId, *, now: 
         attempts=attempts_of(connection, run),
         steps=steps_of(connection, run),
         results=results_of(connection, run),
-        waiting=waiting_of(connection, run, now=now),
+        waiting=waiting_of(connection, who, run, now=now),
     )
 
 

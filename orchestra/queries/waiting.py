@@ -11,6 +11,7 @@ from orchestra.identifiers import JobVersionId
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import BEFORE_COUNT_MAX
 from orchestra.matching import exclusion
+from orchestra.policy import Principal
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
 from orchestra.specification import Matching
 from orchestra.storage.jobs import specification_of
@@ -141,9 +142,15 @@ def _hindrance(matching: Matching, worker: WorkerFacts, now: Instant) -> str:
             return "has never been in contact"
         return f"is out of contact for {_duration(seconds_between(worker.last_contact_at, now))}"
     if worker.slots_used + matching.slots > worker.slots:
-        held = ", ".join(f"#{run}" for run in worker.runs[:5]) + (", …" if len(worker.runs) > 5 else "")
-        return f"is busy: {worker.slots_used} of {worker.slots} slots used by {held}"
+        return f"is busy: {worker.slots_used} of {worker.slots} slots used by {_held_words(worker)}"
     return ""
+
+
+def _held_words(worker: WorkerFacts) -> str:
+    held = ", ".join(f"#{run}" for run in worker.runs[:5]) + (", …" if len(worker.runs) > 5 else "")
+    if not worker.has_other_runs:
+        return held
+    return f"{held}, and runs of other projects" if held else "runs of other projects"
 
 
 def _duration(seconds: float) -> str:
@@ -157,8 +164,8 @@ def _duration(seconds: float) -> str:
 # --- the facts of a run ---
 
 
-def waiting_of(connection: Connection, run: int, *, now: Instant) -> WaitingView | None:
-    """Why the run waits, or None if it does not."""
+def waiting_of(connection: Connection, who: Principal, run: int, *, now: Instant) -> WaitingView | None:
+    """Why the run waits, or None if it does not; in words for this person, who may see the run."""
     row = connection.execute(
         select(runs, workers.c.name.label("worker"))
         .outerjoin(workers, workers.c.id == runs.c.worker_id)
@@ -178,7 +185,7 @@ def waiting_of(connection: Connection, run: int, *, now: Instant) -> WaitingView
             worker=row.worker,
             stop_requested_by=row.stop_requested_by,
             before=_runs_before(connection, row.signature, row.priority, row.id) if pending else 0,
-            workers=all_workers(connection) if pending else (),
+            workers=all_workers(connection, who) if pending else (),
             now=now,
         )
     )

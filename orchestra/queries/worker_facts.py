@@ -9,6 +9,7 @@ from orchestra.clock import Instant, seconds_between
 from orchestra.identifiers import ProjectId
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import CONTACT_SECONDS_MAX
+from orchestra.policy import Permission, Principal
 from orchestra.specification import PropertyValue
 from orchestra.storage.tables import runs, workers
 
@@ -29,8 +30,9 @@ class WorkerFacts:
     slots: int
     slots_used: int
     runs: tuple[int, ...]
-    run_projects: tuple[ProjectId, ...]
-    """The project of each of `runs`."""
+    """Those that the person who asks may see."""
+    has_other_runs: bool
+    """It has more than those."""
     load: float
     free_disk_bytes: int
 
@@ -41,8 +43,9 @@ class WorkerFacts:
         return seconds_between(self.last_contact_at, now) <= CONTACT_SECONDS_MAX
 
 
-def all_workers(connection: Connection, *, name: str | None = None) -> tuple[WorkerFacts, ...]:
-    """Every worker by name, or the one of this name."""
+def all_workers(connection: Connection, who: Principal, *, name: str | None = None) -> tuple[WorkerFacts, ...]:
+    """Every worker by name, or the one of this name; of its runs, those that this person may see."""
+    scope = who.scope(Permission.READ)
     query = select(workers).order_by(workers.c.name)
     held = select(runs.c.worker_id, runs.c.id, runs.c.slots, runs.c.project_id).where(
         runs.c.ended_at.is_(None),
@@ -52,9 +55,10 @@ def all_workers(connection: Connection, *, name: str | None = None) -> tuple[Wor
     if name is not None:
         query = query.where(workers.c.name == name)
         held = held.join(workers, workers.c.id == runs.c.worker_id).where(workers.c.name == name)
-    held_by: dict[int, list[tuple[int, int, ProjectId]]] = {}
+    held_by: dict[int, list[tuple[int, int, bool]]] = {}
     for row in sorted(connection.execute(held), key=lambda row: row.id):
-        held_by.setdefault(row.worker_id, []).append((row.id, row.slots, ProjectId(row.project_id)))
+        is_visible = scope.covers(ProjectId(row.project_id))
+        held_by.setdefault(row.worker_id, []).append((row.id, row.slots, is_visible))
     return tuple(
         WorkerFacts(
             name=row.name,
@@ -67,8 +71,8 @@ def all_workers(connection: Connection, *, name: str | None = None) -> tuple[Wor
             properties=msgspec.json.decode(row.properties, type=dict[str, PropertyValue]),
             slots=row.slots,
             slots_used=sum(slots for _, slots, _ in held_by.get(row.id, ())),
-            runs=tuple(run for run, _, _ in held_by.get(row.id, ())),
-            run_projects=tuple(project for _, _, project in held_by.get(row.id, ())),
+            runs=tuple(run for run, _, is_visible in held_by.get(row.id, ()) if is_visible),
+            has_other_runs=not all(is_visible for _, _, is_visible in held_by.get(row.id, ())),
             load=row.load,
             free_disk_bytes=row.free_disk_bytes,
         )

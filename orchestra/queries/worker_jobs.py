@@ -33,7 +33,7 @@ def list_worker_jobs(
     connection: Connection, who: Principal, name: str, asked: PageAsked, *, now: Instant
 ) -> Page[WorkerJobView]:
     """A page of the jobs that this person may see, beside the worker; raises NotFound."""
-    fleet = all_workers(connection)
+    fleet = all_workers(connection, who)
     worker = next((facts for facts in fleet if facts.name == name), None)
     if worker is None:
         raise NotFound("worker", name)

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestra.clock import Instant, after
-from orchestra.identifiers import ProjectId
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.queries.waiting import WAITING_STATES, RunFacts, explain
 from orchestra.queries.worker_facts import WorkerFacts
@@ -37,7 +36,7 @@ def worker(
         slots=slots,
         slots_used=len(held),
         runs=held,
-        run_projects=tuple(ProjectId(1) for _ in held),
+        has_other_runs=False,
         load=0.0,
         free_disk_bytes=0,
     )

@@ -67,7 +67,7 @@ async def test_single_things_are_looked_up_not_searched(sqlite_database: Databas
         find_token(connection, "0" * 64, now=START)
         find_session(connection, "0" * 64, now=START)
         find_answer(connection, UserId(1), "k1", now=START)
-        all_workers(connection)
+        all_workers(connection, WHO)
         open_runs(connection)
         ended_runs(connection, 7, 50_000)
         look_at_history(connection, 7)
