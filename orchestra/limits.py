@@ -252,6 +252,9 @@ SEARCH_HITS_MAX: Final = 200
 SEARCH_BYTES_MAX: Final = 2 << 30
 """What one search reads; the page offers to go on from there."""
 SEARCH_CHARACTERS_MAX: Final = 200
+SEARCHES_MAX: Final = 16
+"""In logs, at the same time in one process; they take turns, and go on though their reader has gone."""
+SEARCH_RETRY_SECONDS: Final = 10
 LIVE_SECONDS_MIN: Final = 0.2
 """Between two looks at a log that a page follows: what came meanwhile comes together."""
 LIVE_SECONDS_MAX: Final = 1800.0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from orchestra.errors import Overloaded
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.limits import (
     CHUNK_LINES,
@@ -14,6 +15,8 @@ from orchestra.limits import (
     LINE_SLICE_BLOCKS,
     SEARCH_BYTES_MAX,
     SEARCH_HITS_MAX,
+    SEARCH_RETRY_SECONDS,
+    SEARCHES_MAX,
     WINDOW_LINES_MAX,
 )
 from orchestra.logs.indexed import IndexedLog, LogWindow
@@ -69,6 +72,7 @@ class LogLines:
         self._known: OrderedDict[AttemptKey, _Known] = OrderedDict()
         # One thread at a time: with two, the event loop would have to win the interpreter from either, and waits long.
         self._turn = asyncio.Lock()
+        self._searching = 0
 
     def is_quick(self, log: CommittedLog) -> bool:
         """Whether asking for line numbers costs next to nothing: the log is short, or its lines are counted."""
@@ -128,7 +132,19 @@ class LogLines:
         return await asyncio.to_thread(take)
 
     async def search(self, log: CommittedLog, text: str, *, ignoring_case: bool, first_line: int = 1) -> Found:
-        """The lines that hold the text, from this line on; a bounded number, from a bounded part of the log."""
+        """The lines that hold the text, from this line on; a bounded number, from a bounded part of the log.
+
+        Raises Overloaded if too many search at the same time.
+        """
+        if self._searching >= SEARCHES_MAX:
+            raise Overloaded("the search in logs", SEARCH_RETRY_SECONDS)
+        self._searching += 1
+        try:
+            return await self._search(log, text, ignoring_case=ignoring_case, first_line=first_line)
+        finally:
+            self._searching -= 1
+
+    async def _search(self, log: CommittedLog, text: str, *, ignoring_case: bool, first_line: int) -> Found:
         read = await self._indexed(log)
         start = await asyncio.to_thread(read.start_of, first_line, log.length)
         if start is None:

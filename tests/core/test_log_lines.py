@@ -1,16 +1,18 @@
 """Lines of a log by number, and searches through it: the same answers as if all of it were split in memory."""
 
+import asyncio
 import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestra.errors import Overloaded
 from orchestra.identifiers import AttemptNumber, RunId
-from orchestra.limits import LINE_BLOCK_BYTES, LINE_BYTES_MAX, WINDOW_BYTES_MAX, WINDOW_LINES_MAX
+from orchestra.limits import LINE_BLOCK_BYTES, LINE_BYTES_MAX, SEARCHES_MAX, WINDOW_BYTES_MAX, WINDOW_LINES_MAX
 from orchestra.logs.indexed import IndexedLog
 from orchestra.logs.lines import LineIndex, LineSearch, end_of_newline
-from orchestra.web.log_lines import CommittedLog, LogLines, start_of_last_window, start_of_window
+from orchestra.web.log_lines import CommittedLog, Found, LogLines, start_of_last_window, start_of_window
 
 RUN, ATTEMPT = RunId(1), AttemptNumber(1)
 
@@ -187,6 +189,20 @@ async def test_a_search_goes_on_where_it_stopped() -> None:
     assert (found.hits[0].before, found.hits[0].behind) == (b"", b"hit 1")
     nothing = await lines.search(log, "HIT", ignoring_case=False)
     assert (nothing.hits, nothing.go_on_at) == ((), None)
+
+
+async def test_searches_beyond_the_bound_are_refused_and_later_ones_are_not() -> None:
+    content = b"hit\n" * 1000
+    lines = LogLines(OneLog(content))
+    log = CommittedLog(run=RUN, attempt=ATTEMPT, length=len(content))
+
+    async def search() -> Found:
+        return await lines.search(log, "hit", ignoring_case=False)
+
+    answers = await asyncio.gather(*(search() for _ in range(SEARCHES_MAX + 5)), return_exceptions=True)
+
+    assert [type(each) for each in answers] == [Found] * SEARCHES_MAX + [Overloaded] * 5
+    assert (await search()).hits
 
 
 async def test_the_last_lines_of_a_step_know_their_numbers() -> None:
