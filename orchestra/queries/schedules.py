@@ -162,16 +162,13 @@ def _row_of(connection: Connection, who: Principal, project: str, job: str) -> R
 
 
 def _last_ticks(connection: Connection, ids: Sequence[int]) -> dict[int, TickView]:
-    newest = (
-        select(schedule_ticks.c.schedule_id, func.max(schedule_ticks.c.due_at).label("due_at"))
-        .where(schedule_ticks.c.schedule_id.in_(ids))
-        .group_by(schedule_ticks.c.schedule_id)
-        .subquery()
-    )
+    # One probe of the index for each schedule; grouping would read every tick that there ever was.
+    last = select(func.max(schedule_ticks.c.due_at)).where(schedule_ticks.c.schedule_id == schedules.c.id)
+    newest = select(schedules.c.id, last.scalar_subquery().label("due_at")).where(schedules.c.id.in_(ids)).subquery()
     rows = connection.execute(
         select(schedule_ticks).join(
             newest,
-            (newest.c.schedule_id == schedule_ticks.c.schedule_id) & (newest.c.due_at == schedule_ticks.c.due_at),
+            (newest.c.id == schedule_ticks.c.schedule_id) & (newest.c.due_at == schedule_ticks.c.due_at),
         )
     )
     return {row.schedule_id: _tick(row) for row in rows}

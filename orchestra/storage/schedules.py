@@ -7,7 +7,6 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from orchestra.clock import Instant
-from orchestra.errors import NotFound
 from orchestra.identifiers import JobId, ProjectId, RunId, ScheduleId, Signature
 from orchestra.specification import ScheduleSpecification
 from orchestra.storage.tables import job_versions, jobs, runs, schedule_ticks, schedules
@@ -118,25 +117,6 @@ def add_ticks(connection: Connection, schedule: ScheduleId, ticks: Sequence[Tick
     )
 
 
-def newest_ticks(connection: Connection, schedule: ScheduleId, *, limit: int = 1) -> list[Tick]:
-    """The last decisions of a schedule, the newest first."""
-    query = (
-        select(schedule_ticks)
-        .where(schedule_ticks.c.schedule_id == schedule)
-        .order_by(schedule_ticks.c.due_at.desc())
-        .limit(limit)
-    )
-    return [
-        Tick(
-            due_at=Instant(row.due_at),
-            decided_at=Instant(row.decided_at),
-            decision=row.decision,
-            run=None if row.run_id is None else RunId(row.run_id),
-        )
-        for row in connection.execute(query)
-    ]
-
-
 def open_run_of_job(connection: Connection, job: JobId) -> RunId | None:
     """The oldest run of the job that is not over, or None."""
     oldest: int | None = connection.execute(_OPEN_RUN, {"job": job}).scalar_one()
@@ -165,13 +145,6 @@ def retire_schedule(connection: Connection, job: JobId, *, now: Instant) -> None
         .where(schedules.c.job_id == job, schedules.c.retired_at.is_(None))
         .values(next_fire_at=None, retired_at=now)
     )
-
-
-def enable_schedule(connection: Connection, schedule: ScheduleId, *, enabled: bool) -> None:
-    """A person disables the schedule (its ticks are recorded as skipped) or enables it; raises NotFound."""
-    changed = connection.execute(update(schedules).where(schedules.c.id == schedule).values(enabled=enabled))
-    if changed.rowcount == 0:
-        raise NotFound("schedule", schedule)
 
 
 def _schedules() -> Select[tuple[object, ...]]:

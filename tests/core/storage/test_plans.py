@@ -5,11 +5,11 @@ from collections.abc import Callable
 from sqlalchemy import ColumnElement, Connection, Executable, func, select
 
 from orchestra.clock import Instant
-from orchestra.identifiers import JobId, ScheduleId, Signature, WorkerId
+from orchestra.identifiers import JobId, Signature, WorkerId
 from orchestra.storage.attempts import open_attempts
 from orchestra.storage.database import Database
 from orchestra.storage.pending import due_runs, expired_runs, next_due, pending_heads, pending_signatures
-from orchestra.storage.schedules import due_schedules, newest_ticks, next_due_at, open_run_of_job
+from orchestra.storage.schedules import due_schedules, next_due_at, open_run_of_job
 from orchestra.storage.tables import run_events, run_results, runs
 from tests.support.history import fill_history
 from tests.support.plans import plans_of
@@ -46,7 +46,6 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], str]] = {
     "a creation that is repeated": (ask(select(runs.c.id).where(runs.c.creation_key == "k7")), "uq_runs_creation_key"),
     "due schedules": (lambda c: due_schedules(c, now=Instant(NOW), limit=10), "ix_schedules_next_fire_at"),
     "when a schedule is due": (next_due_at, "ix_schedules_next_fire_at"),
-    "the newest tick": (lambda c: newest_ticks(c, ScheduleId(1)), "uq_schedule_ticks_schedule_id_due_at"),
     "runs of a job": (page(runs.c.job_id == 7), "ix_runs_job"),
     "runs of a project, next page": (page(runs.c.project_id == 1, runs.c.id < 900), "ix_runs_project"),
     "runs in a rare state": (page(runs.c.state == "running"), "ix_runs_state"),
