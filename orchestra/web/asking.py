@@ -1,7 +1,7 @@
 """One request, as handlers see it: who asks, the query and the body, each checked when it is read."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -24,6 +24,7 @@ _WHERE = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _INDEX = re.compile(r"\[(\d+)\]", re.ASCII)
 _FIELD = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+_WHOLE = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class Asking:
@@ -127,6 +128,17 @@ class Asking:
         if not _NUMBER.fullmatch(text):
             raise NotFound(name, text[:40])
         return int(text)
+
+
+def number_asked(query: Mapping[str, str], name: str, *, least: int = 1, most: int | None = None) -> int | None:
+    """A whole number of the query, None if it is not given; raises BadQuery."""
+    text = query.get(name)
+    if text is None:
+        return None
+    if not _WHOLE.fullmatch(text) or int(text) < least or (most is not None and int(text) > most):
+        bounds = f"from {least} on" if most is None else f"from {least} to {most}"
+        raise BadQuery([(f"/{name}", f"must be a whole number {bounds}")])
+    return int(text)
 
 
 def _unknown(allowed: Collection[str]) -> str:

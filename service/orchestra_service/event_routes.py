@@ -16,11 +16,12 @@ from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery, BadRequest
 from orchestra.web.parts import WebParts
+from orchestra.web.server_events import STREAM_HEADERS, last_place
 from orchestra_service.event_stream import EventStream
-from orchestra_service.log_routes import LAST_EVENT_ID, STREAM_HEADERS
+from orchestra_service.log_routes import LAST_EVENT_ID
 from orchestra_service.operation import EVENTS, Field, Operation
 
-_EVENT_ID = re.compile(r"\d{1,18}", re.ASCII)
+_PLACE_BEHIND = re.compile(r"(\d{1,18})", re.ASCII)
 _ASKED = (
     Field("project", "Names of projects, with commas between them; all that may be read without it."),
     Field("types", "Types of events with commas between them, such as `run.*` or `run.failed,worker.changed`."),
@@ -57,12 +58,10 @@ class EventRoutes:
         except InvalidFields as error:
             raise BadQuery(error.problems) from None
         names = [name for name in query.get("project", "").split(",") if name]
-        last = asking.request.headers.get("last-event-id")
-        if last is not None and not _EVENT_ID.fullmatch(last):
-            raise BadRequest("Last-Event-ID is none of ours: send the id of the last event, as it came")
+        last = last_place(asking, _PLACE_BEHIND)
         # Everything that can be refused is refused before the stream begins and the status code is sent.
         chosen, newest = await self._database.read(partial(_look, who=asking.who, wanted=wanted, names=names))
-        if last is not None and int(last) > newest:
+        if last is not None and last[0] > newest:
             raise BadRequest("Last-Event-ID is of an event that has not happened: begin without it")
         if asking.request.method == "HEAD":
             return Response(headers=STREAM_HEADERS)
@@ -72,7 +71,7 @@ class EventRoutes:
             tail=self._tail,
             readmit=partial(self._authenticator.authenticate, asking.request),
             wanted=chosen,
-            behind=newest if last is None else int(last),
+            behind=newest if last is None else last[0],
         )
         return StreamingResponse(stream.events(), headers=STREAM_HEADERS)
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
-import msgspec
 from sqlalchemy import Connection
 
 from orchestra.clock import Clock
@@ -18,11 +17,9 @@ from orchestra.queries.fleet import WorkerView, show_worker
 from orchestra.storage.database import Database
 from orchestra.web.errors import CrossSite
 from orchestra.web.event_tail import EventTail
+from orchestra.web.server_events import BYE, RETRY, server_event
 
 _log = logging.getLogger("orchestra.service")
-_encoder = msgspec.json.Encoder()
-RETRY = b"retry: 3000\n\n"
-BYE = b"event: bye\ndata: {}\n\n"
 
 
 class EventStream:
@@ -86,14 +83,11 @@ class EventStream:
             )
             found, self._behind = await self._database.read(look)
             if found:
-                yield b"".join(
-                    f"id: {each.id}\nevent: {each.type}\ndata: ".encode() + _encoder.encode(each) + b"\n\n"
-                    for each in found
-                )
+                yield b"".join(server_event(each.type, each, place=str(each.id)) for each in found)
         for name in sorted(name for name in names if name):
             worker = await self._database.read(partial(self._worker, who=who, name=name))
             if worker is not None:
-                yield f"event: {WORKER_CHANGED}\ndata: ".encode() + _encoder.encode(worker) + b"\n\n"
+                yield server_event(WORKER_CHANGED, worker)
 
     def _worker(self, connection: Connection, *, who: Principal, name: str) -> WorkerView | None:
         try:

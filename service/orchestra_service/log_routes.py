@@ -14,22 +14,21 @@ from orchestra.limits import LOG_PIECE_BYTES, TAIL_BYTES_MAX, TAIL_LINES_MAX
 from orchestra.queries.addresses import API
 from orchestra.queries.run_logs import LogExtent, logs_of_run
 from orchestra.queries.runs import show_run
-from orchestra.web.asking import Asking
+from orchestra.web.asking import Asking, number_asked
 from orchestra.web.endpoint import Handlers
-from orchestra.web.errors import BadQuery, BadRequest, RangeBeyondEnd
+from orchestra.web.errors import RangeBeyondEnd
 from orchestra.web.log_text import start_of_last_lines
 from orchestra.web.parts import WebParts
 from orchestra.web.run_follower import LogPosition, RunFollower
+from orchestra.web.server_events import STREAM_HEADERS, last_place
 from orchestra_service.log_stream import log_events
 from orchestra_service.operation import EVENTS, Field, Operation
 
 _log = logging.getLogger("orchestra.service")
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
-_EVENT_ID = re.compile(r"(\d{1,9})-(\d{1,18})", re.ASCII)
-_NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+_PLACE_BEHIND = re.compile(r"(\d{1,9})-(\d{1,18})", re.ASCII)
 # What a job prints is shown as text and can never become a page of ours.
 _TEXT_HEADERS = {"content-type": "text/plain; charset=utf-8", "content-security-policy": "default-src 'none'; sandbox"}
-STREAM_HEADERS = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no"}
 
 _TAIL = Field("tail", "The last so many lines only.", {"type": "integer", "minimum": 0, "maximum": TAIL_LINES_MAX})
 _RANGE_ASKED = Field("Range", "`bytes=0-99`, `bytes=100-` or `bytes=-100`; anything else is ignored.")
@@ -99,8 +98,9 @@ class LogRoutes:
         query = asking.query("tail")
         status, start, end = 200, 0, extent.length
         asked = asking.request.headers.get("range")
-        if "tail" in query:
-            start = await self._start_of_tail(run, extent, _lines(query["tail"]))
+        lines = number_asked(query, "tail", least=0, most=TAIL_LINES_MAX)
+        if lines is not None:
+            start = await self._start_of_tail(run, extent, lines)
         elif asked is not None and (found := _RANGE.fullmatch(asked)) and found.group() != "bytes=-":
             status = 206
             start, end = _bounds(found[1], found[2], extent.length)
@@ -138,12 +138,6 @@ class LogRoutes:
         return start + start_of_last_lines(b"".join(pieces), lines)
 
 
-def _lines(text: str) -> int:
-    if not _NUMBER.fullmatch(text) or int(text) > TAIL_LINES_MAX:
-        raise BadQuery([("/tail", f"must be a whole number of lines, at most {TAIL_LINES_MAX}")])
-    return int(text)
-
-
 def _bounds(first: str, last: str, length: int) -> tuple[int, int]:
     """RFC 9110, section 14.1.2: first and last byte, or the last so many bytes."""
     if not first:
@@ -157,14 +151,7 @@ def _bounds(first: str, last: str, length: int) -> tuple[int, int]:
 
 def _position(asking: Asking) -> LogPosition:
     query = asking.query("offset", "attempt")
-    last = asking.request.headers.get("last-event-id")
-    if last:
-        found = _EVENT_ID.fullmatch(last)
-        if found is None:
-            raise BadRequest("Last-Event-ID is none of ours: send the id of the last event, as it came")
-        return LogPosition(attempt=AttemptNumber(int(found[1])), offset=int(found[2]))
-    numbers = {name: query.get(name, "0") for name in ("attempt", "offset")}
-    wrong = [(f"/{name}", "must be a whole number") for name, text in numbers.items() if not _NUMBER.fullmatch(text)]
-    if wrong:
-        raise BadQuery(wrong)
-    return LogPosition(attempt=AttemptNumber(int(numbers["attempt"])), offset=int(numbers["offset"]))
+    attempt, offset = last_place(asking, _PLACE_BEHIND) or [
+        number_asked(query, name, least=0) or 0 for name in ("attempt", "offset")
+    ]
+    return LogPosition(attempt=AttemptNumber(attempt), offset=offset)

@@ -6,11 +6,7 @@ import msgspec
 
 from orchestra.queries.run_views import RunView
 from orchestra.web.run_follower import Bye, Grown, Looked, Quiet, RunFollower
-
-_encoder = msgspec.json.Encoder()
-RETRY = b"retry: 2000\n\n"
-PING = b": ping\n\n"
-BYE = b"event: bye\ndata: {}\n\n"
+from orchestra.web.server_events import BYE, PING, RETRY, server_event
 
 
 class LogEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +26,7 @@ async def log_events(follower: RunFollower[RunView]) -> AsyncIterator[bytes]:
             case Grown():
                 yield _log_event(news)
             case Looked(is_over=True):
-                yield b"event: end\ndata: " + _encoder.encode(news.view) + b"\n\n"
+                yield server_event("end", news.view)
             case Looked():
                 pass
             case Quiet():
@@ -41,5 +37,4 @@ async def log_events(follower: RunFollower[RunView]) -> AsyncIterator[bytes]:
 
 def _log_event(news: Grown) -> bytes:
     event = LogEvent(attempt=news.attempt, offset=news.piece.start, text=news.piece.text)
-    place = f"id: {news.attempt}-{news.piece.end}\nevent: log\ndata: ".encode()
-    return place + _encoder.encode(event) + b"\n\n"
+    return server_event("log", event, place=f"{news.attempt}-{news.piece.end}")

@@ -20,7 +20,7 @@ from orchestra.queries.schedules import (
 )
 from orchestra.storage.paging import Page
 from orchestra.web.answers import json_answer
-from orchestra.web.asking import Asking
+from orchestra.web.asking import Asking, number_asked
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
 from orchestra.web.parts import WebParts
@@ -91,7 +91,7 @@ class ScheduleRoutes:
 
     async def next(self, asking: Asking) -> Response:
         """When it is due next."""
-        count = _count(asking.query("n").get("n"))
+        count = number_asked(asking.query("n"), "n", most=SCHEDULE_INSTANTS_MAX) or _INSTANTS_DEFAULT
         project, job, now = asking.path("project"), asking.path("job"), self._clock.now()
         found = await self._database.read(
             lambda connection: next_of_schedule(connection, asking.who, project, job, count, now=now)
@@ -104,11 +104,3 @@ class ScheduleRoutes:
         return json_answer(
             await self._database.read(lambda connection: list_ticks(connection, asking.who, project, job, page))
         )
-
-
-def _count(text: str | None) -> int:
-    if text is None:
-        return _INSTANTS_DEFAULT
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= SCHEDULE_INSTANTS_MAX):
-        raise BadQuery([("/n", f"must be a whole number from 1 to {SCHEDULE_INSTANTS_MAX}")])
-    return int(text)

@@ -175,7 +175,7 @@ async def test_a_quiet_stream_says_that_it_lives_and_how_far_it_has_looked(small
 
         heard = [await anext(lines) for _ in range(2)]
 
-    assert begun == ["retry: 3000", ""]
+    assert begun == ["retry: 2000", ""]
     assert heard == [": still here", "id: 1"]
 
 

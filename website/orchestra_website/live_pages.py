@@ -9,19 +9,16 @@ from orchestra.clock import to_datetime
 from orchestra.identifiers import AttemptNumber
 from orchestra.limits import LIVE_LINES_FIRST, LIVE_SECONDS_MIN
 from orchestra.queries.run_overview import RunOverview, run_overview
-from orchestra.web.asking import Asking
+from orchestra.web.asking import Asking, number_asked
 from orchestra.web.endpoint import Handlers
-from orchestra.web.errors import BadRequest
 from orchestra.web.parts import WebParts
 from orchestra.web.run_follower import LogPosition, RunFollower
+from orchestra.web.server_events import STREAM_HEADERS, UNGATHERED, last_place
 from orchestra_website.renderer import Renderer
-from orchestra_website.run_asked import number_asked
 from orchestra_website.run_follow import LivePage, RunEvent, RunEvents, live_page
 from orchestra_website.run_shown import ShownRun, committed_log, exit_text, show, step_state
 
-_EVENT_ID = re.compile(r"([1-9]\d{0,8})-([1-9]\d{0,17})", re.ASCII)
-# Nobody between us and the browser may gather the pieces.
-_LIVE_HEADERS = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
+_PLACE_BEHIND = re.compile(r"([1-9]\d{0,8})-([1-9]\d{0,17})", re.ASCII)
 _MARK = "<!-- the log -->"
 
 
@@ -51,7 +48,7 @@ class LivePages:
         if attempt is not None and line is None:
             tail = await self._lines.tail(committed_log(shown.run.id, attempt), LIVE_LINES_FIRST)
             line = tail.first
-        headers = {**_LIVE_HEADERS, "content-type": "text/html; charset=utf-8", "vary": "Cookie"}
+        headers = {**UNGATHERED, "content-type": "text/html; charset=utf-8", "vary": "Cookie"}
         if asking.request.method == "HEAD":
             return Response(headers=headers)
         page = live_page(
@@ -66,18 +63,12 @@ class LivePages:
     async def follow(self, asking: Asking) -> Response:
         """New lines, and the head and steps of the run when they change, as server-sent events."""
         query = asking.query("attempt", "line", "only")
-        attempt, line = number_asked(query, "attempt", least=0), number_asked(query, "line") or 1
+        asked = (number_asked(query, "attempt", least=0) or 0, number_asked(query, "line") or 1)
+        attempt, line = last_place(asking, _PLACE_BEHIND) or asked
         only_run = query.get("only") == "run"
-        last = asking.request.headers.get("last-event-id")
-        if last:
-            found = _EVENT_ID.fullmatch(last)
-            if found is None:
-                raise BadRequest("Last-Event-ID is none of ours: send the id of the last event, as it came")
-            attempt, line = int(found[1]), int(found[2])
         shown = await self._shown(asking, attempt or None)
-        headers = {**_LIVE_HEADERS, "content-type": "text/event-stream"}
         if asking.request.method == "HEAD":
-            return Response(headers=headers)
+            return Response(headers=STREAM_HEADERS)
         events = RunEvents(
             follower=await self._follower(asking, shown, None if only_run else line),
             only_run=only_run,
@@ -85,7 +76,7 @@ class LivePages:
             run=shown.run.id,
             line=line,
         )
-        return StreamingResponse(events.events(), headers=headers)
+        return StreamingResponse(events.events(), headers=STREAM_HEADERS)
 
     async def _shown(self, asking: Asking, attempt: int | None) -> ShownRun:
         run, now = asking.run(), self._clock.now()

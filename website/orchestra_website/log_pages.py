@@ -13,15 +13,15 @@ from orchestra.logs.indexed import LogWindow
 from orchestra.logs.lines import LogLine
 from orchestra.queries.run_overview import run_overview
 from orchestra.queries.run_views import StepView
-from orchestra.web.asking import Asking
+from orchestra.web.asking import Asking, number_asked
 from orchestra.web.endpoint import Handlers
 from orchestra.web.errors import BadQuery
 from orchestra.web.log_lines import CommittedLog, Found
 from orchestra.web.parts import WebParts
 from orchestra_website.ansi import AnsiText
 from orchestra_website.log_html import excerpt_html, lines_html
+from orchestra_website.refresh import refresh_asked
 from orchestra_website.renderer import Renderer
-from orchestra_website.run_asked import number_asked, refresh_asked
 from orchestra_website.run_follow import FollowStart, follow_start
 from orchestra_website.run_shown import ShownRun, committed_log, exit_text, show, step_state
 

@@ -14,11 +14,9 @@ from orchestra.queries.run_overview import RunOverview
 from orchestra.queries.runs import RunDetail
 from orchestra.web.log_lines import CommittedLog
 from orchestra.web.run_follower import Bye, Grown, Looked, Quiet, RunFollower
+from orchestra.web.server_events import BYE, PING, RETRY, server_event
 from orchestra_website.log_html import AppendedLines, FollowedLines, lines_html
 
-_encoder = msgspec.json.Encoder()
-RETRY = b"retry: 2000\n\n"
-PING = b": ping\n\n"
 CHUNK_ENDS = Markup('</pre><pre class="log">')
 
 
@@ -105,13 +103,13 @@ class RunEvents:
                     look = _without_the_moment(news.view.run)
                     if look != self._seen or news.is_over:
                         self._seen = look
-                        yield _event("run", self._render(news.view))
+                        yield server_event("run", self._render(news.view))
                     if news.is_over:
-                        yield _event("end", {})
+                        yield server_event("end", {})
                 case Quiet():
                     yield PING
                 case Bye():
-                    yield _event("bye", {})
+                    yield BYE
 
     def _grown(self, news: Grown) -> bytes:
         if self._lines is None or news.attempt != self._attempt:
@@ -120,17 +118,13 @@ class RunEvents:
             self._lines = FollowedLines(first, base=f"/runs/{self._run}/log?attempt={news.attempt}&line=")
         whole, rest = self._lines.feed(news.piece.text)
         event = LinesEvent(attempt=news.attempt, line=self._lines.next_line, html=str(whole), open=str(rest))
-        return f"id: {news.attempt}-{event.line}\n".encode() + _event("lines", event)
+        return server_event("lines", event, place=f"{news.attempt}-{event.line}")
 
 
 def _without_the_moment(run: RunDetail) -> RunDetail:
     """What makes a page look different; logs and contacts go on all the time."""
     attempts = tuple(msgspec.structs.replace(each, log_length=0, log_digest=None) for each in run.attempts)
     return msgspec.structs.replace(run, log_length=0, worker_last_contact_at=None, attempts=attempts, waiting=None)
-
-
-def _event(name: str, value: object) -> bytes:
-    return f"event: {name}\ndata: ".encode() + _encoder.encode(value) + b"\n\n"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,12 +13,12 @@ from orchestra.policy import Permission
 from orchestra.queries.run_overview import run_overview
 from orchestra.queries.runs import history_of_run
 from orchestra.storage.results import comparable_text
-from orchestra.web.asking import Asking
+from orchestra.web.asking import Asking, number_asked
 from orchestra.web.endpoint import Handlers
 from orchestra.web.parts import WebParts
 from orchestra_website.log_html import lines_html
+from orchestra_website.refresh import refresh_asked
 from orchestra_website.renderer import Renderer
-from orchestra_website.run_asked import number_asked, refresh_asked
 from orchestra_website.run_follow import follow_start
 from orchestra_website.run_shown import ShownRun, committed_log, exit_text, show, step_state
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestra.definition.parameters import validate_parameters
 from orchestra.durations import BadDuration, parse_duration
 from orchestra.errors import InvalidFields
+from orchestra.limits import PRIORITY_MAX
 from orchestra.queries.addresses import API
 from orchestra.queries.jobs import JobDetail
 from orchestra.specification import Parameter, ParameterType, PropertyValue
@@ -118,7 +119,7 @@ def check(
         try:
             priority = int(values.priority[:9])
         except ValueError:
-            problems.append(("priority", "must be a whole number from -100 to 100"))
+            problems.append(("priority", f"must be a whole number from -{PRIORITY_MAX} to {PRIORITY_MAX}"))
     if values.delay:
         try:
             delay = parse_duration(values.delay)
