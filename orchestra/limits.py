@@ -177,6 +177,12 @@ CALENDAR_SCHEDULES_MAX: Final = 200
 BEFORE_COUNT_MAX: Final = 100
 """How many runs before a waiting one are counted."""
 KEEP_ALIVE_SECONDS: Final = 60
+REQUEST_HEAD_BYTES_MAX: Final = 64 << 10
+"""Of a request line with its headers, as long as it is not whole."""
+REQUEST_HEAD_SECONDS_MAX: Final = 20.0
+"""For the head of a request, or the rest of one that was refused, before the connection is closed."""
+BODY_SECONDS_MAX: Final = 60.0
+"""For the body of a request that is served."""
 SHUTDOWN_SECONDS_MAX: Final = 10
 """How long the server waits for open requests when it stops."""
 FAREWELL_SECONDS_MAX: Final = 3.0

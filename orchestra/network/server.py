@@ -18,6 +18,7 @@ from orchestra.limits import (
     KEEP_ALIVE_SECONDS,
     SHUTDOWN_SECONDS_MAX,
 )
+from orchestra.network.bounded_http import BoundedHttp
 from orchestra.network.hosts import is_loopback
 
 _FRAME_SLACK_BYTES = 4096
@@ -55,6 +56,7 @@ async def serve(
         )
     config = uvicorn.Config(
         app,
+        http=BoundedHttp,
         log_config=None,
         access_log=False,
         server_header=False,

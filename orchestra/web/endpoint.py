@@ -1,5 +1,6 @@
 """The door: every request passes it, whatever it asks. One endpoint per path, so that 405 knows all methods."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -11,13 +12,21 @@ from starlette.types import Receive, Scope, Send
 
 from orchestra.commands.bearer_texts import RandomBytes
 from orchestra.errors import NotSignedIn, OrchestraError
-from orchestra.limits import BODY_BYTES_MAX
+from orchestra.limits import BODY_BYTES_MAX, BODY_SECONDS_MAX
 from orchestra.metrics import HttpMetrics
 from orchestra.policy import Permission, Principal
 from orchestra.web.answers import complete, not_modified
 from orchestra.web.asking import Asking
 from orchestra.web.authentication import SAFE_METHODS, Authenticator, address_of, refuse_secret_in_address
-from orchestra.web.errors import BadRequest, BodyTooLarge, NoSuchPath, RouteWithoutPolicy, TooManyRequests, WrongMethod
+from orchestra.web.errors import (
+    BadRequest,
+    BodyTooLarge,
+    BodyTooSlow,
+    NoSuchPath,
+    RouteWithoutPolicy,
+    TooManyRequests,
+    WrongMethod,
+)
 from orchestra.web.needs import Need, Open, Policy, Refusals
 from orchestra.web.rate_limits import Kind, RateLimits, Visit, kind_of
 
@@ -169,9 +178,13 @@ async def _whole_body(request: Request) -> bytes:
         raise BodyTooLarge(BODY_BYTES_MAX)
     pieces: list[bytes] = []
     size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > BODY_BYTES_MAX:
-            raise BodyTooLarge(BODY_BYTES_MAX)
-        pieces.append(piece)
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            async for piece in request.stream():
+                size += len(piece)
+                if size > BODY_BYTES_MAX:
+                    raise BodyTooLarge(BODY_BYTES_MAX)
+                pieces.append(piece)
+    except TimeoutError:
+        raise BodyTooSlow(BODY_SECONDS_MAX) from None
     return b"".join(pieces)

@@ -38,6 +38,17 @@ class BodyTooLarge(OrchestraError):
         return f"the body is larger than {self.bytes_max} bytes"
 
 
+class BodyTooSlow(OrchestraError):
+    """A body of which some never came; nothing of it was used."""
+
+    def __init__(self, seconds_max: float) -> None:
+        super().__init__(seconds_max)
+        self.seconds_max = seconds_max
+
+    def __str__(self) -> str:
+        return f"the body has not come within {self.seconds_max:.0f} s: send it again"
+
+
 class CrossSite(OrchestraError):
     """A change that a browser sends with our cookie, but not from our own pages."""
 

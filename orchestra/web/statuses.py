@@ -21,6 +21,7 @@ from orchestra.web.errors import (
     BadQuery,
     BadRequest,
     BodyTooLarge,
+    BodyTooSlow,
     CrossSite,
     NoSuchPath,
     RangeBeyondEnd,
@@ -49,6 +50,7 @@ STATUS_OF: tuple[tuple[type[OrchestraError], int, str], ...] = (
     (ChangedSincePlan, 412, "changed-since-plan"),
     (Conflict, 409, "conflict"),
     (ImpossibleTransition, 409, "conflict"),
+    (BodyTooSlow, 408, "body-too-slow"),
     (BodyTooLarge, 413, "body-too-large"),
     (RangeBeyondEnd, 416, "range-beyond-end"),
     (InvalidFields, 422, "invalid-fields"),
@@ -77,6 +79,9 @@ def headers_of(error: OrchestraError, status: int) -> Mapping[str, str]:
             return {"retry-after": str(error.retry_after_seconds)}
         case NotSignedIn():
             return {"www-authenticate": "Bearer"}
+        case BodyTooSlow():
+            # The rest of it may still come: nothing else can be asked on this connection.
+            return {"connection": "close"}
         case WrongMethod():
             return {"allow": ", ".join(error.allowed)}
         case Overloaded():
