@@ -23,8 +23,8 @@ from tests.repository.tree import (
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 BANNED_WORDS = frozenset({"manager", "util", "utils", "helper", "helpers", "info", "misc", "data"})
-GLOSSARY_PHRASES = ("data_folder",)
-"""What people call the thing, although a word in it is banned."""
+GLOSSARY_PHRASES = ("data_folder", "data_received")
+"""What people (or, for the second, asyncio) call the thing, although a word in it is banned."""
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # Put together from halves, so that this file does not break its own rule.
 MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:" + "|".join(("wo" + "rk", "ro" + "ot", "opt/py" + "pi")) + ")/")
