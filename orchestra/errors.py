@@ -109,6 +109,11 @@ class InvalidFields(OrchestraError):
         super().__init__(tuple(problems))
         self.problems = tuple(problems)
 
+    @property
+    def by_field(self) -> list[tuple[str, str]]:
+        """Each as (field, sentence): forms have names instead of pointers."""
+        return [(pointer.lstrip("/"), sentence) for pointer, sentence in self.problems]
+
     def __str__(self) -> str:
         return "; ".join(f"{pointer}: {sentence}" for pointer, sentence in self.problems)
 

@@ -220,7 +220,7 @@ async def test_a_preview_of_nonsense_underlines_the_wrong_part_and_keeps_what_wa
     assert "0 <mark>61</mark> * * *" in answer.text
     assert "Wrong from character 3:" in text_of(answer)
     assert 'value="0 61 * * *"' in answer.text
-    assert "did you mean Europe/Paris?" in text_of(answer)
+    assert "did you mean <code>Europe/Paris</code>?" in answer.text
     assert "'61' is no hour (0 to 23)" in text_of(answer)
     assert HOSTILE not in hostile.text
 

@@ -75,7 +75,7 @@ class AdminPages:
         try:
             wanted = read_audit_filter(pairs, zone=self._renderer.zone_of(asking.who_if_known))
         except InvalidFields as error:
-            problems = [(pointer.lstrip("/"), f"{text[:1].upper()}{text[1:]}.") for pointer, text in error.problems]
+            problems = error.by_field
             known = await self._database.read(lambda connection: actions_known(connection, asking.who))
             values |= {"found": None, "actions": known, "problems": problems}
             return self._renderer.page(asking, "audit.html", values, status=400)

@@ -1,5 +1,7 @@
 """One job: what it does, how it is doing, which workers can do it, and the switch that lets it make runs or not."""
 
+from collections.abc import Sequence
+
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.errors import Conflict, InvalidFields
@@ -68,17 +70,17 @@ class JobPages:
         try:
             await self._switches.switch_job(asking.who, project, name, enabled=enabled, reason=reason)
         except InvalidFields as error:
-            problems = tuple((pointer.lstrip("/"), sentence) for pointer, sentence in error.problems)
+            problems = error.by_field
             return await self._confirmation(asking, reason=reason, problems=problems, status=422)
         except Conflict as error:
             if enabled:
                 raise
-            return await self._confirmation(asking, reason=reason, problems=(("", str(error)),), status=409)
+            return await self._confirmation(asking, reason=reason, problems=[("", str(error))], status=409)
         done = "enabled" if enabled else "disabled"
         return RedirectResponse(f"/projects/{project}/jobs/{name}?done={done}", status_code=303, headers=NO_STORE)
 
     async def _confirmation(
-        self, asking: Asking, *, reason: str = "", problems: tuple[tuple[str, str], ...] = (), status: int = 200
+        self, asking: Asking, *, reason: str = "", problems: Sequence[tuple[str, str]] = (), status: int = 200
     ) -> Response:
         project, name, now = asking.path("project"), asking.path("job"), self._clock.now()
         facts = await self._database.read(

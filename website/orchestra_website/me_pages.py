@@ -97,7 +97,7 @@ class MePages:
             return await self._page(asking, problems=_at_fields(error), status=422)
         except (TooManyTries, Overloaded) as error:
             headers = {"retry-after": str(error.retry_after_seconds)}
-            return await self._page(asking, problems=[("", _sentence(str(error)))], status=429, headers=headers)
+            return await self._page(asking, problems=[("", str(error))], status=429, headers=headers)
         return self._back("password")
 
     async def create_token(self, asking: Asking) -> Response:
@@ -114,7 +114,7 @@ class MePages:
             )
             made = await self._tokens.create(asking.who, request)
         except BadName as error:
-            problems = [("token_name", _sentence(str(error)))]
+            problems = [("token_name", str(error))]
             return await self._page(asking, problems=problems, typed=typed, status=422)
         except InvalidFields as error:
             return await self._page(asking, problems=_at_fields(error), typed=typed, status=422)
@@ -186,9 +186,4 @@ class MePages:
 def _at_fields(error: InvalidFields) -> Problems:
     """The problems at the fields that the page has."""
     names = {"expires_days": "days"}
-    found = [(pointer.lstrip("/"), text) for pointer, text in error.problems]
-    return [(names.get(name, name), _sentence(text)) for name, text in found]
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return [(names.get(name, name), text) for name, text in error.by_field]

@@ -1,5 +1,6 @@
 """What went wrong, as a page: what happened, why, what to do, and the request's id."""
 
+from collections.abc import Sequence
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -41,7 +42,7 @@ class ErrorPages:
         if isinstance(error, NotSignedIn) and not isinstance(error, SignInRefused):
             return self._to_sign_in(request)
         status, _ = status_of(error)
-        problems = error.problems if isinstance(error, InvalidFields) else ()
+        problems = error.by_field if isinstance(error, InvalidFields) else []
         headers = {name: value for name, value in headers_of(error, status).items() if name != "www-authenticate"}
         sentence = "" if problems else str(error)
         return await self._page(request, status, sentence, problems, request_id, headers)
@@ -63,7 +64,7 @@ class ErrorPages:
         request: Request,
         status: int,
         sentence: str,
-        problems: tuple[tuple[str, str], ...],
+        problems: Sequence[tuple[str, str]],
         request_id: str,
         headers: dict[str, str],
     ) -> Response:
@@ -74,8 +75,8 @@ class ErrorPages:
         values = {
             "status": status,
             "heading": _TITLES.get(status, "This did not work"),
-            "sentence": sentence[:1].upper() + sentence[1:],
-            "problems": [(pointer.lstrip("/"), text) for pointer, text in problems],
+            "sentence": sentence,
+            "problems": problems,
             "request_id": request_id,
         }
         asking = Asking(request=request, who=who, body=b"")

@@ -23,6 +23,7 @@ from orchestra_website.words import (
     moment_text,
     plain_text,
     relative_text,
+    sentence_text,
     size_text,
 )
 
@@ -49,6 +50,7 @@ class Renderer:
         filters: dict[str, Callable[..., str]] = {
             "duration": duration_text,
             "span": duration_in_words,
+            "sentence": sentence_text,
             "size": size_text,
             "path": lambda text: quote(text, safe=""),
             "plain": plain_text,

@@ -121,7 +121,7 @@ class RunPages:
         try:
             await stop(asking.who, run, reason=reason)
         except InvalidFields as error:
-            problems = [(pointer.lstrip("/"), sentence) for pointer, sentence in error.problems]
+            problems = error.by_field
             return await self._ask(asking, what, reason=reason, problems=problems, status=422)
         return _back(run, what)
 

@@ -138,7 +138,7 @@ class SchedulePages:
             try:
                 values["told"] = preview(read_schedule_text(typed, zone), self._clock.now())
             except ScheduleRefused as refused:
-                values["problems"] = [(pointer.lstrip("/"), _sentence(text)) for pointer, text in refused.problems]
+                values["problems"] = refused.by_field
                 if refused.mark is not None:
                     begin, length = refused.mark
                     values["pieces"] = (typed[:begin], typed[begin : begin + length], typed[begin + length :])
@@ -159,10 +159,10 @@ class SchedulePages:
         try:
             await self._switches.switch_job(asking.who, project, job, enabled=enabled, reason=reason)
         except InvalidFields as error:
-            problems = [(pointer.lstrip("/"), _sentence(text)) for pointer, text in error.problems]
+            problems = error.by_field
             return await self._switch_form(asking, problems=problems, reason=reason)
         except Conflict as error:
-            return await self._switch_form(asking, problems=[("reason", _sentence(str(error)))], reason=reason)
+            return await self._switch_form(asking, problems=[("reason", str(error))], reason=reason)
         done = "enabled" if enabled else "disabled"
         address = f"{_address(project, job)}?done={done}"
         return RedirectResponse(address, status_code=303, headers=NO_STORE)
@@ -222,8 +222,3 @@ def _address(project: str, job: str) -> str:
 def _local(at: datetime, zone: str) -> str:
     """The instant by the clocks of the schedule's own zone."""
     return moment_text(at, zone_of(zone))
-
-
-def _sentence(text: str) -> str:
-    plain = text.replace("`", "")
-    return f"{plain[:1].upper()}{plain[1:]}" + ("" if plain.endswith("?") else ".")

@@ -65,7 +65,7 @@ class SignInPages:
             problem = "Name and password do not fit."
             return self._form(asking, name=name, after=form.raw("next"), problem=problem, status=403)
         except TooManyTries as error:
-            problem = f"{str(error).capitalize()}."
+            problem = str(error)
             return self._form(asking, name=name, after=form.raw("next"), problem=problem, refused=error)
         except Overloaded as error:
             problem = f"Too many people sign in just now: try again in {error.retry_after_seconds} s."

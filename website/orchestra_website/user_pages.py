@@ -70,7 +70,7 @@ class UserPages:
         except InvalidFields as error:
             problems = _at_roles(error)
         except (BadName, Conflict) as error:
-            problems = [("name", _sentence(str(error)))]
+            problems = [("name", str(error))]
         values = {"name": name, "chosen": chosen, "problems": problems}
         return self._renderer.page(asking, "user_add.html", values, status=422)
 
@@ -87,7 +87,7 @@ class UserPages:
         except InvalidFields as error:
             return await self._page(asking, chosen=chosen, problems=_at_roles(error), status=422)
         except Conflict as error:
-            return await self._page(asking, chosen=chosen, problems=[("roles", _sentence(str(error)))], status=409)
+            return await self._page(asking, chosen=chosen, problems=[("roles", str(error))], status=409)
         return self._back(asking, "roles")
 
     async def ask_disable(self, asking: Asking) -> Response:
@@ -100,7 +100,7 @@ class UserPages:
         try:
             await self._accounts.change_user(asking.who, asking.path("user"), UserChange(enabled=False))
         except Conflict as error:
-            problems = [("", _sentence(str(error)))]
+            problems = [("", str(error))]
             return await self._page(asking, template="user_disable.html", problems=problems, status=409)
         return self._back(asking, "disabled")
 
@@ -120,7 +120,7 @@ class UserPages:
         try:
             link = await self._accounts.make_link(asking.who, asking.path("user"), LinkRequest(reset=reset))
         except Conflict as error:
-            problems = [("", _sentence(str(error)))]
+            problems = [("", str(error))]
             return await self._page(asking, template="user_link.html", problems=problems, status=409)
         self._authenticator.forget()
         return self._link_page(asking, link, is_new=False)
@@ -205,11 +205,4 @@ class _Chosen:
 
 def _at_roles(error: InvalidFields) -> Problems:
     """The problems at the fields that this form has."""
-    return [
-        ("single" if pointer.endswith("/project") else pointer.lstrip("/"), _sentence(text))
-        for pointer, text in error.problems
-    ]
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return [("single" if name.endswith("/project") else name, text) for name, text in error.by_field]

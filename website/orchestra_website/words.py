@@ -52,6 +52,11 @@ def day_text(at: datetime, now: datetime, zone: ZoneInfo) -> str:
     return f"{local:%H:%M}" if days == 0 else f"{local:%a %H:%M}" if days < 7 else f"{local:%d %b %Y}"
 
 
+def sentence_text(text: str) -> str:
+    """What an error says, as a sentence that stands by itself."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
+
+
 def size_text(count: int) -> str:
     """`14.2 MiB`."""
     if count < _KIBI:

@@ -96,7 +96,7 @@ class WorkerPages:
         try:
             await self._switches.steer_worker(asking.who, name, state=wanted, reason=reason)
         except InvalidFields as error:
-            problems = [(pointer.lstrip("/"), _sentence(text)) for pointer, text in error.problems]
+            problems = error.by_field
             return await self._steer_form(asking, problems=problems, reason=reason)
         except ImpossibleTransition:
             state = (await self._read_worker(asking, name)).state
@@ -133,9 +133,9 @@ class WorkerPages:
             if not problems:
                 made = await self._tokens.create(asking.who, TokenRequest(name=name, kind="worker"))
         except BadName as error:
-            problems = [("name", _sentence(str(error))), *problems]
+            problems = [("name", str(error)), *problems]
         except Conflict as error:
-            problems = [("name", _sentence(str(error)))]
+            problems = [("name", str(error))]
         if problems:
             return self._add_form(asking, name=name, master=master, problems=problems)
         values = {"name": name, "secret": made.secret, "line": _start_line(name, master, made.secret)}
@@ -217,7 +217,3 @@ def _start_line(name: str, master: str, secret: str) -> str:
     keep = f"(umask 077; echo {shlex.quote(secret)} > {shlex.quote(file)})"
     start = f"orchestra worker start --master {shlex.quote(master)} --token-file {shlex.quote(file)}"
     return f"{keep} && {start} --name {shlex.quote(name)}"
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
