@@ -190,12 +190,15 @@ def test_a_body_that_is_no_request_makes_no_run(up: Orchestra, body: bytes, stat
         "/runs/999999/log",
         "/runs/-1",
         "/workers/nothing",
-        "/workers/%00",
         "/nothing",
     ],
 )
 def test_what_is_not_there_is_not_found(up: Orchestra, path: str) -> None:
     assert ask(up, "GET", path).status == 404
+
+
+def test_a_nul_in_an_address_is_refused_before_it_is_looked_up(up: Orchestra) -> None:
+    assert ask(up, "GET", "/workers/%00").status == 400
 
 
 def test_a_body_beyond_its_bound_is_refused(up: Orchestra) -> None:
