@@ -112,9 +112,9 @@ class Asking:
         except InvalidFields as error:
             raise BadQuery(error.problems) from None
 
-    def repetition(self, sealing: Sealing) -> Repetition | None:
-        """The idempotency key of the request, if it has one; raises BadRequest."""
-        key = self.request.headers.get("idempotency-key")
+    def repetition(self, sealing: Sealing, *, form_key: str = "") -> Repetition | None:
+        """The idempotency key of the request, or the hidden one of its form, if it has one; raises BadRequest."""
+        key = f"form-{form_key}" if form_key else self.request.headers.get("idempotency-key")
         if key is None:
             return None
         if not key or len(key) > IDEMPOTENCY_KEY_CHARACTERS_MAX:

@@ -1,12 +1,11 @@
 """One run: its head and first failing lines, its tabs, and what can be asked of it."""
 
-import re
 from collections.abc import Sequence
 
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.clock import to_datetime
-from orchestra.commands.triggers import Repetition, RetryRequest
+from orchestra.commands.triggers import RetryRequest
 from orchestra.errors import InvalidFields, NotAllowed
 from orchestra.limits import FOLLOW_LINES, TAIL_LINES
 from orchestra.policy import Permission
@@ -22,7 +21,6 @@ from orchestra_website.renderer import Renderer
 from orchestra_website.run_follow import follow_start
 from orchestra_website.run_shown import ShownRun, committed_log, exit_text, show, step_state
 
-_KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _DONE = {
     "retry": "This is the new run.",
     "cancel": "The run is withdrawn.",
@@ -103,10 +101,8 @@ class RunPages:
 
     async def retry(self, asking: Asking) -> Response:
         """A new run with the same parameters; secrets are not kept, so a job that needs some wants its form."""
-        run, form = asking.run(), asking.form()
-        key = form.text("key")
-        digest = self._sealing.fingerprint(f"retry {run}\n".encode())
-        repetition = Repetition(key=key, request_digest=digest) if _KEY.fullmatch(key) else None
+        run = asking.run()
+        repetition = asking.repetition(self._sealing, form_key=asking.form().text("key"))
         try:
             made = await self._triggers.retry(asking.who, run, RetryRequest(), repetition)
         except InvalidFields as error:

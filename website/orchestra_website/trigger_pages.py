@@ -36,7 +36,6 @@ from orchestra_website.trigger_form import (
 )
 
 _TRIGGER = f"{JOB}/trigger"
-_KEY_CHARACTERS_MAX = 64
 _USED = "This form has made a run already. Press the button once more if you want another one with these values."
 
 
@@ -86,16 +85,13 @@ class TriggerPages:
         """Makes the run and shows it; what is wrong is said at the field, and everything typed stays."""
         form = asking.form()
         values = read_form(form)
-        key = form.text("key")[:_KEY_CHARACTERS_MAX]
+        key = form.text("key")
         key = key if key.isprintable() else ""
         facts, old = await self._facts(asking, None if values.retry_of is None else str(values.retry_of))
         typed, priority, delay, problems = check(facts.detail.parameters, values)
         if problems:
             return self._page(asking, facts, values, problems=problems, key=key, status=422)
-        repetition = None
-        if key:
-            what = f"POST {asking.request.url.path}\n".encode() + asking.body
-            repetition = Repetition(key=f"form-{key}", request_digest=self._sealing.fingerprint(what))
+        repetition = asking.repetition(self._sealing, form_key=key)
         try:
             made = await self._make(asking.who, facts, old, values, (typed, priority, delay), repetition)
         except InvalidFields as error:
