@@ -31,7 +31,7 @@ from orchestra.storage.access import (
     set_grants,
     set_password,
 )
-from orchestra.storage.audit import record_change
+from orchestra.storage.audit import REFUSED, add_audit_entry, record_change
 from orchestra.storage.database import Database
 from orchestra.storage.projects import find_project
 from orchestra.storage.sessions import end_sessions
@@ -203,6 +203,7 @@ class Accounts:
             await self._database.write(lambda connection: take_back(connection, tried))
             raise
         if not fits:
+            await self._write(lambda connection, now: _note_refusal(connection, who, now))
             raise InvalidFields([("/old_password", "is not the present password")])
         await self._database.write(lambda connection: succeed(connection, tried))
 
@@ -233,6 +234,20 @@ def _alter(
             # Whoever is enabled again comes back by the password or by a new link.
             revoke_links(connection, user.id, now=now)
     return before, after
+
+
+def _note_refusal(connection: Connection, who: Principal, now: Instant) -> None:
+    # Somebody at a browser that was left open would guess here, not at the sign-in.
+    add_audit_entry(
+        connection,
+        at=now,
+        actor=who.actor,
+        action="user_password_refused",
+        subject=f"user {who.name}",
+        outcome=REFUSED,
+        address=who.address,
+        session_id=who.session_id,
+    )
 
 
 def _action_of(change: UserChange, *, is_password: bool) -> str:

@@ -125,6 +125,19 @@ async def test_a_new_password_ends_a_link_that_was_not_used(world: World) -> Non
     assert (changed.status_code, answer.status_code) == (200, 401)
 
 
+async def test_a_wrong_old_password_is_in_the_audit(world: World) -> None:
+    client = await signed_in(world, **OWN)
+
+    change = {"password": "another good battery", "old_password": "not this one at all"}
+    refused = await client.patch("/api/v1/users/ana", json=change)
+
+    entry = (await world.database.read(lambda c: c.execute(select(audit_entries)).all()))[-1]
+    assert refused.status_code == 422
+    assert (entry.actor, entry.action, entry.outcome) == ("user ana", "user_password_refused", "refused")
+    assert entry.session_id is not None
+    assert "not this one" not in repr(entry)
+
+
 async def test_disabling_ends_a_link_also_after_enabling_again(world: World) -> None:
     root = await world.administrator()
     await world.user("ana", Role.OPERATOR)
