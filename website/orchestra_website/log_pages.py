@@ -1,5 +1,6 @@
 """The log of a run by windows: any line of it by its number, its steps, and a search through all of it."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -112,9 +113,11 @@ class LogPages:
         # Addressed by attempt and line, the page is its own permanent link; every other address may show more later.
         base = "" if line is not None and "attempt" in query else _line_address(log, "", wrap=wrap)
         steps = tuple(zip(shown.steps, starts, strict=True))
+        # A mebibyte full of colours takes half a second: nobody else shall wait for it.
+        sections = await asyncio.to_thread(_sections, window, steps, base, show_all=line is not None)
         return LogShown(
             window=window,
-            sections=_sections(window, steps, base, show_all=line is not None),
+            sections=sections,
             steps=tuple((step, start, _line_address(log, start, wrap=wrap)) for step, start in steps),
             links=_links(log, window, is_end=is_end, wrap=wrap),
             search=search,
