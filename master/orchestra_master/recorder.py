@@ -32,7 +32,9 @@ class Recorder:
         report, pieces = self._sorted(messages)
         if not report:
             return
-        await self._write_logs(report, pieces)
+        finals = [key for key, told in report.items() if told.events and isinstance(told.events[-1].happening, Final)]
+        self._free_slots(finals)
+        await self._write_logs(report, pieces, finals)
         connected, now = self._connected, self._parts.clock.now()
         applied = await self._parts.database.write(
             lambda connection: self._applier.apply(
@@ -91,8 +93,16 @@ class Recorder:
                     pieces.append(piece)
         return report, pieces
 
-    async def _write_logs(self, report: dict[AttemptKey, AttemptReport], pieces: list[LogPiece]) -> None:
-        finals = [key for key, told in report.items() if told.events and isinstance(told.events[-1].happening, Final)]
+    def _free_slots(self, finals: Sequence[AttemptKey]) -> None:
+        """The worker says that these are over: the next run is given while their ends are still being stored."""
+        freed = self._connected.held.keys() & set(finals)
+        self._connected.over |= freed
+        if freed:
+            self._parts.roster.capacity_changed()
+
+    async def _write_logs(
+        self, report: dict[AttemptKey, AttemptReport], pieces: list[LogPiece], finals: Sequence[AttemptKey]
+    ) -> None:
         if not pieces and not finals:
             return
 

@@ -34,6 +34,8 @@ class ConnectedWorker:
     """The attempts that occupy slots, with how many. A set of facts, not a counter: it cannot leak."""
     offers: dict[AttemptKey, float] = field(default_factory=dict)
     """Offers not yet accepted, with the moment (monotonic) at which they are withdrawn."""
+    over: set[AttemptKey] = field(default_factory=set)
+    """Held attempts whose end has arrived and is being stored: the worker itself has their slots free already."""
     stopping: set[AttemptKey] = field(default_factory=set)
     """What this session was asked to stop already."""
     refused_until: float = 0.0
@@ -42,12 +44,13 @@ class ConnectedWorker:
     @property
     def free_slots(self) -> int:
         """How many slots nothing occupies."""
-        return self.slots - sum(self.held.values())
+        return self.slots - sum(slots for key, slots in self.held.items() if key not in self.over)
 
     def release(self, key: AttemptKey) -> None:
         """The attempt occupies nothing any more."""
         self.held.pop(key, None)
         self.offers.pop(key, None)
+        self.over.discard(key)
         self.stopping.discard(key)
 
 

@@ -12,7 +12,17 @@ import pytest
 from orchestra.network.client import API
 from orchestra.network.problems import RequestRefused
 from orchestra_worker.cgroup import own_folder
-from tests.support.journey import PYTHON, Orchestra, Program, Run, lines_of, marked_processes, running, wait_until
+from tests.support.journey import (
+    PYTHON,
+    Orchestra,
+    Program,
+    Run,
+    arguments_of,
+    lines_of,
+    marked_processes,
+    running,
+    wait_until,
+)
 
 GRACE_SECONDS = 1.0
 # All sleepers ignore SIGTERM, as their shell does; one process obeys and leaves word of it. Every sleeper is found by
@@ -95,11 +105,7 @@ def begin(up: Orchestra, sleeper: str, size: int) -> int:
 
 def sleepers(sleeper: str) -> list[int]:
     """The processes whose program is the sleeper (a shell that only names it is none)."""
-    return [
-        pid
-        for pid in marked_processes(sleeper)
-        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] == sleeper.encode()
-    ]
+    return [pid for pid in marked_processes(sleeper) if arguments_of(pid).split(b"\0")[0] == sleeper.encode()]
 
 
 def ask(up: Orchestra, run: int, verb: str, reason: str) -> Run:

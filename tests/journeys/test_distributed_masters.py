@@ -62,7 +62,7 @@ def test_a_worker_goes_on_under_the_other_master_when_its_own_dies(instance: Dis
 def test_a_run_goes_on_while_every_master_is_dead(instance: Distributed, tmp_path: Path) -> None:
     job = GatedJob(tmp_path, steps=2)
     with running(instance.worker("atlas")):
-        instance.apply(job.definition)
+        instance.apply(job.definition + '  later: { run: "true" }\n')
         run = instance.trigger("ops/gated")
         job.await_begin(1)
         instance.reach(run, "running")
@@ -72,7 +72,7 @@ def test_a_run_goes_on_while_every_master_is_dead(instance: Distributed, tmp_pat
         job.open(1, 2)
         job.await_end(2)
         meanwhile = instance.run(run).state  # the service needs no master
-        later = instance.trigger("ops/gated")
+        later = instance.trigger("ops/later")
         for master in instance.masters:
             master.start()
 

@@ -11,7 +11,7 @@ import pytest
 from orchestra.network.client import API
 from tests.support.distributed import Distributed
 from tests.support.gated import GatedJob
-from tests.support.journey import Run, lines_of, marked_processes, running, wait_until
+from tests.support.journey import Run, arguments_of, lines_of, marked_processes, running, wait_until
 from tests.support.proxy import Proxy
 
 JOBS = """
@@ -98,7 +98,7 @@ def test_an_abort_leaves_nothing_alive_and_a_cancel_withdraws(
 
 def is_sleeping(pid: int) -> bool:
     """Whether it is one of the job's own processes."""
-    return b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+    return b"sleep" in arguments_of(pid).split(b"\0")[0]
 
 
 def test_an_agent_killed_again_and_again_disturbs_no_step(instance: Distributed, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.support.journey import Orchestra, keeper_of, marked_processes, started, wait_until
+from tests.support.journey import Orchestra, arguments_of, keeper_of, marked_processes, started, wait_until
 
 COUNTING = """
 orchestra: 1
@@ -112,7 +112,7 @@ def agents(data: Path) -> list[int]:
     """The worker agents of this data folder."""
     found = []
     for pid in marked_processes(str(data)):
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+        arguments = arguments_of(pid)
         if b"orchestra_worker" in arguments and b"keeper" not in arguments:
             found.append(pid)
     return found

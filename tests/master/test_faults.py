@@ -110,6 +110,33 @@ async def test_an_attempt_that_is_over_holds_no_slot_once_its_worker_speaks_of_i
     assert connected.held == {}
 
 
+async def test_a_slot_is_given_away_while_the_end_of_its_last_run_is_still_being_stored(
+    master: StillMaster, faulty: FaultyDatabase
+) -> None:
+    worker = await master.worker(slots=1)
+    first = await master.running(worker)
+    second = await given.pending_run(faulty)
+    await master.dispatcher.dispatch_once()
+    offered_before = worker.take_heard(Offer)
+
+    storing = faulty.hold_next_write()
+    worker.say(final(first, ATTEMPT, sequence=2))
+    await storing.has_come.wait()
+    await master.dispatcher.dispatch_once()
+    offer = await worker.hear(Offer)
+    (connected,) = master.parts.roster.connected()
+    held = dict(connected.held)
+    storing.may_go.set()
+    await worker.hear(Forget)
+
+    assert not offered_before
+    assert offer.run == second
+    assert held == {(first, ATTEMPT): 1, (second, ATTEMPT): 1}
+    assert connected.held == {(second, ATTEMPT): 1}
+    assert connected.over == set()
+    assert await given.state_of(faulty, first) is RunState.SUCCEEDED
+
+
 # --- time that nobody could use ---
 
 

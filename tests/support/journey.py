@@ -293,6 +293,14 @@ def marked_processes(marker: str) -> list[int]:
     return found
 
 
+def arguments_of(pid: int) -> bytes:
+    """The command line of a process, each argument followed by a NUL; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def end_marked_processes(marker: str) -> None:
     """Kills all that `marked_processes` finds."""
     for pid in marked_processes(marker):
@@ -304,11 +312,8 @@ def keeper_of(worker_folder: Path) -> int:
     """The process id of the worker's keeper."""
 
     def look() -> list[int] | None:
-        pids = [
-            pid
-            for pid in marked_processes(str(worker_folder))
-            if b"orchestra_worker.keeper" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        found = marked_processes(str(worker_folder))
+        pids = [pid for pid in found if b"orchestra_worker.keeper" in arguments_of(pid)]
         # A step that is just being started still looks like the keeper that starts it.
         return pids if len(pids) == 1 else None
 
