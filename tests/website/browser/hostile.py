@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestra.definition.bounds import STEP_NAME_CHARACTERS_MAX
+from orchestra.limits import REASON_CHARACTERS_MAX
 from orchestra.network.client import API
 from tests.support.journey import Orchestra, started, wait_until
 from tests.website.browser.payloads import hostile_texts
@@ -67,6 +68,12 @@ class Hostile(Seeded):
             as_document({"orchestra": 1, "project": PROJECT, "description": self.texts[0], "jobs": jobs})
         )
 
+    @property
+    def reasons(self) -> Sequence[str]:
+        """The first of those that are taken as a reason at all: one line of bounded length."""
+        taken = [text for text in self.texts if len(text) <= REASON_CHARACTERS_MAX and text.isprintable()]
+        return taken[:REASONS]
+
     def file(self, name: str, content: str) -> str:
         """A file for a job to read."""
         path = self.folder / name
@@ -85,12 +92,12 @@ class Hostile(Seeded):
             self.runs[f"take-{number}"] = self.trigger(f"{PROJECT}/take-{number}")
         for number in range(REQUIREMENTS):
             self.runs[f"ask-{number}"] = self.trigger(f"{PROJECT}/ask-{number}")
-        for place, text in enumerate(texts[:REASONS]):
+        for place, text in enumerate(self.reasons):
             number = self.trigger(f"{PROJECT}/take-0")
             self.runs[f"cancelled-{place}"] = number
             api.post(f"{API}/runs/{number}/cancel", {"reason": text})
-        api.patch(f"{API}/projects/{PROJECT}/jobs/say-0", {"enabled": False, "reason": texts[1]})
-        api.patch(f"{API}/workers/atlas", {"state": "disabled", "reason": texts[2]})
+        api.patch(f"{API}/projects/{PROJECT}/jobs/say-0", {"enabled": False, "reason": self.reasons[1]})
+        api.patch(f"{API}/workers/atlas", {"state": "disabled", "reason": self.reasons[2]})
         for kind in ("log", "results", "steps"):
             self.orchestra.finish(self.runs[kind])
 

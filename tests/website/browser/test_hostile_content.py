@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from orchestra_website.policy import POLICY
 from tests.support.journey import end_marked_processes
 from tests.website.browser.browsing import Browsing
-from tests.website.browser.hostile import PROJECT, REASONS, Hostile, hostile_instance
+from tests.website.browser.hostile import PROJECT, Hostile, hostile_instance
 from tests.website.browser.payloads import COUNT, hostile_texts, is_plain, mark_of
 from tests.website.browser.samples import NOT_PAGES
 
@@ -111,7 +111,7 @@ def test_descriptions_and_reasons_show_as_text(context: BrowserContext, hostile:
 
     for number, texts in enumerate(hostile.parts(25)):
         assert_shown(texts, read(page, f"/projects/{PROJECT}/jobs/say-{number}"))
-    for place, text in enumerate(hostile.texts[:REASONS]):
+    for place, text in enumerate(hostile.reasons):
         assert_shown((text,), read(page, f"/runs/{hostile.runs[f'cancelled-{place}']}"))
 
 
