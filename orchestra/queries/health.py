@@ -44,8 +44,10 @@ def check_fleet(connection: Connection, *, now: Instant) -> Check:
         select(func.count(), func.count(distinct(workers.c.master))).select_from(workers).where(*living)
     ).one()
     words = f"{connected} of {known} in contact with {masters} master{'' if masters == 1 else 's'}"
+    if connected and connected == known:
+        return Check(name="Workers", state=GOOD, words=words)
     if connected:
-        return Check(name="Workers", state=GOOD if connected == known else WARNING, words=words)
+        return Check(name="Workers", state=WARNING, words=words, remedy="Look at the list of workers: who is away?")
     return Check(
         name="Workers", state=WARNING, words=words, remedy="Start one: nothing runs until a worker is in contact."
     )

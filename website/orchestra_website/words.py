@@ -19,9 +19,9 @@ def moment_text(at: datetime, zone: ZoneInfo) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """The two largest units: `4 min 12 s`; below ten seconds with a tenth."""
-    if seconds < 0:
-        seconds = 0.0
+    """The two largest units: `4 min 12 s`; below ten seconds with a tenth, below a tenth in milliseconds."""
+    if seconds < 0.0995:
+        return f"{max(0.0, 1000 * seconds):.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     words: list[str] = []
