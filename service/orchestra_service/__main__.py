@@ -1,119 +1,28 @@
 """The command `orchestra service`: the HTTP API in a process of its own, over PostgreSQL."""
 
-import asyncio
-import logging
-import sys
-from dataclasses import dataclass, field
-from pathlib import Path
-
 import click
 
-from orchestra.clock import SystemClock
 from orchestra.limits import DEFAULT_PORT
-from orchestra.logs.store import FileLogStore
 from orchestra.network.loop import run
-from orchestra.network.server import serve
-from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import OpenDatabase, open_shared_database
-from orchestra.web.assemble import WebSettings, build_application, build_web_parts
-from orchestra.web.rate_settings import RateSettings, limit_option
+from orchestra.web.process import Installation, process_options, serve_process
 from orchestra_service.assemble import service_routes
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Installation:
-    """Where the service finds what it shares with the masters."""
-
-    host: str
-    port: int
-    database: str
-    logs: Path
-    key_file: Path
-    secure_cookies: bool
-    trusted_proxies: tuple[str, ...] = ()
-    rates: RateSettings = field(default_factory=RateSettings)
-
-
 async def run_service(installation: Installation, *, open_database: OpenDatabase = open_shared_database) -> None:
-    """Serves until SIGTERM or SIGINT. Raises NeedsServer, DatabaseAway, WrongSchemaVersion, PortInUse."""
-    database = await open_database(installation.database)
-    try:
-        closing = asyncio.Event()
-        parts = build_web_parts(
-            database=database,
-            clock=SystemClock(),
-            logs=FileLogStore(installation.logs),
-            sealing=Sealing(key=read_or_make_key(installation.key_file)),
-            closing=closing,
-            settings=WebSettings(secure_cookies=installation.secure_cookies, rates=installation.rates),
-        )
-        await serve(
-            build_application(parts, service_routes(parts)),
-            host=installation.host,
-            port=installation.port,
-            closing=closing,
-            before_close=_nothing_to_say,
-            ready=lambda port: click.echo(f"The service is up at http://{installation.host}:{port}", err=True),
-            trusted_proxies=installation.trusted_proxies,
-        )
-    finally:
-        await database.close()
-
-
-async def _nothing_to_say() -> None:
-    """The service has no workers to say goodbye to."""
+    """Serves until SIGTERM or SIGINT; raises as `serve_process` does."""
+    await serve_process("service", installation, service_routes, open_database=open_database)
 
 
 @click.command("service")
-@click.option("--database", required=True, envvar="ORCHESTRA_DATABASE", help="postgresql://USER@HOST/NAME")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0: any free port."
-)
-@click.option("--logs", type=click.Path(path_type=Path), required=True, help="The folder in which masters keep logs.")
-@click.option("--key-file", type=click.Path(path_type=Path), required=True, help="The key of sealed secrets.")
-@click.option(
-    "--trusted-proxy",
-    "trusted_proxies",
-    multiple=True,
-    metavar="ADDRESS",
-    help="A reverse proxy that says where requests come from; may be repeated.",
-)
-@limit_option
-@click.option("--secure-cookies", is_flag=True, help="Behind TLS: cookies never travel over plain HTTP.")
-@click.option("--verbose", is_flag=True, help="Say everything that happens.")
-def command(
-    database: str,
-    host: str,
-    port: int,
-    logs: Path,
-    key_file: Path,
-    trusted_proxies: tuple[str, ...],
-    limits: RateSettings,
-    secure_cookies: bool,
-    verbose: bool,
-) -> None:
+@process_options(DEFAULT_PORT)
+def command(installation: Installation) -> None:
     """Serve the HTTP API in a process of its own; any number of them may run.
 
     \b
       orchestra service --database postgresql://orchestra@db/orchestra --logs /srv/logs --key-file /etc/orchestra.key
     """
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    run(
-        run_service(
-            Installation(
-                host=host,
-                port=port,
-                database=database,
-                logs=logs,
-                key_file=key_file,
-                secure_cookies=secure_cookies,
-                trusted_proxies=trusted_proxies,
-                rates=limits,
-            )
-        )
-    )
+    run(run_service(installation))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ from pathlib import Path
 import click
 
 from orchestra.storage.open import open_shared_database
+from orchestra.web.process import Installation
 from orchestra_master.__main__ import Installation as MasterInstallation
 from orchestra_master.__main__ import run_master
-from orchestra_service.__main__ import Installation as ServiceInstallation
 from orchestra_service.__main__ import run_service
-from orchestra_website.__main__ import Installation as WebsiteInstallation
 from orchestra_website.__main__ import run_website
 from orchestra_website.settings import WebsiteSettings
 
@@ -32,22 +31,14 @@ def main(kind: str, database: str, port: int, logs: Path, key_file: Path) -> Non
             host="127.0.0.1", port=port, database=database, logs=logs, key_file=key_file, definitions=None
         )
         asyncio.run(run_master(master, open_database=open_quietly))
-    elif kind == "service":
-        service = ServiceInstallation(
-            host="127.0.0.1", port=port, database=database, logs=logs, key_file=key_file, secure_cookies=False
-        )
-        asyncio.run(run_service(service, open_database=open_quietly))
+        return
+    shared = Installation(
+        host="127.0.0.1", port=port, database=database, logs=logs, key_file=key_file, secure_cookies=False
+    )
+    if kind == "service":
+        asyncio.run(run_service(shared, open_database=open_quietly))
     else:
-        website = WebsiteInstallation(
-            host="127.0.0.1",
-            port=port,
-            database=database,
-            logs=logs,
-            key_file=key_file,
-            secure_cookies=False,
-            pages=WebsiteSettings(),
-        )
-        asyncio.run(run_website(website, open_database=open_quietly))
+        asyncio.run(run_website(shared, WebsiteSettings(), open_database=open_quietly))
 
 
 if __name__ == "__main__":

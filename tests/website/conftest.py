@@ -1,27 +1,12 @@
-"""Fixtures for the tests of the pages over HTTP."""
+"""Fixtures for the tests of the pages over HTTP: the worlds are those of the service's tests."""
 
 from pathlib import Path
 
 import pytest
 
-from orchestra.storage.database import Database
-from tests.service.given import World
+from tests.service.conftest import small_world, world
 
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    """A website and a service with the project `ops`, on each database in turn."""
-    made = World(database)
-    await made.project()
-    return made
-
-
-@pytest.fixture
-async def small_world(sqlite_database: Database) -> World:
-    """The same on SQLite alone, for what does not depend on the database."""
-    made = World(sqlite_database)
-    await made.project()
-    return made
+__all__ = ["small_world", "theme_folder", "world"]
 
 
 @pytest.fixture
