@@ -21,7 +21,7 @@ from orchestra_master.listener import Listener, TokenWatch
 from orchestra_master.master import Loop, Master
 from orchestra_master.metrics import AttemptMetrics
 from orchestra_master.offer_watch import OfferWatch
-from orchestra_master.parts import MasterParts
+from orchestra_master.parts import Blocking, MasterParts
 from orchestra_master.promoter import Promoter
 from orchestra_master.rescuer import Rescuer
 from orchestra_master.roster import Roster
@@ -40,6 +40,7 @@ def build_master(
     clock: Clock,
     selector: WorkerSelector | None = None,
     name: str | None = None,
+    run_blocking: Blocking | None = None,
     registry: CollectorRegistry | None = None,
     more_loops: Sequence[Loop] = (),
     more_duties: Callable[[MasterParts], Sequence[Duty]] = lambda _: (),
@@ -50,7 +51,7 @@ def build_master(
         clock=clock,
         database=database,
         logs=logs,
-        run_blocking=LogThread(),
+        run_blocking=run_blocking or LogThread(),
         versions=JobVersions(),
         roster=Roster(),
         metrics=AttemptMetrics(registry=registry),

@@ -18,7 +18,7 @@ from orchestra.protocol.messages import Bye
 from orchestra.storage.bearers import find_token, may_connect_worker, note_token_use
 from orchestra.storage.database import Topic
 from orchestra_master.link import Link
-from orchestra_master.parts import MasterParts
+from orchestra_master.parts import MasterParts, WorkerConnection
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,11 @@ class Listener:
             await socket.send_denial_response(_problem(401, "the token is not valid, or is no worker token"))
             return
         await socket.accept(subprotocol=SUBPROTOCOL)
-        link = Link(parts=self._parts, connection=StarletteConnection(socket), user=user)
+        await self.serve(StarletteConnection(socket), digest=digest, user=user)
+
+    async def serve(self, connection: WorkerConnection, *, digest: str, user: UserId) -> None:
+        """Serves a connection that was admitted, until it is gone; `digest` is that of its token."""
+        link = Link(parts=self._parts, connection=connection, user=user)
         self._links[link] = digest
         try:
             await link.run()

@@ -11,17 +11,18 @@ class SignalBus:
     """Carries signals to the subscribers of this process; used from the event loop's thread only."""
 
     def __init__(self) -> None:
-        self._subscriptions: set[BusSubscription] = set()
+        # In the order in which they came, so that a run of the simulator can be repeated.
+        self._subscriptions: dict[BusSubscription, None] = {}
 
     def subscribe(self, topics: Iterable[Topic]) -> "BusSubscription":
         """A subscription from now on."""
         subscription = BusSubscription(bus=self, topics=frozenset(topics))
-        self._subscriptions.add(subscription)
+        self._subscriptions[subscription] = None
         return subscription
 
     def forget(self, subscription: "BusSubscription") -> None:
         """This one is closed."""
-        self._subscriptions.discard(subscription)
+        self._subscriptions.pop(subscription, None)
 
     def publish(self, signals: Iterable[Signal]) -> None:
         """Gives each signal to those who listen to its topic."""

@@ -2,20 +2,56 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from orchestra.limits import POLL_SECONDS
-from orchestra_worker.keeper_client import KeeperClient, StepOrder, StepPlace, StepReport
+from orchestra_worker.keeper_client import StepOrder, StepPlace, StepReport
 from orchestra_worker.keeper_errors import KeeperAway, KeeperRefused
 
 KEEPER_RETRY_SECONDS = 0.25
 
 log = logging.getLogger(__name__)
 
+
+class Keeper(Protocol):
+    """What the agent needs of the keeper; `KeeperClient` says what each call does and raises."""
+
+    async def connect(self) -> None:
+        """Connects to the folder's keeper, and starts one if there is none."""
+
+    async def steps(self) -> tuple[StepReport, ...]:
+        """The steps that the keeper knows."""
+
+    async def spawn(self, order: StepOrder) -> StepReport:
+        """Starts the step, or answers how it stands if it was ever started."""
+
+    async def set_deadline(self, step: str, deadline: float | None, reason: str) -> None:
+        """Moves or removes the moment at which the keeper itself ends the step."""
+
+    async def stop(self, step: str, reason: str, grace_seconds: float) -> None:
+        """Ends the step's whole tree."""
+
+    async def forget(self, step: str) -> None:
+        """Lets the keeper drop an ended step."""
+
+    async def lost_steps(self, places: Sequence[StepPlace]) -> tuple[StepReport, ...]:
+        """Ends what is left of steps whose keeper is dead."""
+
+    def read_step(self, folder: Path, number: int) -> StepReport | None:
+        """What the files say of a step."""
+
+    async def leave(self) -> None:
+        """This agent ends on purpose."""
+
+    async def close(self) -> None:
+        """Leaves the keeper alone."""
+
+
 MakeKeeper = Callable[
     [Callable[[StepReport], None], Callable[[str, int], None], Callable[[], None]],
-    KeeperClient,
+    Keeper,
 ]
 """Makes the client with its three callbacks: report, output, lost."""
 
