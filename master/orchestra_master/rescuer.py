@@ -1,10 +1,11 @@
 """Ends attempts whose worker has been out of contact for longer than the job wants to wait."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from orchestra.clock import Instant, after, seconds_between
+from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, JobVersionId, RunId, WorkerId
 from orchestra.lifecycle import AttemptState
 from orchestra.limits import RESCUE_GAP_SECONDS_MAX, RESCUE_PATIENCE_SECONDS, RESCUE_SECONDS, SILENCE_SECONDS_MAX
@@ -12,6 +13,7 @@ from orchestra.storage.database import Signal, Topic
 from orchestra.storage.tables import attempts, runs, workers
 from orchestra_master.losing import lose_attempt
 from orchestra_master.parts import MasterParts
+from orchestra_master.silences import Silences
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +23,6 @@ class _Silent:
     job_version: JobVersionId
     worker_id: WorkerId
     worker: str
-    last_contact_at: Instant
 
 
 class Rescuer:
@@ -34,6 +35,7 @@ class Rescuer:
     def __init__(self, *, parts: MasterParts, patience_seconds: float = RESCUE_PATIENCE_SECONDS) -> None:
         self._parts = parts
         self._patience_seconds = patience_seconds
+        self._silences = Silences(clock=parts.clock)
         self._looked_at = parts.clock.monotonic()
         self._patient_until = self._looked_at + patience_seconds
 
@@ -44,16 +46,21 @@ class Rescuer:
         # make itself heard: that time must not count against it.
         if moment - self._looked_at > RESCUE_GAP_SECONDS_MAX:
             self._patient_until = moment + self._patience_seconds
-        now = self._parts.clock.now()
-        is_patient = moment < self._patient_until
-        for silent in await self._parts.database.read(lambda connection: self._silent(connection, now)):
-            if not is_patient and self._parts.roster.find(silent.worker_id) is None:
-                await self._rescue(silent, now)
+        contacts = await self._parts.database.read(_contacts)
+        silences = self._silences.look(contacts)
+        silent = [
+            worker
+            for worker, seconds in silences.items()
+            if seconds >= SILENCE_SECONDS_MAX and self._parts.roster.find(worker) is None
+        ]
+        if silent and moment >= self._patient_until:
+            for each in await self._parts.database.read(lambda connection: self._held(connection, silent)):
+                await self._rescue(each, contacts[each.worker_id], silences[each.worker_id])
         self._looked_at = moment
         return RESCUE_SECONDS
 
     @staticmethod
-    def _silent(connection: Connection, now: Instant) -> list[_Silent]:
+    def _held(connection: Connection, silent: Collection[WorkerId]) -> list[_Silent]:
         rows = connection.execute(
             select(
                 attempts.c.run_id,
@@ -61,15 +68,10 @@ class Rescuer:
                 runs.c.job_version_id,
                 attempts.c.worker_id,
                 workers.c.name,
-                workers.c.last_contact_at,
             )
             .join(workers, workers.c.id == attempts.c.worker_id)
             .join(runs, runs.c.id == attempts.c.run_id)
-            .where(
-                attempts.c.ended_at.is_(None),
-                attempts.c.state.in_((AttemptState.ACCEPTED, AttemptState.STARTED)),
-                workers.c.last_contact_at <= after(now, -SILENCE_SECONDS_MAX),
-            )
+            .where(_IS_HELD, attempts.c.worker_id.in_(silent))
         )
         return [
             _Silent(
@@ -78,16 +80,18 @@ class Rescuer:
                 job_version=JobVersionId(row.job_version_id),
                 worker_id=WorkerId(row.worker_id),
                 worker=row.name,
-                last_contact_at=Instant(row.last_contact_at),
             )
             for row in rows
         ]
 
-    async def _rescue(self, silent: _Silent, now: Instant) -> None:
+    async def _rescue(self, silent: _Silent, last_contact_at: Instant, silence: float) -> None:
+        now = self._parts.clock.now()
+
         def rescue(connection: Connection) -> set[Signal]:
             specification = self._parts.versions.get(connection, silent.job_version).specification
-            silence = seconds_between(silent.last_contact_at, now)
-            if silence < specification.lost_after_seconds or self._has_come_back(connection, silent):
+            if silence < specification.lost_after_seconds or self._has_come_back(
+                connection, silent.worker_id, last_contact_at
+            ):
                 return set()
             return lose_attempt(
                 connection,
@@ -102,6 +106,20 @@ class Rescuer:
         await self._parts.database.write(rescue, signals=lambda signals: signals)
 
     @staticmethod
-    def _has_come_back(connection: Connection, silent: _Silent) -> bool:
-        query = select(workers.c.last_contact_at).where(workers.c.name == silent.worker).with_for_update(read=True)
-        return bool(connection.execute(query).scalar_one() != silent.last_contact_at)
+    def _has_come_back(connection: Connection, worker: WorkerId, last_contact_at: Instant) -> bool:
+        query = select(workers.c.last_contact_at).where(workers.c.id == worker).with_for_update(read=True)
+        return bool(connection.execute(query).scalar_one() != last_contact_at)
+
+
+_IS_HELD = attempts.c.ended_at.is_(None) & attempts.c.state.in_((AttemptState.ACCEPTED, AttemptState.STARTED))
+
+
+def _contacts(connection: Connection) -> Mapping[WorkerId, Instant]:
+    """The last contact of each worker that holds something."""
+    rows = connection.execute(
+        select(workers.c.id, workers.c.last_contact_at)
+        .join(attempts, attempts.c.worker_id == workers.c.id)
+        .where(_IS_HELD, workers.c.last_contact_at.is_not(None))
+        .distinct()
+    )
+    return {WorkerId(row.id): Instant(row.last_contact_at) for row in rows}

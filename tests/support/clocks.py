@@ -24,3 +24,7 @@ class FakeClock:
         """Lets time pass."""
         self._now = after(self._now, seconds)
         self._monotonic += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock; no time has passed."""
+        self._now = after(self._now, seconds)
