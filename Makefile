@@ -23,7 +23,7 @@ BROWSER_TESTS := tests/website/browser
 # --no-print-directory keeps "Entering directory" out of what people read.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := demo
-.PHONY: demo test unit journeys browser screenshots check fuzz bench docs clean
+.PHONY: demo test unit journeys faults browser screenshots check fuzz bench docs clean
 
 demo: $(SERVER)
 	@.venv/bin/orchestra up --demo $(ARGS)
@@ -39,8 +39,12 @@ unit: $(DEVELOPMENT)
 journeys: $(DEVELOPMENT)
 ifneq ($(SLOW_TESTS),)
 	@.ci/set-up-browser
-	@.venv/bin/pytest -n 4 --dist loadfile $(SLOW_TESTS) $(ARGS)
+	@.venv/bin/pytest -n 4 --dist loadfile -m 'not long' $(SLOW_TESTS) $(ARGS)
 endif
+
+# One after the other: what they measure is what the processors are for.
+faults: $(DEVELOPMENT)
+	@.venv/bin/pytest tests/faults $(ARGS)
 
 # A process has an instance and a browser of its own: not more of them than processors.
 browser: $(DEVELOPMENT)

@@ -1,0 +1,80 @@
+"""Runs whose every byte is known beforehand: the load under which faults happen."""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from tests.faults.checker import Expected
+from tests.faults.witness import Witness
+from tests.support.journey import Instance, wait_until
+
+JOB = "ops/witnessed"
+_DEFINITION = """\
+orchestra: 1
+project: ops
+jobs:
+  witnessed:
+{more}    parameters:
+      lines: {{ type: integer, default: 5 }}
+      pause: {{ type: string, default: "0" }}
+      exit: {{ type: integer, default: 0 }}
+    run: |
+      . {script}
+      begins
+      number=0
+      while [ $number -lt $PARAM_LINES ]; do
+        number=$((number+1))
+        echo "run $ORCHESTRA_RUN attempt $ORCHESTRA_ATTEMPT line $number"
+        [ "$PARAM_PAUSE" = 0 ] || {{ sleep $PARAM_PAUSE; beat; }}
+      done
+      ends
+      exit $PARAM_EXIT
+"""
+
+
+class Load:
+    """Triggers `ops/witnessed` and keeps in mind what each run must come to.
+
+    `more` are further lines of the job, indented by four, such as `    retry: ...`.
+    """
+
+    def __init__(self, instance: Instance, witness: Witness, *, more: str = "", attempts_max: int = 1) -> None:
+        self._instance = instance
+        self._attempts_max = attempts_max
+        self.expected: dict[int, Expected] = {}
+        instance.apply(_DEFINITION.format(script=witness.script, more=more))
+
+    def trigger(
+        self, *, lines: int = 5, pause: float = 0.0, exit_code: int = 0, allowed: Iterable[str] = (), **more: object
+    ) -> int:
+        """Triggers a run that prints so many lines, with so many seconds after each; `allowed` are further ends."""
+        said = {"lines": lines, "pause": f"{pause:g}", "exit": exit_code}
+        number = self._instance.trigger(JOB, said, **more)
+        state = "failed" if exit_code else "succeeded"
+        self.expected[number] = Expected(
+            states=frozenset({state, *allowed}),
+            attempts_max=self._attempts_max,
+            log=partial(printed, lines=lines),
+        )
+        return number
+
+    def await_over(self, *, seconds: float) -> None:
+        """Waits until all of them are over, however they end."""
+        waiting = set(self.expected)
+
+        def look() -> bool:
+            for number in sorted(waiting):
+                if not self._instance.run(number).is_over:
+                    return False
+                waiting.discard(number)
+            return True
+
+        wait_until(look, seconds=seconds, what="all runs to be over")
+
+    def ends(self) -> Mapping[int, str]:
+        """The state of each run now."""
+        return {number: self._instance.run(number).state for number in self.expected}
+
+
+def printed(run: int, attempt: int, *, lines: int) -> bytes:
+    """What the run's attempt prints if nothing ends it."""
+    return b"".join(b"run %d attempt %d line %d\n" % (run, attempt, line) for line in range(1, lines + 1))
