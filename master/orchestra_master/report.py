@@ -32,8 +32,8 @@ class ReportApplier:
     def apply(
         self, connection: Connection, report: Report, *, worker: WorkerId, epoch: Epoch, name: str, now: Instant
     ) -> Applied:
-        """Raises ProtocolError if the session is not the worker's newest, or if an event or a piece of log is
-        missing."""
+        """Raises ProtocolError if the session is not the worker's newest, if an attempt was never given to it, or if an
+        event or a piece of log is missing."""
         if not session_is_current(connection, worker, epoch):
             raise ProtocolError(CloseCode.REPLACED, "the worker has opened a newer connection")
         applied, gathered = Applied(), Gathered()
@@ -81,18 +81,21 @@ class ReportApplier:
         now: Instant,
         applied: Applied,
     ) -> None:
-        """An attempt that is over, replaced, or somebody else's: nothing changes, the worker may forget it."""
+        """An attempt that is over or replaced: nothing changes, the worker may forget it. Somebody else's: it lies."""
         run, number = key
-        applied.answers.append(Forget(run=run, attempt=number))
-        # Another master may have ended it, or it was withdrawn before it was offered: here it may still hold its slots.
-        applied.released.append(key)
         own = connection.execute(
             select(attempts.c.state).where(
                 attempts.c.run_id == run, attempts.c.number == number, attempts.c.worker_id == worker
             )
         ).one_or_none()
+        if own is None:
+            sentence = f"attempt {number} of #{run} was never given to this worker"
+            raise ProtocolError(CloseCode.OUT_OF_TURN, sentence)
+        applied.answers.append(Forget(run=run, attempt=number))
+        # Another master may have ended it, or it was withdrawn before it was offered: here it may still hold its slots.
+        applied.released.append(key)
         final = next((event.happening for event in told.events if isinstance(event.happening, Final)), None)
-        if own is not None and final is not None:
+        if final is not None:
             words = f"came too late: {final.outcome} {final.reason}".rstrip()
             add_run_events(
                 connection,

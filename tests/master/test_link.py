@@ -226,9 +226,10 @@ async def test_d4_a_worker_cannot_speak_of_another_workers_run(world: MasterWorl
     await thief.greet(worker="mallory", held=[held])
     answer = await thief.hear(Forget)
     thief.say(Chunk(run=run, attempt=ATTEMPT, offset=0, content=b"forged"), started(run, ATTEMPT))
-    await thief.hear(Forget)
+    code, reason = await thief.closed
 
     assert answer.run == run
+    assert (code, reason) == (CloseCode.OUT_OF_TURN, f"attempt 1 of #{run} was never given to this worker")
     assert await given.state_of(world.database, run) is RunState.ASSIGNED
     assert world.logs.read(run, ATTEMPT, 0, 100) == b""
 

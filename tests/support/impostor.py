@@ -10,7 +10,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from orchestra.limits import SUBPROTOCOL
-from orchestra.protocol.codec import decode_from_master, encode, encode_chunk
+from orchestra.protocol.codec import Frame, decode_from_master, encode, encode_chunk
 from orchestra.protocol.messages import Accept, Chunk, Go, Held, MasterMessage, Offer, Welcome, WorkerMessage
 from tests.support.worker_end import hello
 
@@ -44,6 +44,15 @@ class Impostor:
         for message in messages:
             for frame in [encode_chunk(message)] if isinstance(message, Chunk) else encode([message]):
                 self._connection.send(frame)
+
+    def say_together(self, messages: Sequence[WorkerMessage]) -> None:
+        """Sends the messages in as few frames as it takes."""
+        for frame in encode(messages):
+            self.say_frame(frame)
+
+    def say_frame(self, frame: Frame) -> None:
+        """Sends a frame as it is."""
+        self._connection.send(frame)
 
     def hear(self, kind: type[M]) -> M:
         """The oldest message of this kind that was not given out yet; TimeoutError if none comes."""

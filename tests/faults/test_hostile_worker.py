@@ -1,0 +1,243 @@
+"""A worker with a valid token that lies: nothing of others changes, what it said is counted, and it is sent away."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from orchestra.configuration import read_token_file
+from orchestra.identifiers import AttemptNumber, RunId
+from orchestra.protocol.codec import CloseCode
+from orchestra.protocol.messages import Accept, Chunk, Held, Offer, Refuse, Welcome, WorkerMessage
+from tests.faults.fired import Fired
+from tests.faults.process_figures import metric
+from tests.support.impostor import Impostor, impostor
+from tests.support.journey import Orchestra, end_marked_processes, lines_of, running, started, wait_until
+from tests.support.worker_end import final, hello
+from tests.support.worker_end import started as told_started
+
+MEBIBYTE = 1 << 20
+GROWTH_BYTES_MAX = 50 * MEBIBYTE
+ANSWERS = 100_000
+VICTIM, FIRST, SECOND = RunId(1), AttemptNumber(1), AttemptNumber(2)
+BROKEN = "orchestra_worker_links_broken_total"
+JOBS = """
+orchestra: 1
+project: ops
+jobs:
+  victim:
+    worker: {{role: victim}}
+    run: |
+      echo the beginning
+      echo begin >> {folder}/witness
+      while [ ! -e {folder}/release ]; do sleep 0.05; done
+      echo end >> {folder}/witness
+  bait:
+    worker: {{role: guest}}
+    run: echo bait
+"""
+
+
+class Place:
+    """An instance with a worker on which a run is under way, and a guest who may connect as well."""
+
+    def __init__(self, up: Orchestra, folder: Path) -> None:
+        self.up = up
+        self.folder = folder
+        self.token = read_token_file(up.data / "worker.token")
+
+    def snapshot(self) -> object:
+        """All of the victim that a stranger must not change."""
+        run = self.up.run(VICTIM)
+        atlas = self.up.fleet()["atlas"]
+        witness = lines_of(self.folder / "witness")
+        return run, self.up.log(VICTIM), atlas.connected, atlas.connected_at, witness
+
+    def greet(self, guest: Impostor, *, held: Sequence[Held] = ()) -> None:
+        """The guest comes in as any worker may."""
+        guest.say(msgspec.structs.replace(hello(worker="guest", held=held), properties={"role": "guest"}))
+        guest.hear(Welcome)
+
+    def offered(self, guest: Impostor) -> Offer:
+        """A run of the guest's own, offered to it."""
+        self.up.trigger("ops/bait")
+        return guest.hear(Offer)
+
+    def take(self, guest: Impostor) -> Offer:
+        """A run of the guest's own, which may begin."""
+        self.up.trigger("ops/bait")
+        return guest.take_offer()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """The victim's run must end as if no stranger had ever come, its log and its worker's connection untouched."""
+    up = Orchestra(tmp_path, slots=0)
+    with started(up):
+        made = Place(up, tmp_path)
+        up.apply(JOBS.format(folder=tmp_path))
+        with running(up.worker(tmp_path, "atlas", role="victim")):
+            assert up.trigger("ops/victim") == VICTIM
+            wait_until(lambda: up.log(VICTIM) == b"the beginning\n", what="the victim's first output")
+            yield made
+            (tmp_path / "release").touch()
+            run = up.finish(VICTIM)
+            assert (run.state, run.attempts_counted, run.reason) == ("succeeded", 1, "")
+            assert up.log(VICTIM) == b"the beginning\n"
+            assert lines_of(tmp_path / "witness") == ["begin", "end"]
+    end_marked_processes(str(tmp_path))
+
+
+FOREIGN: Mapping[str, WorkerMessage | Chunk] = {
+    "accepts it": Accept(run=VICTIM, attempt=FIRST),
+    "refuses it": Refuse(run=VICTIM, attempt=FIRST, reason="mine now"),
+    "starts it": told_started(VICTIM, FIRST),
+    "ends it": final(VICTIM, FIRST, sequence=2, exit_code=1),
+    "accepts its next attempt": Accept(run=VICTIM, attempt=SECOND),
+    "ends its next attempt": final(VICTIM, SECOND, sequence=1),
+    "writes at the beginning of its log": Chunk(run=VICTIM, attempt=FIRST, offset=0, content=b"forged bytes\n"),
+    "writes at the end of its log": Chunk(run=VICTIM, attempt=FIRST, offset=14, content=b"forged bytes\n"),
+    "writes far behind its log": Chunk(run=VICTIM, attempt=FIRST, offset=2**40, content=b"forged bytes\n"),
+    "ends a run that does not exist": final(RunId(10**9), FIRST, sequence=1),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_worker_that_speaks_of_anothers_run_changes_nothing_and_is_sent_away(
+    place: Place, fired: Fired, what: str
+) -> None:
+    before = place.snapshot()
+
+    with impostor(place.up.port, place.token) as guest:
+        place.greet(guest)
+        guest.say(FOREIGN[what])
+        code, _ = guest.closed()
+        fired(what)
+
+    assert code == CloseCode.OUT_OF_TURN
+    assert place.snapshot() == before
+    assert metric(place.up, BROKEN) == 1
+
+
+def raw(*messages: Mapping[str, object]) -> str:
+    """A text frame that no codec of ours would make."""
+    return msgspec.json.encode(messages).decode().replace('"2**63"', str(2**63))
+
+
+def told(**changes: object) -> Mapping[str, object]:
+    """An event of the guest's own run, but for the changes."""
+    said: dict[str, object] = {"type": "event", "run": 2, "attempt": 1, "sequence": 1, "at": 1}
+    return said | {"happening": {"kind": "started"}} | changes
+
+
+FINAL = {"kind": "final", "exit_code": 0, "reason": "", "cause": None, "log_length": 0, "log_digest": "00"}
+LIES: Mapping[str, tuple[str | bytes, CloseCode]] = {
+    "a sequence of 2**63": (raw(told(sequence="2**63")), CloseCode.MALFORMED),
+    "a sequence below nothing": (raw(told(sequence=-1)), CloseCode.MALFORMED),
+    "a sequence with a gap": (raw(told(sequence=7)), CloseCode.OUT_OF_TURN),
+    "an offset below nothing": (msgspec.msgpack.encode([2, 1, -1, b"x"]), CloseCode.MALFORMED),
+    "an offset with a gap": (msgspec.msgpack.encode([2, 1, 10**12, b"x"]), CloseCode.OUT_OF_TURN),
+    "a step with 2**63 bytes of log": (
+        raw(told(happening={"kind": "step-started", "step": 0, "name": "", "log_offset": "2**63"})),
+        CloseCode.MALFORMED,
+    ),
+    "an end before the beginning": (raw(told(happening={**FINAL, "outcome": "succeeded"})), CloseCode.OUT_OF_TURN),
+    "an end that is none": (raw(told(happening={**FINAL, "outcome": "accepted"})), CloseCode.MALFORMED),
+    "an end with log that never came": (
+        raw(told(), told(sequence=2, happening={**FINAL, "outcome": "succeeded", "log_length": 5})),
+        CloseCode.OUT_OF_TURN,
+    ),
+    "two beginnings": (raw(told(), told(sequence=2)), CloseCode.OUT_OF_TURN),
+}
+
+
+@pytest.mark.parametrize("what", LIES)
+def test_a_worker_that_lies_about_its_own_run_is_sent_away_and_the_run_stays_as_it_was(
+    place: Place, fired: Fired, what: str
+) -> None:
+    frame, expected = LIES[what]
+    before = place.snapshot()
+
+    with impostor(place.up.port, place.token) as guest:
+        place.greet(guest)
+        own = place.take(guest).run
+        guest.say_frame(frame)
+        code, _ = guest.closed()
+        fired(what)
+
+    assert code == expected
+    assert place.snapshot() == before
+    assert metric(place.up, BROKEN) == 1
+    assert (place.up.run(own).state, place.up.log(own)) == ("assigned", b"")
+
+
+def test_a_worker_that_claims_to_hold_anothers_run_is_told_to_forget_it(place: Place, fired: Fired) -> None:
+    before = place.snapshot()
+    held = Held(run=VICTIM, attempt=FIRST, state=AttemptState.STARTED, sequence=9, log_length=1 << 40)
+
+    with impostor(place.up.port, place.token) as guest:
+        place.greet(guest, held=[held])
+        forget = guest.hear(Forget)
+        fired("claim")
+
+    assert (forget.run, forget.attempt) == (VICTIM, FIRST)
+    assert place.snapshot() == before
+
+
+def test_a_hundred_thousand_answers_to_one_offer_are_one_answer(place: Place, fired: Fired) -> None:
+    before = place.snapshot()
+    forget_peak(place.up.program.pid)
+    resident = resident_bytes(place.up.program.pid)
+
+    with impostor(place.up.port, place.token) as guest:
+        place.greet(guest)
+        offer = place.offered(guest)
+        answers = [
+            Accept(run=offer.run, attempt=offer.attempt),
+            Refuse(run=offer.run, attempt=offer.attempt, reason=""),
+        ]
+        guest.say_together(answers * (ANSWERS // 2))
+        guest.say(told_started(offer.run, offer.attempt), final(offer.run, offer.attempt, sequence=2))
+        run = place.up.finish(offer.run)
+        fired("answers", ANSWERS)
+
+    assert (run.state, run.attempts_counted) == ("succeeded", 1)
+    assert resident_peak_bytes(place.up.program.pid) - resident <= GROWTH_BYTES_MAX
+    assert place.snapshot() == before
+
+
+def test_a_worker_that_talks_and_never_listens_costs_bounded_memory(place: Place, fired: Fired) -> None:
+    beats = encode([Heartbeat(counter=1, load=0.0, free_disk_bytes=1)] * FRAME_MESSAGES_MAX)[0]
+    forget_peak(place.up.program.pid)
+    resident = resident_bytes(place.up.program.pid)
+
+    with impostor(place.up.port, place.token) as guest:
+        place.greet(guest)
+        with pytest.raises(ConnectionClosed):
+            for _ in range(8000):
+                guest.say_frame(beats)
+        fired("deaf")
+
+    assert resident_peak_bytes(place.up.program.pid) - resident <= GROWTH_BYTES_MAX
+    assert metric(place.up, BROKEN) == 1
+
+
+def test_a_worker_that_tells_more_than_can_be_stored_is_slowed_down(place: Place, fired: Fired) -> None:
+    values = {"large": msgspec.Raw(b'"' + b"x" * 500_000 + b'"')}
+    forget_peak(place.up.program.pid)
+    resident = resident_bytes(place.up.program.pid)
+
+    with impostor(place.up.port, place.token) as guest:
+        place.greet(guest)
+        offer = place.take(guest)
+        guest.say(told_started(offer.run, offer.attempt))
+        for sequence in range(2, 1002):
+            guest.say(event(offer.run, offer.attempt, sequence, Results(values=values)))
+            fired("results")
+        guest.say(final(offer.run, offer.attempt, sequence=1002))
+        run = place.up.finish(offer.run, seconds=60)
+
+    assert run.state == "succeeded", run.reason
+    assert resident_peak_bytes(place.up.program.pid) - resident <= 2 * GROWTH_BYTES_MAX
