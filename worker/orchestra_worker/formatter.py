@@ -54,11 +54,20 @@ def format_argument(template: str, values: Values) -> str:
     pieces = []
     room = ARGUMENT_BYTES_MAX
     for piece in _pieces(template, values):
-        room -= len(piece.encode("utf-8", "surrogateescape"))
+        room -= _bytes_of(template, piece)
         if room < 0:
             raise BadTemplate(template, f"the result is longer than {ARGUMENT_BYTES_MAX >> 10} KiB")
         pieces.append(piece)
     return "".join(pieces)
+
+
+def _bytes_of(template: str, piece: str) -> int:
+    try:
+        return len(piece.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        raise BadTemplate(
+            template, "it holds half of a character (a lone surrogate), which no command can receive"
+        ) from None
 
 
 def _pieces(template: str, values: Values) -> Iterator[str]:
@@ -69,6 +78,9 @@ def _pieces(template: str, values: Values) -> Iterator[str]:
                 if conversion:
                     raise BadTemplate(template, f"a conversion like !{conversion} is not allowed")
                 yield _format(template, _value(template, name, values), specification or "")
+    except OverflowError as error:
+        # A whole number of hundreds of digits, as a job may give it as a result, has no form with a fraction.
+        raise BadTemplate(template, f"a number is too large for its format: {error}") from error
     except ValueError as error:
         raise BadTemplate(template, f"{str(error).lower()} (write {{{{ or }}}} for a literal brace)") from error
 
