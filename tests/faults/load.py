@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from secrets import token_hex
 
+from orchestra.network.client import API
+from orchestra.network.problems import ServerUnreachable
 from tests.faults.checker import Expected
 from tests.faults.witness import Witness
-from tests.support.journey import Instance, wait_until
+from tests.support.journey import Instance, Run, wait_until
 
-JOB = "ops/witnessed"
 _DEFINITION = """\
 orchestra: 1
-project: ops
+project: {project}
 jobs:
   witnessed:
 {more}    parameters:
@@ -32,23 +34,29 @@ jobs:
 
 
 class Load:
-    """Triggers `ops/witnessed` and keeps in mind what each run must come to.
+    """Triggers the job `witnessed` of a project and keeps in mind what each run must come to.
 
     `more` are further lines of the job, indented by four, such as `    retry: ...`.
     """
 
-    def __init__(self, instance: Instance, witness: Witness, *, more: str = "", attempts_max: int = 1) -> None:
+    def __init__(
+        self, instance: Instance, witness: Witness, *, project: str = "ops", more: str = "", attempts_max: int = 1
+    ) -> None:
         self._instance = instance
+        self._jobs = f"{API}/projects/{project}/jobs"
         self._attempts_max = attempts_max
         self.expected: dict[int, Expected] = {}
-        instance.apply(_DEFINITION.format(script=witness.script, more=more))
+        instance.apply(_DEFINITION.format(script=witness.script, project=project, more=more))
 
     def trigger(
         self, *, lines: int = 5, pause: float = 0.0, exit_code: int = 0, allowed: Iterable[str] = (), **more: object
     ) -> int:
-        """Triggers a run that prints so many lines, with so many seconds after each; `allowed` are further ends."""
+        """Triggers a run that prints so many lines, with so many seconds after each; `allowed` are further ends.
+
+        Who is killed before he answers is asked again under the same key, so that it stays one run.
+        """
         said = {"lines": lines, "pause": f"{pause:g}", "exit": exit_code}
-        number = self._instance.trigger(JOB, said, **more)
+        number = self._ask({"parameters": said, **more})
         state = "failed" if exit_code else "succeeded"
         self.expected[number] = Expected(
             states=frozenset({state, *allowed}),
@@ -56,6 +64,17 @@ class Load:
             log=partial(printed, lines=lines),
         )
         return number
+
+    def _ask(self, body: Mapping[str, object]) -> int:
+        key = token_hex(16)
+
+        def ask() -> Run | None:
+            try:
+                return self._instance.api.post(f"{self._jobs}/witnessed/runs", body, key=key).read(Run)
+            except ServerUnreachable:
+                return None
+
+        return wait_until(ask, seconds=60, what="somebody to take the run").id
 
     def await_over(self, *, seconds: float) -> None:
         """Waits until all of them are over, however they end."""

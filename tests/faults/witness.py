@@ -1,5 +1,6 @@
 """The job's side of the truth: every execution leaves lines in a file that the product knows nothing of."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,13 +58,21 @@ class Witness:
         self.file = folder / "witness"
         self.script = folder / "witness.sh"
         self.script.write_text(_SCRIPT.format(file=self.file))
+        self._lines: list[Line] = []
+        self._read_bytes = 0
+        self._reading = threading.Lock()
 
     def lines(self) -> list[Line]:
         """All that was written so far; ValueError for a line that no execution has written."""
-        if not self.file.exists():
-            return []
-        # The last piece is empty, or a line that is not whole yet.
-        return [_line(text) for text in self.file.read_text().split("\n")[:-1]]
+        with self._reading:
+            if self.file.exists():
+                with self.file.open("rb") as file:
+                    file.seek(self._read_bytes)
+                    # The last piece is empty, or a line that is not whole yet.
+                    fresh = file.read().split(b"\n")[:-1]
+                self._lines += [_line(text.decode()) for text in fresh]
+                self._read_bytes += sum(len(text) + 1 for text in fresh)
+            return list(self._lines)
 
     def executions(self) -> list[Execution]:
         """By process, in the order in which they began."""

@@ -1,0 +1,59 @@
+"""People who never stop triggering runs, so that faults happen under load."""
+
+import random
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from tests.faults.load import Load
+from tests.faults.witness import BEGINS, Witness
+
+LOOK_SECONDS = 0.05
+
+
+class Crowd:
+    """A thread that keeps so many runs waiting for a slot; the loads must be of an instance object of their own.
+
+    Used as `with Crowd(...)`; `triggered` grows meanwhile.
+    """
+
+    def __init__(self, *loads: Load, witness: Witness, seed: int, waiting: int, allowed: Sequence[str] = ()) -> None:
+        self._loads = loads
+        self._witness = witness
+        self._chance = random.Random(seed)
+        self._waiting = waiting
+        self._allowed = tuple(allowed)
+        self._ending = threading.Event()
+        self._failure: Exception | AssertionError | None = None
+        self._thread = threading.Thread(target=self._trigger, name="crowd", daemon=True)
+        self.triggered = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._thread.join()
+        if self._failure is not None and error is None:
+            raise self._failure
+
+    def _trigger(self) -> None:
+        try:
+            while not self._ending.wait(LOOK_SECONDS):
+                while not self._ending.is_set() and self._are_few_waiting():
+                    self._chance.choice(self._loads).trigger(
+                        lines=self._chance.randint(1, 10),
+                        pause=self._chance.choice([0.0, 0.05, 0.2]),
+                        exit_code=self._chance.choice([0, 0, 0, 3]),
+                        allowed=self._allowed,
+                    )
+                    self.triggered += 1
+        except Exception as failure:  # noqa: BLE001 - the thread that is waited for says it
+            self._failure = failure
+
+    def _are_few_waiting(self) -> bool:
+        return self.triggered - len(self._witness.runs(BEGINS)) < self._waiting
