@@ -1,9 +1,10 @@
 """Reads what a job asks of a worker: `worker: { os: linux, gpu: ">= 1", pool: { not: quarantine }, prefer: {…} }`."""
 
+import math
 import re
 from collections.abc import Iterator
 
-from orchestra.definition.values import Value
+from orchestra.definition.values import Value, describe_node
 from orchestra.specification import Matching, Operator, PropertyValue, Requirement
 
 _COMPARISON = re.compile(r"(>=|<=|==|!=|=|>|<)\s*(.*)", re.DOTALL)
@@ -55,6 +56,9 @@ def _any_of(name: str, operator: Operator, values: list[Value]) -> Iterator[Requ
         plain = value.scalar.value if value.scalar else None
         if plain is None:
             value.text()
-        else:
-            wanted.append(plain)
+            continue
+        if isinstance(plain, float) and not math.isfinite(plain):
+            # JSON has no such number: what is stored could not be read again.
+            value.refuse(f"must be a text, a finite number or a truth value, got {describe_node(value.node)}")
+        wanted.append(plain)
     yield Requirement(name=name, operator=operator, values=tuple(wanted))
