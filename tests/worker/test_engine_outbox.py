@@ -143,6 +143,25 @@ def test_a_new_session_goes_on_from_where_the_master_is(tmp_path: Path) -> None:
     assert kinds(final) == ["Final"]
 
 
+def test_what_happens_between_two_sessions_waits_until_the_master_said_where_to_go_on(tmp_path: Path) -> None:
+    outbox = Outbox()
+    attempt = held(outbox, tmp_path)
+    outbox.start_session(window())
+    outbox.ensure_resumed(attempt.key)
+    outbox.take_messages()  # sent, and lost with the connection
+    outbox.end_session()
+    attempt.add_event(Started(), NOW).is_written = True
+    outbox.note(attempt.key)
+
+    before = outbox.take_messages()  # the next connection is there, but has no welcome yet
+    outbox.start_session(window())
+    outbox.resume(attempt.key, sequence=0, log_length=0)
+    after = outbox.take_messages()
+
+    assert before == []
+    assert [each.sequence for each in after if isinstance(each, Event)] == [1, 2]
+
+
 def test_an_answer_to_an_offer_of_an_older_session_is_not_sent_to_the_next(tmp_path: Path) -> None:
     outbox = Outbox()
     asked = given.offer("true")

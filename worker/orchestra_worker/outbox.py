@@ -63,13 +63,14 @@ class Outbox:
         self._with_events.clear()
         self._hungry.clear()
         self._answers.clear()
-        for feed in self._feeds.values():
-            feed.is_resumed = False
 
     def end_session(self) -> None:
         """The connection is gone: what was sent may be lost, the next `resume` will tell."""
         self._window = None
         self._answers.clear()
+        # At once, not only at the next welcome: what happens until then would be sent as if nothing had been lost.
+        for feed in self._feeds.values():
+            feed.is_resumed = False
 
     def resume(self, key: AttemptKey, *, sequence: int, log_length: int) -> None:
         """The master has events up to `sequence` and log bytes below `log_length`."""
