@@ -4,6 +4,8 @@ A repeat changes nothing, a late word is kept as evidence. Everything here is re
 come in as values.
 """
 
+from typing import NamedTuple
+
 from sqlalchemy import Connection, bindparam, select
 
 from orchestra.clock import Instant
@@ -16,6 +18,7 @@ from orchestra.protocol.window import AttemptKey
 from orchestra.storage.attempts import stopped_by
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.job_versions import JobVersions
+from orchestra.storage.prepared import PreparedQuery, listed
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.tables import attempts, runs
 from orchestra.storage.workers import session_is_current
@@ -52,7 +55,7 @@ class ReportApplier:
     @staticmethod
     def _open_rows(connection: Connection, worker: WorkerId, report: Report) -> dict[AttemptKey, "OpenRow"]:
         """The attempts that the worker may speak about: its own, not over, and the newest of their runs."""
-        rows = connection.execute(_OPEN_ROWS, {"worker": worker, "told": {run for run, _ in report}})
+        rows = _OPEN_ROWS.all(connection, {"worker": worker, "told": sorted({run for run, _ in report})})
         return {
             (RunId(row.run_id), AttemptNumber(row.number)): OpenRow(
                 state=AttemptState(row.state),
@@ -103,30 +106,52 @@ class ReportApplier:
             )
 
 
-_OPEN_ROWS = (
-    select(
-        attempts.c.run_id,
-        attempts.c.number,
-        attempts.c.state,
-        runs.c.state.label("run_state"),
-        attempts.c.sequence,
-        attempts.c.log_length,
-        runs.c.attempts_counted,
-        attempts.c.started_at,
-        runs.c.pending_at,
-        runs.c.started_at.label("first_started_at"),
-        runs.c.stop_requested_by,
-        runs.c.stop_reason,
-        runs.c.job_version_id,
-        runs.c.signature,
-    )
-    .select_from(runs.join(attempts, (runs.c.id == attempts.c.run_id) & (runs.c.attempt == attempts.c.number)))
-    .where(
-        attempts.c.ended_at.is_(None),
-        attempts.c.worker_id == bindparam("worker"),
-        attempts.c.run_id.in_(bindparam("told", expanding=True)),
-    )
-    .order_by(attempts.c.run_id)
-    # Without the lock another master could take the offer back between this look and the change: both would be done.
-    .with_for_update()
+class _OpenRow(NamedTuple):
+    run_id: int
+    number: int
+    state: str
+    run_state: str
+    sequence: int
+    log_length: int
+    attempts_counted: int
+    started_at: Instant | None
+    pending_at: Instant | None
+    first_started_at: Instant | None
+    stop_requested_by: str | None
+    stop_reason: str | None
+    job_version_id: int
+    signature: str
+
+
+_OPEN_ROWS = PreparedQuery(
+    _OpenRow,
+    lambda count: (
+        select(
+            attempts.c.run_id,
+            attempts.c.number,
+            attempts.c.state,
+            runs.c.state.label("run_state"),
+            attempts.c.sequence,
+            attempts.c.log_length,
+            runs.c.attempts_counted,
+            attempts.c.started_at,
+            runs.c.pending_at,
+            runs.c.started_at.label("first_started_at"),
+            runs.c.stop_requested_by,
+            runs.c.stop_reason,
+            runs.c.job_version_id,
+            runs.c.signature,
+        )
+        .select_from(runs.join(attempts, (runs.c.id == attempts.c.run_id) & (runs.c.attempt == attempts.c.number)))
+        .where(
+            attempts.c.ended_at.is_(None),
+            attempts.c.worker_id == bindparam("worker"),
+            attempts.c.run_id.in_(listed("told", attempts.c.run_id.type, count)),
+        )
+        .order_by(attempts.c.run_id)
+        # Without the lock another master could take the offer back between this look and the change: both would be
+        # done.
+        .with_for_update()
+    ),
+    of_list="told",
 )

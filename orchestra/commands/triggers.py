@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
@@ -22,6 +23,7 @@ from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.idempotency import KeptAnswer, find_answer, keep_answer
 from orchestra.storage.jobs import JobRecord, find_job
+from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.runs import NewRun, create_run
 from orchestra.storage.tables import jobs
 
@@ -221,7 +223,7 @@ class Triggers:
             kept = find_answer(connection, wish.user.user_id, repetition.key, now=wish.now)
             if kept is not None:
                 return _replay(kept, repetition)
-        row = connection.execute(_JOB_NOW, {"job": wish.job.id}).one()
+        row = _JOB_NOW.first(connection, {"job": wish.job.id})
         if row != (wish.job.version_id, wish.job.enabled, wish.job.disabled_by, wish.job.retired_at):
             return None
         run = create_run(connection, _new_run(wish))
@@ -235,8 +237,18 @@ class Triggers:
 
 
 _encoder = msgspec.json.Encoder()
-_JOB_NOW = select(jobs.c.version_id, jobs.c.enabled, jobs.c.disabled_by, jobs.c.retired_at).where(
-    jobs.c.id == bindparam("job")
+
+
+class _JobNow(NamedTuple):
+    version_id: int
+    enabled: bool
+    disabled_by: str | None
+    retired_at: int | None
+
+
+_JOB_NOW = PreparedQuery(
+    _JobNow,
+    lambda _: select(*(jobs.c[name] for name in _JobNow._fields)).where(jobs.c.id == bindparam("job")),
 )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, Epoch, JobVersionId, ProjectId, RunId, WorkerId
 from orchestra.lifecycle import AttemptState, RunEvent, RunState, WorkerState
+from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted, listed
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.runs import move_run, state_of_run
 from orchestra.storage.tables import attempts, runs, workers
@@ -69,21 +71,20 @@ def claim_runs(connection: Connection, claims: Sequence[Claim], *, actor: str, n
     claimed = [
         each for worker, epoch in sorted(usable) for each in _claim_for(connection, claims, worker=worker, epoch=epoch)
     ]
-    if claimed:
-        connection.execute(
-            _INSERT,
-            [
-                {
-                    "run_id": each.run,
-                    "number": each.attempt,
-                    "worker_id": each.worker,
-                    "epoch": each.epoch,
-                    "state": AttemptState.OFFERED,
-                    "offered_at": now,
-                }
-                for each in claimed
-            ],
-        )
+    _INSERT.execute_all(
+        connection,
+        [
+            {
+                "run_id": each.run,
+                "number": each.attempt,
+                "worker_id": each.worker,
+                "epoch": each.epoch,
+                "state": AttemptState.OFFERED,
+                "offered_at": now,
+            }
+            for each in claimed
+        ],
+    )
     add_run_events(
         connection,
         [
@@ -100,7 +101,7 @@ def _claim_for(connection: Connection, claims: Sequence[Claim], *, worker: Worke
     wanted = [claim.run for claim in claims if claim.worker == worker and claim.epoch == epoch]
     if not wanted:
         return []
-    rows = {row.id: row for row in connection.execute(_CLAIM, {"wanted": wanted, "worker": worker})}
+    rows = {row.id: row for row in _CLAIM.all(connection, {"wanted": wanted, "worker": worker})}
     return [
         ClaimedRun(
             run=run,
@@ -119,35 +120,56 @@ def _claim_for(connection: Connection, claims: Sequence[Claim], *, worker: Worke
 
 
 def _usable_sessions(connection: Connection, claims: Sequence[Claim]) -> set[tuple[WorkerId, Epoch]]:
-    wanted = {claim.worker for claim in claims}
+    wanted = sorted({claim.worker for claim in claims})
+    if not wanted:
+        return set()
     # Locked on PostgreSQL until the commit, so that a new session cannot begin between this look and the claim.
-    rows = connection.execute(_SESSIONS, {"wanted": wanted})
+    rows = _SESSIONS.all(connection, {"wanted": wanted})
     return {(WorkerId(row.id), Epoch(row.session_epoch)) for row in rows}
 
 
-_SESSIONS = (
-    select(workers.c.id, workers.c.session_epoch)
-    .where(workers.c.id.in_(bindparam("wanted", expanding=True)), workers.c.state == WorkerState.ONLINE)
-    .with_for_update(read=True)
+class _Session(NamedTuple):
+    id: int
+    session_epoch: int
+
+
+class _Taken(NamedTuple):
+    id: int
+    attempt: int
+    project_id: int
+    job_version_id: int
+    slots: int
+    parameters: str
+    sealed_secrets: str | None
+
+
+_SESSIONS = PreparedQuery(
+    _Session,
+    lambda count: (
+        select(workers.c.id, workers.c.session_epoch)
+        .where(workers.c.id.in_(listed("wanted", workers.c.id.type, count)), workers.c.state == WorkerState.ONLINE)
+        .with_for_update(read=True)
+    ),
+    of_list="wanted",
 )
-_INSERT = insert(attempts)
-_CLAIM = (
-    update(runs)
-    .where(
-        runs.c.id.in_(bindparam("wanted", expanding=True)),
-        runs.c.state == RunState.PENDING,
-        runs.c.stop_requested_at.is_(None),
+_INSERT = PreparedChange(
+    lambda _: insert(attempts).values(
+        inserted(attempts, "run_id", "number", "worker_id", "epoch", "state", "offered_at")
     )
-    .values(state=RunState.ASSIGNED, attempt=runs.c.attempt + 1, worker_id=bindparam("worker"), reason="")
-    .returning(
-        runs.c.id,
-        runs.c.attempt,
-        runs.c.project_id,
-        runs.c.job_version_id,
-        runs.c.slots,
-        runs.c.parameters,
-        runs.c.sealed_secrets,
-    )
+)
+_CLAIM = PreparedQuery(
+    _Taken,
+    lambda count: (
+        update(runs)
+        .where(
+            runs.c.id.in_(listed("wanted", runs.c.id.type, count)),
+            runs.c.state == RunState.PENDING,
+            runs.c.stop_requested_at.is_(None),
+        )
+        .values(state=RunState.ASSIGNED, attempt=runs.c.attempt + 1, worker_id=bindparam("worker"), reason="")
+        .returning(*(runs.c[name] for name in _Taken._fields))
+    ),
+    of_list="wanted",
 )
 
 

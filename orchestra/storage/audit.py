@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert
 
 from orchestra.clock import Instant
 from orchestra.policy import Principal
+from orchestra.storage.prepared import PreparedChange, inserted
 from orchestra.storage.tables import audit_entries
 
 Values = Mapping[str, object]
@@ -29,23 +30,21 @@ def record_change(
 
     Neither the detail nor the values ever have a secret.
     """
-    connection.execute(
-        _INSERT,
-        [
-            {
-                "at": at,
-                "actor": who.actor,
-                "action": action,
-                "object": subject,
-                "detail": detail,
-                "outcome": DONE,
-                "token_id": who.token_id,
-                "session_id": who.session_id,
-                "address": who.address,
-                "change": None if before is None and after is None else _difference(before or {}, after or {}),
-                "request": who.request or None,
-            }
-        ],
+    _INSERT.execute(
+        connection,
+        {
+            "at": at,
+            "actor": who.actor,
+            "action": action,
+            "object": subject,
+            "detail": detail,
+            "outcome": DONE,
+            "token_id": who.token_id,
+            "session_id": who.session_id,
+            "address": who.address,
+            "change": None if before is None and after is None else _difference(before or {}, after or {}),
+            "request": who.request or None,
+        },
     )
 
 
@@ -62,23 +61,21 @@ def add_audit_entry(
     session_id: int | None = None,
 ) -> None:
     """The same for whoever is no signed-in person: the program itself ("system"), somebody at the sign-in."""
-    connection.execute(
-        _INSERT,
-        [
-            {
-                "at": at,
-                "actor": actor,
-                "action": action,
-                "object": subject,
-                "detail": detail,
-                "outcome": outcome,
-                "token_id": None,
-                "session_id": session_id,
-                "address": address,
-                "change": None,
-                "request": None,
-            }
-        ],
+    _INSERT.execute(
+        connection,
+        {
+            "at": at,
+            "actor": actor,
+            "action": action,
+            "object": subject,
+            "detail": detail,
+            "outcome": outcome,
+            "token_id": None,
+            "session_id": session_id,
+            "address": address,
+            "change": None,
+            "request": None,
+        },
     )
 
 
@@ -92,5 +89,17 @@ def _difference(before: Values, after: Values) -> str:
 
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-# Given a list, even of one row: SQLAlchemy then asks for no key back.
-_INSERT = insert(audit_entries)
+_COLUMNS = (
+    "at",
+    "actor",
+    "action",
+    "object",
+    "detail",
+    "outcome",
+    "token_id",
+    "session_id",
+    "address",
+    "change",
+    "request",
+)
+_INSERT = PreparedChange(lambda _: insert(audit_entries).values(inserted(audit_entries, *_COLUMNS)))

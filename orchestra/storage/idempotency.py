@@ -1,6 +1,7 @@
 """Idempotency keys: an answer is kept in the transaction of its effect, so that a repeat finds both or neither."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -8,6 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from orchestra.clock import Instant, after
 from orchestra.identifiers import UserId
 from orchestra.limits import IDEMPOTENCY_HOURS
+from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted
 from orchestra.storage.tables import idempotency_keys
 
 
@@ -22,16 +24,24 @@ class KeptAnswer:
 
 def find_answer(connection: Connection, user: UserId, key: str, *, now: Instant) -> KeptAnswer | None:
     """The answer under this key, if it is not too old."""
-    row = connection.execute(
-        _FIND, {"user": user, "wanted": key, "oldest": after(now, -3600.0 * IDEMPOTENCY_HOURS)}
-    ).one_or_none()
-    return None if row is None else KeptAnswer(request_digest=row[0], status=row[1], body=row[2])
+    oldest = after(now, -3600.0 * IDEMPOTENCY_HOURS)
+    row = _FIND.first(connection, {"user": user, "wanted": key, "oldest": oldest})
+    return None if row is None else KeptAnswer(request_digest=row.request_digest, status=row.status, body=row.body)
 
 
-_FIND = select(idempotency_keys.c.request_digest, idempotency_keys.c.status, idempotency_keys.c.body).where(
-    idempotency_keys.c.user_id == bindparam("user"),
-    idempotency_keys.c.key == bindparam("wanted"),
-    idempotency_keys.c.created_at > bindparam("oldest"),
+class _Kept(NamedTuple):
+    request_digest: str
+    status: int
+    body: str
+
+
+_FIND = PreparedQuery(
+    _Kept,
+    lambda _: select(*(idempotency_keys.c[name] for name in _Kept._fields)).where(
+        idempotency_keys.c.user_id == bindparam("user"),
+        idempotency_keys.c.key == bindparam("wanted"),
+        idempotency_keys.c.created_at > bindparam("oldest"),
+    ),
 )
 
 
@@ -46,23 +56,28 @@ def keep_answer(connection: Connection, user: UserId, key: str, answer: KeptAnsw
         "created_at": now,
         "oldest": after(now, -3600.0 * IDEMPOTENCY_HOURS),
     }
-    return connection.execute(_KEEP[connection.dialect.name], values).rowcount == 1
+    return _KEEP[connection.dialect.name].execute(connection, values) == 1
 
 
 _COLUMNS = ("request_digest", "status", "body", "created_at")
-_sqlite = sqlite.insert(idempotency_keys)
-_postgresql = postgresql.insert(idempotency_keys)
+_NEW = inserted(idempotency_keys, "user_id", "key", *_COLUMNS)
+_sqlite = sqlite.insert(idempotency_keys).values(_NEW)
+_postgresql = postgresql.insert(idempotency_keys).values(_NEW)
 _KEEP = {
     # An answer that is too old is overwritten: its key is free again.
-    "sqlite": _sqlite.on_conflict_do_update(
-        index_elements=["user_id", "key"],
-        set_={name: _sqlite.excluded[name] for name in _COLUMNS},
-        where=idempotency_keys.c.created_at <= bindparam("oldest"),
+    "sqlite": PreparedChange(
+        lambda _: _sqlite.on_conflict_do_update(
+            index_elements=["user_id", "key"],
+            set_={name: _sqlite.excluded[name] for name in _COLUMNS},
+            where=idempotency_keys.c.created_at <= bindparam("oldest"),
+        )
     ),
-    "postgresql": _postgresql.on_conflict_do_update(
-        index_elements=["user_id", "key"],
-        set_={name: _postgresql.excluded[name] for name in _COLUMNS},
-        where=idempotency_keys.c.created_at <= bindparam("oldest"),
+    "postgresql": PreparedChange(
+        lambda _: _postgresql.on_conflict_do_update(
+            index_elements=["user_id", "key"],
+            set_={name: _postgresql.excluded[name] for name in _COLUMNS},
+            where=idempotency_keys.c.created_at <= bindparam("oldest"),
+        )
     ),
 }
 

@@ -1,12 +1,14 @@
 """Pending runs as the dispatcher and the duties of time look at them: always behind an index, always bounded."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, select
 
 from orchestra.clock import Instant
 from orchestra.identifiers import RunId, Signature
 from orchestra.lifecycle import RunState
+from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import runs
 
 
@@ -24,21 +26,29 @@ def pending_heads(connection: Connection, signature: Signature, limit: int) -> l
 
     On PostgreSQL rows that another master is just claiming are passed over.
     """
-    rows = connection.execute(_HEADS, {"wanted": signature, "most": limit})
+    rows = _HEADS.all(connection, {"wanted": signature, "most": limit})
     return [PendingRun(run=RunId(row.id), signature=signature, priority=row.priority) for row in rows]
 
 
-_HEADS = (
-    select(runs.c.id, runs.c.priority)
-    .where(
-        runs.c.ended_at.is_(None),
-        runs.c.state == RunState.PENDING,
-        runs.c.signature == bindparam("wanted"),
-        runs.c.stop_requested_at.is_(None),
-    )
-    .order_by(runs.c.priority.desc(), runs.c.id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
+class _Head(NamedTuple):
+    id: int
+    priority: int
+
+
+_HEADS = PreparedQuery(
+    _Head,
+    lambda _: (
+        select(runs.c.id, runs.c.priority)
+        .where(
+            runs.c.ended_at.is_(None),
+            runs.c.state == RunState.PENDING,
+            runs.c.signature == bindparam("wanted"),
+            runs.c.stop_requested_at.is_(None),
+        )
+        .order_by(runs.c.priority.desc(), runs.c.id)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
+    ),
 )
 
 

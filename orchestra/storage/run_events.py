@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert
 
 from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, RunId
+from orchestra.storage.prepared import PreparedChange, inserted
 from orchestra.storage.tables import run_events
 
 
@@ -24,21 +25,21 @@ class RunEventRow:
 
 def add_run_events(connection: Connection, rows: Sequence[RunEventRow]) -> None:
     """Appends the rows in order."""
-    if rows:
-        connection.execute(
-            _INSERT,
-            [
-                {
-                    "run_id": row.run,
-                    "attempt": row.attempt,
-                    "at": row.at,
-                    "kind": row.kind,
-                    "actor": row.actor,
-                    "detail": row.detail,
-                }
-                for row in rows
-            ],
-        )
+    _INSERT.execute_all(
+        connection,
+        [
+            {
+                "run_id": row.run,
+                "attempt": row.attempt,
+                "at": row.at,
+                "kind": row.kind,
+                "actor": row.actor,
+                "detail": row.detail,
+            }
+            for row in rows
+        ],
+    )
 
 
-_INSERT = insert(run_events)
+_COLUMNS = ("run_id", "attempt", "at", "kind", "actor", "detail")
+_INSERT = PreparedChange(lambda _: insert(run_events).values(inserted(run_events, *_COLUMNS)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select, update
@@ -12,6 +13,7 @@ from orchestra.errors import Conflict, NotFound
 from orchestra.identifiers import AttemptNumber, JobId, JobVersionId, ProjectId, RunId, Signature
 from orchestra.lifecycle import NEXT_RUN_STATE, TERMINAL_STATES, RunEvent, RunState, next_state
 from orchestra.specification import PropertyValue
+from orchestra.storage.prepared import PreparedQuery, inserted
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.statements import update_rows
 from orchestra.storage.tables import runs
@@ -45,9 +47,8 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
     """Makes the run, or finds the one that was made with the same key."""
     pending_at = after(new.now, new.delay_seconds)
     state = RunState.SCHEDULED if new.delay_seconds > 0 else RunState.PENDING
-    insert_run = _INSERT_RUN[connection.dialect.name]
-    found = connection.execute(
-        insert_run,
+    found = _INSERT_RUN[connection.dialect.name].first(
+        connection,
         {
             "creation_key": new.creation_key,
             "project_id": new.project_id,
@@ -66,32 +67,67 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
             "pending_at": None if state is RunState.SCHEDULED else new.now,
             "expires_at": after(pending_at, new.expire_after_seconds),
         },
-    ).scalar_one_or_none()
+    )
     if found is None:
         repeated = select(runs.c.id).where(runs.c.creation_key == new.creation_key)
         return RunId(connection.execute(repeated).scalar_one())
-    run = RunId(found)
+    run = RunId(found.id)
     add_run_events(connection, [RunEventRow(run=run, at=new.now, kind="created", actor=new.source)])
     return run
 
 
+class _Made(NamedTuple):
+    id: int
+
+
+_NEW = inserted(
+    runs,
+    "creation_key",
+    "project_id",
+    "job_id",
+    "job_version_id",
+    "signature",
+    "slots",
+    "priority",
+    "parameters",
+    "sealed_secrets",
+    "source",
+    "retry_of",
+    "state",
+    "created_at",
+    "due_at",
+    "pending_at",
+    "expires_at",
+)
+_KEY = ["creation_key"]
 _INSERT_RUN = {
     # Both dialects know the same clause, but SQLAlchemy has it under two names.
-    "sqlite": sqlite.insert(runs).on_conflict_do_nothing(index_elements=["creation_key"]).returning(runs.c.id),
-    "postgresql": postgresql.insert(runs).on_conflict_do_nothing(index_elements=["creation_key"]).returning(runs.c.id),
+    "sqlite": PreparedQuery(
+        _Made,
+        lambda _: sqlite.insert(runs).values(_NEW).on_conflict_do_nothing(index_elements=_KEY).returning(runs.c.id),
+    ),
+    "postgresql": PreparedQuery(
+        _Made,
+        lambda _: postgresql.insert(runs).values(_NEW).on_conflict_do_nothing(index_elements=_KEY).returning(runs.c.id),
+    ),
 }
 
 
 def state_of_run(connection: Connection, run: RunId, *, lock: bool = False) -> RunState:
     """The run's state; with `lock` no other transaction changes the run before this one ends. Raises NotFound."""
-    state = connection.execute(_LOCKED_STATE if lock else _STATE, {"run": run}).scalar_one_or_none()
-    if state is None:
+    found = (_LOCKED_STATE if lock else _STATE).first(connection, {"run": run})
+    if found is None:
         raise NotFound("run", run)
-    return RunState(state)
+    return RunState(found.state)
 
 
-_STATE = select(runs.c.state).where(runs.c.id == bindparam("run"))
-_LOCKED_STATE = _STATE.with_for_update()
+class _Now(NamedTuple):
+    state: str
+
+
+_SELECT_STATE = select(runs.c.state).where(runs.c.id == bindparam("run"))
+_STATE = PreparedQuery(_Now, lambda _: _SELECT_STATE)
+_LOCKED_STATE = PreparedQuery(_Now, lambda _: _SELECT_STATE.with_for_update())
 
 
 class RunMove:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, insert, update
 from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.protocol.messages import StepEnded, StepStarted
+from orchestra.storage.prepared import PreparedChange, inserted
 from orchestra.storage.tables import run_steps
 
 
@@ -40,19 +41,19 @@ def note_steps(connection: Connection, news: Iterable[StepNews]) -> None:
             begun.append(key | beginning | end)
         else:
             over.append({f"its_{name}": value for name, value in key.items()} | {f"new_{n}": v for n, v in end.items()})
-    if begun:
-        connection.execute(_BEGIN_STEP, begun)
-    if over:
-        connection.execute(_END_STEP, over)
+    _BEGIN_STEP.execute_all(connection, begun)
+    _END_STEP.execute_all(connection, over)
 
 
-_BEGIN_STEP = insert(run_steps)
-_END_STEP = (
-    update(run_steps)
-    .where(
-        run_steps.c.run_id == bindparam("its_run_id"),
-        run_steps.c.attempt == bindparam("its_attempt"),
-        run_steps.c.number == bindparam("its_number"),
+_KEY = ("run_id", "attempt", "number")
+_END = ("ended_at", "exit_code", "reason", "log_end")
+_BEGIN_STEP = PreparedChange(
+    lambda _: insert(run_steps).values(inserted(run_steps, *_KEY, "name", "started_at", "log_start", *_END))
+)
+_END_STEP = PreparedChange(
+    lambda _: (
+        update(run_steps)
+        .where(*(run_steps.c[name] == bindparam(f"its_{name}") for name in _KEY))
+        .values({name: bindparam(f"new_{name}") for name in _END})
     )
-    .values({name: bindparam(f"new_{name}") for name in ("ended_at", "exit_code", "reason", "log_end")})
 )

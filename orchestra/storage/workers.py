@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select, update
@@ -12,6 +13,7 @@ from orchestra.errors import NotFound
 from orchestra.identifiers import Epoch, UserId, WorkerId
 from orchestra.lifecycle import NEXT_WORKER_STATE, WorkerEvent, WorkerState, next_state
 from orchestra.protocol.messages import Hello
+from orchestra.storage.prepared import PreparedChange, PreparedQuery
 from orchestra.storage.tables import workers
 
 
@@ -92,35 +94,46 @@ class Contact:
 
 def note_contacts(connection: Connection, contacts: Sequence[Contact]) -> None:
     """Writes down the contacts, each if its session is still the worker's newest."""
-    if contacts:
-        connection.execute(
-            _NOTE_CONTACT,
-            [
-                {
-                    "worker": contact.worker,
-                    "epoch": contact.epoch,
-                    "heard_at": contact.heard_at,
-                    "new_load": contact.load,
-                    "free_disk": contact.free_disk_bytes,
-                }
-                for contact in contacts
-            ],
+    _NOTE_CONTACT.execute_all(
+        connection,
+        [
+            {
+                "worker": contact.worker,
+                "epoch": contact.epoch,
+                "heard_at": contact.heard_at,
+                "new_load": contact.load,
+                "free_disk": contact.free_disk_bytes,
+            }
+            for contact in contacts
+        ],
+    )
+
+
+_NOTE_CONTACT = PreparedChange(
+    lambda _: (
+        update(workers)
+        .where(workers.c.id == bindparam("worker"), workers.c.session_epoch == bindparam("epoch"))
+        .values(
+            last_contact_at=bindparam("heard_at"), load=bindparam("new_load"), free_disk_bytes=bindparam("free_disk")
         )
-
-
-_NOTE_CONTACT = (
-    update(workers)
-    .where(workers.c.id == bindparam("worker"), workers.c.session_epoch == bindparam("epoch"))
-    .values(last_contact_at=bindparam("heard_at"), load=bindparam("new_load"), free_disk_bytes=bindparam("free_disk"))
+    )
 )
 
 
 def session_is_current(connection: Connection, worker: WorkerId, epoch: Epoch) -> bool:
     """Whether the session is the worker's newest; it stays so until this transaction ends."""
-    return bool(connection.execute(_EPOCH, {"worker": worker}).scalar_one_or_none() == epoch)
+    row = _EPOCH.first(connection, {"worker": worker})
+    return row is not None and row.session_epoch == epoch
 
 
-_EPOCH = select(workers.c.session_epoch).where(workers.c.id == bindparam("worker")).with_for_update(read=True)
+class _Epoch(NamedTuple):
+    session_epoch: int
+
+
+_EPOCH = PreparedQuery(
+    _Epoch,
+    lambda _: select(workers.c.session_epoch).where(workers.c.id == bindparam("worker")).with_for_update(read=True),
+)
 
 
 def move_worker(connection: Connection, name: str, event: WorkerEvent, *, reason: str) -> WorkerState:
