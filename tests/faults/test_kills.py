@@ -94,8 +94,7 @@ class Killing:
 
     def assert_soon(self) -> None:
         """Fails if somebody took too long."""
-        bounds = dict.fromkeys(("master", "service"), SERVES_SECONDS_MAX)
-        bounds |= dict.fromkeys(("worker", "contact"), ADOPTS_SECONDS_MAX)
+        bounds = {"master": SERVES_SECONDS_MAX, "worker": ADOPTS_SECONDS_MAX, "contact": ADOPTS_SECONDS_MAX}
         late = {kind: each for kind, bound in bounds.items() if max(each := self.seconds.get(kind, [0.0])) > bound}
         assert not late, late
 
