@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestra_worker.keeper_files import read_exit
 from tests.support.gated import GatedJob
 from tests.support.journey import (
     Orchestra,
@@ -152,7 +153,8 @@ def test_a_keeper_killed_between_two_steps_costs_nothing(up: Orchestra, atlas: P
         os.kill(atlas.pid, signal.SIGSTOP)
         job.open(1)
         job.await_end(1)
-        wait_until((tmp_path / "atlas" / "attempts" / f"{run}-1" / "0.exit").exists, what="the keeper's last word")
+        folder = str(tmp_path / "atlas" / "attempts" / f"{run}-1")
+        wait_until(lambda: read_exit(folder, 0) is not None, what="the keeper's last word")
         kill_keeper(tmp_path / "atlas")
         os.kill(atlas.pid, signal.SIGCONT)
         job.open(2)

@@ -10,6 +10,7 @@ import pytest
 from orchestra.lifecycle import AttemptState
 from orchestra.protocol.messages import Forget, LostRange, StepEnded
 from orchestra.specification import Step
+from orchestra_worker.keeper_files import read_exit
 from tests.support.journey import end_marked_processes
 from tests.worker import given
 from tests.worker.fake_master import FakeMaster, StoredAttempt
@@ -50,7 +51,7 @@ async def test_a_step_that_ended_while_no_agent_was_there_is_told_later(master: 
         await master.until(lambda: b"begun" in stored.log)
         master.leave()
     let_go(folder)
-    await given.until(lambda: (folder / "attempts" / "1-1" / "0.exit").exists())
+    await given.until(lambda: read_exit(str(folder / "attempts" / "1-1"), 0) is not None)
     master.is_away = False
     async with given.agent_on(folder, master):
         await master.until(lambda: stored.final)
@@ -86,7 +87,7 @@ async def test_runs_that_end_while_the_link_is_cut_arrive_once(master: FakeMaste
         await master.until(lambda: all(each.log for each in stored))
         master.leave()
         let_go(folder)
-        await given.until(lambda: all((folder / f"attempts/{run}-1/0.exit").exists() for run in (1, 2, 3)))
+        await given.until(lambda: all(read_exit(str(folder / f"attempts/{run}-1"), 0) for run in (1, 2, 3)))
         master.is_away = False
         await master.until(lambda: all(each.final for each in stored))
 

@@ -6,7 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 
 from orchestra_worker.keeper_client import KeeperClient, StepPlace
 from orchestra_worker.keeper_errors import KeeperRefused
+from orchestra_worker.keeper_files import read_exit
 from orchestra_worker.keeper_protocol import EXIT_FOLDER_IN_USE, LOCK_NAME
 from tests.support.keepers import KeeperRoom, is_alive, until
 
@@ -115,10 +116,10 @@ async def test_steps_of_one_attempt_share_its_log(room: KeeperRoom) -> None:
 
 
 async def test_files_are_the_owners_alone(room: KeeperRoom) -> None:
-    await room.shell(1, "echo secret")
+    await room.shell(1, "sleep 0.15; echo secret")
 
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in room.attempt.iterdir()}
-    assert modes == {"log": 0o600, "log.index": 0o600, "1.claim": 0o600, "1.exit": 0o600}
+    assert modes == {"log": 0o600, "log.index": 0o600, "1.claim": 0o600}
 
 
 async def test_a_claimed_step_is_never_started_again(room: KeeperRoom) -> None:
@@ -143,12 +144,13 @@ async def test_a_claim_of_a_keeper_that_died_before_the_spawn_forbids_the_start(
     assert not (room.folder / "witness").exists()
 
 
-async def test_a_forgotten_step_whose_exit_is_gone_is_not_taken_for_running(room: KeeperRoom) -> None:
+async def test_a_forgotten_step_whose_end_is_gone_is_not_taken_for_running(room: KeeperRoom) -> None:
     order = room.order(1, "/bin/true")
     await room.client.spawn(order)
     await room.end_of(1)
     await room.client.forget("7-1-1")
-    (room.attempt / "1.exit").unlink()
+    claim = room.attempt / "1.claim"
+    claim.write_bytes(b"".join(claim.read_bytes().splitlines(keepends=True)[:2]))
 
     assert (await room.client.spawn(order)).state == "unknown"
 
@@ -189,7 +191,7 @@ async def test_the_agent_killed_by_9_or_interrupted_disturbs_no_step(tmp_path: P
 async def test_a_step_that_ended_without_an_agent_is_told_to_the_next_one(room: KeeperRoom) -> None:
     await room.client.spawn(room.order(1, "/bin/sh", "-c", "sleep 0.2; exit 5"))
     await room.client.close()
-    await until((room.attempt / "1.exit").exists)
+    await until(lambda: read_exit(str(room.attempt), 1) is not None)
     await room.client.connect()
 
     reports = await room.client.steps()
@@ -203,7 +205,7 @@ async def test_a_deadline_is_held_without_an_agent(room: KeeperRoom) -> None:
     await room.client.spawn(room.order(1, "/bin/sh", "-c", "echo begun; sleep 60", deadline=deadline))
     await room.client.close()
 
-    await until((room.attempt / "1.exit").exists, 5.0)
+    await until(lambda: read_exit(str(room.attempt), 1) is not None, 5.0)
     await room.client.connect()
 
     (report,) = await room.client.steps()
@@ -290,14 +292,17 @@ async def test_an_agent_that_does_not_listen_blocks_no_step(room: KeeperRoom) ->
         folder.mkdir()
         order = room.order(number, "/bin/sh", "-c", "sleep 0.1; head -c 3000000 /dev/zero")
         await deaf.spawn(replace(order, folder=folder))
-    names = [folder / f"{number}.exit" for number, folder in enumerate(folders, start=1)]
     deadline = room.clock.monotonic() + 10.0
-    while not all(name.exists() for name in names) and room.clock.monotonic() < deadline:
+    while (left := _without_end(folders)) and room.clock.monotonic() < deadline:
         os.sched_yield()
 
-    assert all(name.exists() for name in names)
+    assert not left
     await until(lambda: len(heard) == 5)
     assert [(folder / "log").stat().st_size for folder in folders] == [3_000_000] * 5
     await deaf.close()
     room.was_lost.clear()
     await room.client.connect()
+
+
+def _without_end(folders: Sequence[Path]) -> list[int]:
+    return [number for number, folder in enumerate(folders, start=1) if read_exit(str(folder), number) is None]

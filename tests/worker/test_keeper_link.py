@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestra.clock import SystemClock
 from orchestra_worker.keeper_files import Claim, boot_id, read_claim, read_exit, read_report, write_claim
 from orchestra_worker.keeper_link import AgentLink
 from orchestra_worker.keeper_protocol import (
@@ -216,9 +217,8 @@ def test_a_claim_says_whether_its_keeper_lives_died_or_was_of_another_boot(tmp_p
     )
     claims = (own, own._replace(number=2, keeper_ticks=1), own._replace(number=3, boot="another"))
     for claim in claims:
-        os.close(write_claim(folder, claim))
+        write_claim(folder, claim).close()
     (tmp_path / "4.claim").write_bytes(b'{"step":"7-1')
-    (tmp_path / "5.exit").write_bytes(b"\0" * 50)
 
     reports = [read_report(folder, number) for number in range(1, 6)]
 
@@ -232,3 +232,24 @@ def test_a_claim_says_whether_its_keeper_lives_died_or_was_of_another_boot(tmp_p
     assert read_claim(folder, 1) == own
     with pytest.raises(FileExistsError):
         write_claim(folder, own)
+
+
+def test_the_end_of_a_step_counts_only_once_its_line_is_whole(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    dead = Claim(
+        step="7-1-1", number=1, marker="", keeper=os.getpid(), keeper_ticks=1, boot=boot_id(), log_start=0, cgroup=""
+    )
+    claim = write_claim(folder, dead)
+    claim.add_process(4711, SystemClock().now())
+    claim.add_end(REPORT)
+    claim.close()
+    path = tmp_path / "1.claim"
+    whole = path.read_bytes()
+
+    seen = []
+    for length in (len(whole), len(whole) - 2, len(whole) - 60):
+        path.write_bytes(whole[:length])
+        seen.append(read_report(folder, 1))
+
+    assert seen[0] == REPORT
+    assert [report and (report.state, report.pid) for report in seen[1:]] == [("unknown", 4711)] * 2

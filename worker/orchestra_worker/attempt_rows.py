@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +18,15 @@ _decode_event = msgspec.json.Decoder(Event).decode
 _decode_results = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 Write = Callable[[sqlite3.Connection], None]
+
+_TEXT_IS_BAD = "Could not decode"
+"""How SQLite's module says that a text is no UTF-8."""
+_AttemptRow = tuple[
+    int, int, bytes, str, str, float | None, float | None, str | None, float | None, int, int, bytes | None
+]
+_StepRow = tuple[int, int, int, int | None, str | None, int, int | None]
+_EventRow = tuple[int, int, int, bytes]
+T = TypeVar("T")
 
 
 def adding(attempt: HeldAttempt) -> Write:
@@ -85,14 +95,19 @@ def load_attempts(connection: sqlite3.Connection) -> list[HeldAttempt]:
         return _load(connection)
     except (msgspec.MsgspecError, KeyError, ValueError) as error:
         raise sqlite3.DatabaseError(f"a row is not understood: {error}") from None
+    except sqlite3.OperationalError as error:
+        if str(error).startswith(_TEXT_IS_BAD):
+            raise sqlite3.DatabaseError(f"a row is not understood: {error}") from None
+        raise
 
 
 def _load(connection: sqlite3.Connection) -> list[HeldAttempt]:
     attempts: dict[tuple[int, int], HeldAttempt] = {}
-    for row in connection.execute(
+    for found in connection.execute(
         "select run, attempt, offer, state, boot_id, started_boottime, contact_boottime, stop_reason, stop_grace,"
         " sequence, check_in_offset, results from attempts order by run, attempt"
     ):
+        row = _typed(found, _AttemptRow)
         attempts[row[0], row[1]] = HeldAttempt(
             offer=_decode_offer(row[2]),
             state=AttemptState(row[3]),
@@ -105,17 +120,38 @@ def _load(connection: sqlite3.Connection) -> list[HeldAttempt]:
             check_in_offset=row[10],
             results=_decode_results(row[11]) if row[11] else {},
         )
-    for run, attempt, number, exit_code, reason, log_start, log_length in connection.execute(
+    for found in connection.execute(
         "select run, attempt, number, exit_code, reason, log_start, log_length from steps order by number"
     ):
+        run, attempt, number, exit_code, reason, log_start, log_length = _typed(found, _StepRow)
         outcome = None if reason is None else StepOutcome(exit_code=exit_code, reason=reason)
         attempts[run, attempt].steps[number] = StepProgress(log_start=log_start, outcome=outcome, log_length=log_length)
-    for run, attempt, body in connection.execute(
-        "select run, attempt, body from events order by run, attempt, sequence"
-    ):
-        kept = KeptEvent(event=_decode_event(body), is_written=True, was_sent=True)
-        attempts[run, attempt].events.append(kept)
+    for found in connection.execute("select run, attempt, sequence, body from events order by run, attempt, sequence"):
+        run, attempt, sequence, body = _typed(found, _EventRow)
+        event = _decode_event(body)
+        if (event.run, event.attempt, event.sequence) != (run, attempt, sequence):
+            raise ValueError(f"event {sequence} of #{run} tells of another")
+        attempts[run, attempt].events.append(KeptEvent(event=event, is_written=True, was_sent=True))
+    for key, held in attempts.items():
+        _check(key, held)
     return list(attempts.values())
+
+
+def _typed(row: tuple[object, ...], kind: type[T]) -> T:
+    # SQLite's own check does not look at values: a flipped bit may have made a number of a text.
+    return msgspec.convert(row, kind, builtin_types=(bytes,))
+
+
+def _check(key: tuple[int, int], held: HeldAttempt) -> None:
+    """Raises ValueError for what was never written so: a bit was flipped, and nothing of the attempt can be
+    believed."""
+    if key != held.key:
+        raise ValueError(f"the offer of #{key[0]} is another's")
+    sequences = [kept.event.sequence for kept in held.events]
+    if sequences != list(range(held.sequence - len(sequences) + 1, held.sequence + 1)):
+        raise ValueError(f"#{key[0]} has the events {sequences} and not those until {held.sequence}")
+    if not all(0 <= number < len(held.all_steps) for number in held.steps):
+        raise ValueError(f"#{key[0]} has no steps {sorted(held.steps)}")
 
 
 def _step_row(key: AttemptKey, number: int, step: StepProgress) -> tuple[int | str | None, ...]:

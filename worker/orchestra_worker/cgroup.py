@@ -8,6 +8,8 @@ no pathlib.
 import contextlib
 import os
 
+_READ_BYTES = 16 << 10
+
 
 class Cgroup:
     """The control group of one step."""
@@ -140,10 +142,19 @@ def own_folder() -> str | None:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return ""
+    content = b""
+    try:
+        # Raw, because the layers of an open file cost more than the reading.
+        while more := os.read(descriptor, _READ_BYTES):
+            content += more
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    return os.fsdecode(content)
 
 
 def _write(path: str, content: bytes) -> bool:

@@ -140,6 +140,8 @@ class Journal:
         damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
             error, (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
         )
+        # SQLite quotes what it has found, and what it has found is no text.
+        damaged = damaged or isinstance(error, UnicodeDecodeError)
         return JournalBroken(self._path, str(error)) if damaged else error
 
     def _write_batches(self) -> None:
@@ -193,7 +195,7 @@ def open_journal(
         if is_broken:
             raise sqlite3.DatabaseError("it broke while it was in use")
         connection = _connect(path)
-    except (sqlite3.DatabaseError, _NewerVersion) as cause:
+    except (sqlite3.DatabaseError, UnicodeDecodeError, _NewerVersion) as cause:
         if isinstance(cause, sqlite3.OperationalError) and not str(cause).startswith(_FILE_ITSELF_IS_BAD):
             raise  # A full disk or a lock says nothing against the file: putting it aside would throw good runs away.
         aside = _put_aside(path, now)

@@ -27,7 +27,7 @@ from orchestra_worker.keeper_protocol import (
     LOCK_NAME,
     NO_CGROUPS,
     SOCKET_NAME,
-    integer,
+    optional_integer,
     report_document,
 )
 from orchestra_worker.process_tree import started_ticks
@@ -67,6 +67,9 @@ class Keeper:
         while not self._is_done():
             for descriptor, events in self._poll.poll(self._patience()):
                 self._dispatch(descriptor, events)
+            if self._link is not None:
+                # Everything at once: each call wakes the agent. Before the tick, whose moves between groups may wait.
+                self._link.flush()
             self._house.tick()
             self._send_news()
         self._listener.close()
@@ -100,12 +103,11 @@ class Keeper:
                 self._welcome(self._listener.accept()[0])
         elif descriptor == self._wakeup.fileno():
             self._wakeup.recv(64)
-        elif self._link is not None and descriptor == self._link.fileno():
-            if events & select.EPOLLOUT:
-                self._link.flush()
-            if events & ~select.EPOLLOUT:
-                for request in self._link.receive():
-                    self._link.answer(self._answer(request))
+        elif self._link is not None and descriptor == self._link.fileno() and events & ~select.EPOLLOUT:
+            for request in self._link.receive():
+                answer = self._answer(request)
+                if "id" in request:
+                    self._link.answer(answer)
 
     def _welcome(self, connection: socket.socket) -> None:
         # The newest agent wins: the old one's process may be gone without the socket having noticed.
@@ -122,6 +124,7 @@ class Keeper:
             return
         for message in news:
             self._link.push(message)
+        self._link.flush()
         if self._link.is_broken:
             self._drop_link()
             return
@@ -139,7 +142,7 @@ class Keeper:
     def _answer(self, request: dict[str, object]) -> dict[str, object]:
         number: int | None = None
         try:
-            number = integer(request, "id")
+            number = optional_integer(request, "id")
             if request.get("do") == "leave":
                 self._is_left = True
                 request = {"do": "steps"}

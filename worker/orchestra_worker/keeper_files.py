@@ -1,9 +1,10 @@
-"""The files a step leaves in its attempt's folder: the claim, made before it can start, and the exit, made when it is
-over.
+"""The file a step leaves in its attempt's folder: the claim, made before it can start, to which its process and its end
+are added.
 
-They are what survives everything: a claim that exists forbids a second start, whoever asks; an exit says how the step
-ended even if the keeper is gone by then. Claims need no sync: after a power failure the machine has a new boot id and
-nothing is started again.
+It is what survives everything: a claim that exists forbids a second start, whoever asks; its last line says how the
+step ended even if the keeper is gone by then. One file and not several, because a file system is slow to make files
+where many were just deleted. Claims need no sync: after a power failure the machine has a new boot id and nothing is
+started again.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ from orchestra_worker.process_tree import started_ticks
 LOG_NAME = "log"
 INDEX_NAME = "log.index"
 OWNER_ONLY = 0o600
+READ_BYTES = 64 << 10
 
 
 class Claim(NamedTuple):
@@ -60,92 +62,76 @@ def claim_path(folder: str, number: int) -> str:
     return f"{folder}/{number}.claim"
 
 
-def exit_path(folder: str, number: int) -> str:
-    """Where the exit of a step lies."""
-    return f"{folder}/{number}.exit"
+class ClaimFile:
+    """A claim that is open for what becomes of its step. Closed by its owner."""
+
+    def __init__(self, descriptor: int, length: int) -> None:
+        self._descriptor = descriptor
+        self._length = length
+
+    def add_process(self, pid: int, started_at: Instant) -> None:
+        """Adds the process that was started."""
+        with contextlib.suppress(OSError):
+            # A full disk only makes the process harder to find after a crash.
+            self._add({"pid": pid, "started_at": started_at})
+
+    def add_end(self, report: StepReport) -> None:
+        """Adds the end of the step, whole or not at all; raises OSError, and may then be called again."""
+        self._add(report_document(report))
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._descriptor)
+
+    def _add(self, document: dict[str, object]) -> None:
+        line = encode_line(document)
+        try:
+            write_all(self._descriptor, line, self._length)
+        except OSError:
+            # What a full disk has torn must not be the beginning of the next line.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._length)
+            raise
+        self._length += len(line)
 
 
-def write_claim(folder: str, claim: Claim) -> int:
-    """Claims a step for ever and gives a descriptor for `complete_claim`; claims nothing when it raises OSError."""
+def write_claim(folder: str, claim: Claim) -> ClaimFile:
+    """Claims a step for ever; claims nothing when it raises OSError."""
     path = claim_path(folder, claim.number)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-    document = {**claim._asdict(), "version": KEEPER_VERSION}
+    line = encode_line({**claim._asdict(), "version": KEEPER_VERSION})
     try:
-        write_all(descriptor, encode_line(document))
+        write_all(descriptor, line, 0)
     except OSError:
         # Nothing was started yet, so the claim can be given back.
         os.close(descriptor)
         os.unlink(path)
         raise
-    return descriptor
-
-
-def complete_claim(descriptor: int, *, pid: int, started_at: Instant) -> None:
-    """Adds the process that was started and closes the claim."""
-    with contextlib.suppress(OSError):
-        # A full disk only makes the process harder to find after a crash.
-        write_all(descriptor, encode_line({"pid": pid, "started_at": started_at}))
-    os.close(descriptor)
+    return ClaimFile(descriptor, len(line))
 
 
 def read_claim(folder: str, number: int) -> Claim | None:
     """The claim of a step; None if there is none. A claim torn by a crash is still a claim: its pid is then unknown."""
-    try:
-        with open(claim_path(folder, number), "rb") as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError:
-        return None
-    unread = Claim(step="", number=number, marker="", keeper=0, keeper_ticks=0, boot="", log_start=0, cgroup="")
-    with contextlib.suppress(ValueError, IndexError):
-        first = decode_object(lines[0])
-        unread = Claim(
-            step=text(first, "step"),
-            number=integer(first, "number"),
-            marker=text(first, "marker"),
-            keeper=integer(first, "keeper"),
-            keeper_ticks=integer(first, "keeper_ticks"),
-            boot=text(first, "boot"),
-            log_start=integer(first, "log_start"),
-            cgroup=text(first, "cgroup"),
-        )
-        second = decode_object(lines[1])
-        started = optional_integer(second, "started_at")
-        unread = unread._replace(
-            pid=optional_integer(second, "pid"), started_at=None if started is None else Instant(started)
-        )
-    return unread
-
-
-def write_exit(folder: str, report: StepReport) -> None:
-    """Puts the end of a step on the disk, whole or not at all; raises OSError."""
-    path = exit_path(folder, report.number)
-    descriptor = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
-    try:
-        write_all(descriptor, encode_line(report_document(report)))
-    finally:
-        os.close(descriptor)
-    os.rename(f"{path}.new", path)
+    lines = _read_lines(folder, number)
+    return None if lines is None else _claim(lines, number)
 
 
 def read_exit(folder: str, number: int) -> StepReport | None:
-    """How a step ended; None if no (whole) exit was written."""
-    try:
-        with open(exit_path(folder, number), "rb") as file:
-            return report_from_document(decode_object(file.read()))
-    except (FileNotFoundError, ValueError):
-        return None
+    """How a step ended; None if no (whole) end was written."""
+    return _exit(_read_lines(folder, number) or [])
 
 
 def read_report(folder: str, number: int) -> StepReport | None:
     """What the files alone say of a step: None if it was never started, "unknown" if its keeper died with it."""
-    ended = read_exit(folder, number)
+    lines = _read_lines(folder, number)
+    if lines is None:
+        return None
+    ended = _exit(lines)
     if ended is not None:
         return ended
-    claim = read_claim(folder, number)
-    if claim is None:
-        return None
+    claim = _claim(lines, number)
     alive = keeper_is_alive(claim)
-    # A keeper that ended between the two looks has written the exit before.
+    # A keeper that ended between the two looks has written the step's end before.
     ended = None if alive else read_exit(folder, number)
     if ended is not None:
         return ended
@@ -183,8 +169,54 @@ def log_length(folder: str) -> int:
         return 0
 
 
-def write_all(descriptor: int, content: bytes) -> None:
-    """Writes everything; raises OSError."""
+def write_all(descriptor: int, content: bytes, offset: int) -> None:
+    """Writes everything at this offset; raises OSError."""
     view = memoryview(content)
     while view:
-        view = view[os.write(descriptor, view) :]
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _read_lines(folder: str, number: int) -> list[bytes] | None:
+    try:
+        descriptor = os.open(claim_path(folder, number), os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        # Raw, because the layers of an open file cost more than the reading.
+        content = b""
+        while more := os.read(descriptor, READ_BYTES):
+            content += more
+    finally:
+        os.close(descriptor)
+    return content.splitlines()
+
+
+def _claim(lines: list[bytes], number: int) -> Claim:
+    claim = Claim(step="", number=number, marker="", keeper=0, keeper_ticks=0, boot="", log_start=0, cgroup="")
+    with contextlib.suppress(ValueError, IndexError):
+        first = decode_object(lines[0])
+        claim = Claim(
+            step=text(first, "step"),
+            number=integer(first, "number"),
+            marker=text(first, "marker"),
+            keeper=integer(first, "keeper"),
+            keeper_ticks=integer(first, "keeper_ticks"),
+            boot=text(first, "boot"),
+            log_start=integer(first, "log_start"),
+            cgroup=text(first, "cgroup"),
+        )
+        second = decode_object(lines[1])
+        started = optional_integer(second, "started_at")
+        claim = claim._replace(
+            pid=optional_integer(second, "pid"), started_at=None if started is None else Instant(started)
+        )
+    return claim
+
+
+def _exit(lines: list[bytes]) -> StepReport | None:
+    try:
+        # The first line is the claim itself; the process's line has no state.
+        return report_from_document(decode_object(lines[-1])) if len(lines) > 1 else None
+    except ValueError:
+        return None

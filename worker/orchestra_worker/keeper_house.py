@@ -9,12 +9,11 @@ from orchestra.clock import Clock
 from orchestra_worker.cgroup import Cgroup, CgroupParent
 from orchestra_worker.keeper_files import (
     Claim,
+    ClaimFile,
     boot_id,
-    complete_claim,
     is_claimed_by,
     read_report,
     write_claim,
-    write_exit,
 )
 from orchestra_worker.keeper_log import NO_ROOM, DiskReserve, LogWriter
 from orchestra_worker.keeper_protocol import KEEPER_LOST, StepReport, number, optional_number, report_document, text
@@ -120,7 +119,7 @@ class StepHouse:
             self._ended.pop(name, None)
             if step is not None and step.is_over:
                 # Its end found no room on the disk; now nobody needs it any more.
-                del self._open[name]
+                self._close(name, step)
         elif verb == "deadline":
             if step is not None:
                 step.set_deadline(optional_number(request, "deadline"), text(request, "reason"))
@@ -145,7 +144,7 @@ class StepHouse:
         if found is None:
             return self._start(order)
         if found.state == "running" and is_claimed_by(order.folder, order.number, os.getpid()):
-            # Ours, over and forgotten, and its exit is gone: only that it was started is known.
+            # Ours, over and forgotten, and its end is gone: only that it was started is known.
             return found._replace(state="unknown", reason=KEEPER_LOST)
         return found
 
@@ -170,12 +169,10 @@ class StepHouse:
                 try:
                     pid = spawn(order, marker=self._marker(order), output=writer)
                 except SpawnFailed as failure:
-                    os.close(claim)
                     self._move_on()
                     if cgroup is not None:
                         cgroup.remove()
-                    return self._not_started(order, log, str(failure))
-            complete_claim(claim, pid=pid, started_at=self._clock.now())
+                    return self._not_started(order, log, claim, str(failure))
             undo.pop_all()
         os.close(spare)
         tree = ProcessTree(
@@ -192,8 +189,10 @@ class StepHouse:
             unwatch=self._unwatch,
             log=log,
             tree=tree,
+            claim=claim,
             clock=self._clock,
         )
+        claim.add_process(pid, step.started_at)
         self._open[order.step] = step
         if cgroup is not None:
             now = self._clock.monotonic()
@@ -203,7 +202,7 @@ class StepHouse:
         self._watch(reader, step)
         return step.report()
 
-    def _write_claim(self, order: Order, log: LogWriter, cgroup: Cgroup | None) -> int:
+    def _write_claim(self, order: Order, log: LogWriter, cgroup: Cgroup | None) -> ClaimFile:
         claim = Claim(
             step=order.step,
             number=order.number,
@@ -226,7 +225,7 @@ class StepHouse:
     def _marker(self, order: Order) -> str:
         return f"{order.step}@{self._name}"
 
-    def _not_started(self, order: Order, log: LogWriter, reason: str) -> StepReport:
+    def _not_started(self, order: Order, log: LogWriter, claim: ClaimFile, reason: str) -> StepReport:
         now = self._clock.now()
         report = StepReport(
             step=order.step,
@@ -243,8 +242,9 @@ class StepHouse:
         self._ended[order.step] = report
         self._news.append(_ended_message(report))
         with contextlib.suppress(OSError):
-            # Without it the files say that the keeper was lost: nothing was executed in either case.
-            write_exit(order.folder, report)
+            # Without it the claim says that the keeper was lost: nothing was executed in either case.
+            claim.add_end(report)
+        claim.close()
         return report
 
     def _end(self, name: str, step: KeptStep, now: float) -> None:
@@ -258,7 +258,11 @@ class StepHouse:
         elif now >= (step.wake_at() or 0.0):
             step.write_exit(now)
         if step.is_written:
-            del self._open[name]
+            self._close(name, step)
+
+    def _close(self, name: str, step: KeptStep) -> None:
+        step.close()
+        del self._open[name]
 
     def _has_orphans(self) -> bool:
         return reap_orphans(self._pids)

@@ -70,12 +70,11 @@ class AgentLink:
                 return
 
     def answer(self, message: Mapping[str, object]) -> None:
-        """Sends an answer; it is kept until the agent takes it."""
+        """Adds an answer to what `flush` sends; it is kept until the agent takes it."""
         self._unsent += encode_line(message)
-        self.flush()
 
     def push(self, message: Mapping[str, object]) -> None:
-        """Sends news, unless the agent is too slow for it."""
+        """Adds news, unless the agent is too slow for it."""
         if len(self._unsent) > PUSH_BYTES_MAX:
             self._has_missed = True
             return
@@ -94,6 +93,7 @@ class AgentLink:
         if self._has_missed:
             self._has_missed = False
             self.answer({"event": "missed"})
+            self.flush()
 
     def close(self) -> None:
         """Ends the connection."""

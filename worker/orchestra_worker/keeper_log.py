@@ -13,7 +13,10 @@ RESERVE_NAME = "reserve"
 FULL_LOOK_SECONDS = 1.0
 INDEX_MICROSECONDS = MICROSECONDS_PER_SECOND // 10
 INDEX_ENTRY = struct.Struct("<QQ")
-"""An entry of the index: offset in the log, Instant at which the bytes from there on were read."""
+"""An entry of the index: offset in the log, Instant at which the bytes from there on were read.
+
+What comes in a step's first 100 ms has none: the step's start dates it, and most steps then need no such file.
+"""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -74,7 +77,7 @@ class LogWriter:
         self._reserve = reserve
         self._clock = clock
         self._index: int | None = None
-        self._index_due: Instant = Instant(0)
+        self._index_due = Instant(clock.now() + INDEX_MICROSECONDS)
         self._lost: list[list[int]] = []
         # Not O_APPEND: the offset is ours, and a hole may be punched below it.
         self._file = os.open(f"{folder}/{LOG_NAME}", os.O_WRONLY | os.O_CREAT, OWNER_ONLY)

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from orchestra.clock import Instant
 
-KEEPER_VERSION: Final = 1
+KEEPER_VERSION: Final = 2
 """Of the socket and the lock: a keeper of another version is left alone to finish, and known by its files."""
 SOCKET_NAME: Final = f"keeper.{KEEPER_VERSION}.sock"
 LOCK_NAME: Final = f"keeper.{KEEPER_VERSION}.lock"
@@ -45,9 +45,12 @@ class StepReport(NamedTuple):
     """Output that found no room on the disk: (offset in the log at which it is missing, how many bytes)."""
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
 def encode_line(message: Mapping[str, object]) -> bytes:
     """One message as a line."""
-    return json.dumps(message, separators=(",", ":")).encode("ascii") + b"\n"
+    return _encode(message).encode("ascii") + b"\n"
 
 
 def decode_object(line: bytes | str) -> dict[str, object]:

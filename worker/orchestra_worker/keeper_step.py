@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from orchestra.clock import Clock, Instant
 from orchestra.limits import LEFTOVER_GRACE_SECONDS, STEP_DRAIN_SECONDS
-from orchestra_worker.keeper_files import write_exit
+from orchestra_worker.keeper_files import ClaimFile
 from orchestra_worker.keeper_log import LogWriter
 from orchestra_worker.keeper_protocol import StepReport
 from orchestra_worker.keeper_spawn import Order
@@ -35,6 +35,7 @@ class KeptStep:
         unwatch: Callable[[int], None],
         log: LogWriter,
         tree: ProcessTree,
+        claim: ClaimFile,
         clock: Clock,
     ) -> None:
         self.order = order
@@ -46,8 +47,9 @@ class KeptStep:
         self._unwatch = unwatch
         self._log = log
         self._tree = tree
+        self._claim = claim
         self._clock = clock
-        self._started_at = clock.now()
+        self.started_at = clock.now()
         self._ended_at: Instant | None = None
         self._exit_code: int | None = None
         self._reason = ""
@@ -152,7 +154,7 @@ class KeptStep:
             log_length=self._log.length,
             exit_code=self._exit_code if self.is_over else None,
             reason=self._reason if self.is_over else "",
-            started_at=self._started_at,
+            started_at=self.started_at,
             ended_at=self._ended_at if self.is_over else None,
             lost=self._log.lost,
         )
@@ -160,15 +162,16 @@ class KeptStep:
     def write_exit(self, now: float) -> bool:
         """Tries to put the end on the disk; if there is no room it is tried again."""
         try:
-            write_exit(self.order.folder, self.report())
-        except FileNotFoundError:
-            # The attempt's folder is gone: the agent has forgotten it, nobody will read this any more.
-            self.is_written = True
+            self._claim.add_end(self.report())
         except OSError:
             self._write_exit_at = now + EXIT_AGAIN_SECONDS
         else:
             self.is_written = True
         return self.is_written
+
+    def close(self) -> None:
+        """Lets the claim go, once its end is in it or nobody needs it any more."""
+        self._claim.close()
 
     # --- the end ---
 
