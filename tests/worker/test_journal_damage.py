@@ -3,6 +3,7 @@
 import random
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from orchestra.clock import Instant
 from orchestra.lifecycle import AttemptState
 from orchestra.protocol.messages import Happening, Started, StepEnded, StepStarted
+from orchestra.specification import Execution, Step
 from orchestra_worker.attempt import HeldAttempt, StepProgress
 from orchestra_worker.attempt_rows import adding, load_attempts
 from orchestra_worker.journal import JournalBroken, open_journal
@@ -19,8 +21,9 @@ from tests.support.clocks import FakeClock
 from tests.worker import given
 
 NOW = Instant(1_000_000)
-FLIPS = 600
-"""Of some 20,000 that mean something; all of them were tried once."""
+TWO_STEPS = Execution(steps=(Step(name="one", run="one"), Step(name="two", run="two")))
+FLIPS = 1500
+"""Of the 18,000 where something is written; all of them were tried once."""
 
 
 @pytest.fixture
@@ -30,9 +33,9 @@ async def journal_file(tmp_path: Path) -> Path:
     journal, _ = open_journal(path, now=NOW, threaded=False)
     recorder = AttemptRecorder(journal=journal, clock=FakeClock(), on_written=lambda each: None)
     for run in (7, 8):
-        attempt = HeldAttempt(offer=given.offer("one", "two", run=run, secrets={"key": "hunter22"}), boot_id="b")
+        attempt = HeldAttempt(offer=given.offer(TWO_STEPS, run=run), boot_id="b")
         await journal.write(adding(attempt))
-        await recorder.record(attempt, lambda attempt=attempt: begin(attempt))  # type: ignore[misc]  # one attempt each
+        await recorder.record(attempt, partial(begin, attempt))
     journal.close()
     return path
 

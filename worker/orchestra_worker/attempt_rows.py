@@ -19,8 +19,6 @@ _decode_results = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 Write = Callable[[sqlite3.Connection], None]
 
-_TEXT_IS_BAD = "Could not decode"
-"""How SQLite's module says that a text is no UTF-8."""
 _AttemptRow = tuple[
     int, int, bytes, str, str, float | None, float | None, str | None, float | None, int, int, bytes | None
 ]
@@ -95,10 +93,6 @@ def load_attempts(connection: sqlite3.Connection) -> list[HeldAttempt]:
         return _load(connection)
     except (msgspec.MsgspecError, KeyError, ValueError) as error:
         raise sqlite3.DatabaseError(f"a row is not understood: {error}") from None
-    except sqlite3.OperationalError as error:
-        if str(error).startswith(_TEXT_IS_BAD):
-            raise sqlite3.DatabaseError(f"a row is not understood: {error}") from None
-        raise
 
 
 def _load(connection: sqlite3.Connection) -> list[HeldAttempt]:

@@ -41,7 +41,9 @@ create table events (
 ) without rowid;
 """
 
-_FILE_ITSELF_IS_BAD = ("attempt to write a readonly", "no such ", "malformed", "table ", "near ")
+_CONTENT_IS_BAD = ("no such ", "malformed", "table ", "near ", "unsupported file format", "Could not decode")
+"""What SQLite calls an operational error, and is none that passes."""
+_READ_ONLY = "attempt to write a readonly"
 
 log = logging.getLogger(__name__)
 
@@ -137,12 +139,7 @@ class Journal:
         self._connection.close()
 
     def _translated(self, error: Exception) -> Exception:
-        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
-            error, (sqlite3.OperationalError, sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
-        )
-        # SQLite quotes what it has found, and what it has found is no text.
-        damaged = damaged or isinstance(error, UnicodeDecodeError)
-        return JournalBroken(self._path, str(error)) if damaged else error
+        return JournalBroken(self._path, str(error)) if _tells_of_damage(error) else error
 
     def _write_batches(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -196,12 +193,23 @@ def open_journal(
             raise sqlite3.DatabaseError("it broke while it was in use")
         connection = _connect(path)
     except (sqlite3.DatabaseError, UnicodeDecodeError, _NewerVersion) as cause:
-        if isinstance(cause, sqlite3.OperationalError) and not str(cause).startswith(_FILE_ITSELF_IS_BAD):
+        if not (isinstance(cause, _NewerVersion) or _tells_of_damage(cause) or str(cause).startswith(_READ_ONLY)):
             raise  # A full disk or a lock says nothing against the file: putting it aside would throw good runs away.
         aside = _put_aside(path, now)
         log.error("journal_put_aside: %s was unusable (%s), it is now %s", path, cause, aside)
         connection = _connect(path)
     return Journal(connection=connection, path=path, threaded=threaded), aside
+
+
+def _tells_of_damage(error: Exception) -> bool:
+    match error:
+        case UnicodeDecodeError():
+            return True  # SQLite quotes what it has found, and what it has found is no text.
+        case sqlite3.OperationalError():
+            return str(error).startswith(_CONTENT_IS_BAD)
+        case sqlite3.IntegrityError() | sqlite3.ProgrammingError() | sqlite3.DataError():
+            return False
+    return isinstance(error, sqlite3.DatabaseError)
 
 
 def _empty_wal(connection: sqlite3.Connection) -> bool:
