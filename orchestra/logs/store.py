@@ -187,8 +187,10 @@ class _OpenLog:
         kept = self._segments_path.read_bytes() if self._segments_path.exists() else b""
         if found < committed:
             logger.error("log_damaged file=%s bytes=%d committed=%d", self._path, found, committed)
+            # They would hide the hole: from now on, and, once the file is long enough again, at the next restart.
+            self._segments_path.unlink(missing_ok=True)
+            kept = b""
             os.truncate(self._path, committed)
-            kept = b""  # They would hide the hole.
         known = min(committed // SEGMENT_BYTES, len(kept) // DIGEST_BYTES)
         self.digest = SegmentedDigest(kept[: known * DIGEST_BYTES])
         self._segments_kept = known
