@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,12 +19,39 @@ _decode_results = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 Write = Callable[[sqlite3.Connection], None]
 
-_AttemptRow = tuple[
-    int, int, bytes, str, str, float | None, float | None, str | None, float | None, int, int, bytes | None
-]
-_StepRow = tuple[int, int, int, int | None, str | None, int, int | None]
-_EventRow = tuple[int, int, int, bytes]
 T = TypeVar("T")
+
+
+class _AttemptRow(NamedTuple):
+    run: int
+    attempt: int
+    offer: bytes
+    state: str
+    boot_id: str
+    started_boottime: float | None
+    contact_boottime: float | None
+    stop_reason: str | None
+    stop_grace: float | None
+    sequence: int
+    check_in_offset: int
+    results: bytes | None
+
+
+class _StepRow(NamedTuple):
+    run: int
+    attempt: int
+    number: int
+    exit_code: int | None
+    reason: str | None
+    log_start: int
+    log_length: int | None
+
+
+class _EventRow(NamedTuple):
+    run: int
+    attempt: int
+    sequence: int
+    body: bytes
 
 
 def adding(attempt: HeldAttempt) -> Write:
@@ -102,30 +129,32 @@ def _load(connection: sqlite3.Connection) -> list[HeldAttempt]:
         " sequence, check_in_offset, results from attempts order by run, attempt"
     ):
         row = _typed(found, _AttemptRow)
-        attempts[row[0], row[1]] = HeldAttempt(
-            offer=_decode_offer(row[2]),
-            state=AttemptState(row[3]),
-            boot_id=row[4],
-            started_boottime=row[5],
-            contact_boottime=row[6],
-            stop_reason=row[7],
-            stop_grace=row[8],
-            sequence=row[9],
-            check_in_offset=row[10],
-            results=_decode_results(row[11]) if row[11] else {},
+        attempts[row.run, row.attempt] = HeldAttempt(
+            offer=_decode_offer(row.offer),
+            state=AttemptState(row.state),
+            boot_id=row.boot_id,
+            started_boottime=row.started_boottime,
+            contact_boottime=row.contact_boottime,
+            stop_reason=row.stop_reason,
+            stop_grace=row.stop_grace,
+            sequence=row.sequence,
+            check_in_offset=row.check_in_offset,
+            results=_decode_results(row.results) if row.results else {},
         )
     for found in connection.execute(
         "select run, attempt, number, exit_code, reason, log_start, log_length from steps order by number"
     ):
-        run, attempt, number, exit_code, reason, log_start, log_length = _typed(found, _StepRow)
-        outcome = None if reason is None else StepOutcome(exit_code=exit_code, reason=reason)
-        attempts[run, attempt].steps[number] = StepProgress(log_start=log_start, outcome=outcome, log_length=log_length)
+        step = _typed(found, _StepRow)
+        outcome = None if step.reason is None else StepOutcome(exit_code=step.exit_code, reason=step.reason)
+        attempts[step.run, step.attempt].steps[step.number] = StepProgress(
+            log_start=step.log_start, outcome=outcome, log_length=step.log_length
+        )
     for found in connection.execute("select run, attempt, sequence, body from events order by run, attempt, sequence"):
-        run, attempt, sequence, body = _typed(found, _EventRow)
-        event = _decode_event(body)
-        if (event.run, event.attempt, event.sequence) != (run, attempt, sequence):
-            raise ValueError(f"event {sequence} of #{run} tells of another")
-        attempts[run, attempt].events.append(KeptEvent(event=event, is_written=True, was_sent=True))
+        told = _typed(found, _EventRow)
+        event = _decode_event(told.body)
+        if (event.run, event.attempt, event.sequence) != (told.run, told.attempt, told.sequence):
+            raise ValueError(f"event {told.sequence} of #{told.run} tells of another")
+        attempts[told.run, told.attempt].events.append(KeptEvent(event=event, is_written=True, was_sent=True))
     for key, held in attempts.items():
         _check(key, held)
     return list(attempts.values())
