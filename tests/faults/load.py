@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from secrets import token_hex
 
 from orchestra.network.client import API
@@ -19,9 +20,11 @@ jobs:
       lines: {{ type: integer, default: 5 }}
       pause: {{ type: string, default: "0" }}
       exit: {{ type: integer, default: 0 }}
+      gate: {{ type: string, default: "" }}
     run: |
       . {script}
       begins
+      while [ "$PARAM_GATE" ] && [ ! -e "$PARAM_GATE" ]; do sleep 0.5; beat; done
       number=0
       while [ $number -lt $PARAM_LINES ]; do
         number=$((number+1))
@@ -49,13 +52,22 @@ class Load:
         instance.apply(_DEFINITION.format(script=witness.script, project=project, more=more))
 
     def trigger(
-        self, *, lines: int = 5, pause: float = 0.0, exit_code: int = 0, allowed: Iterable[str] = (), **more: object
+        self,
+        *,
+        lines: int = 5,
+        pause: float = 0.0,
+        exit_code: int = 0,
+        gate: Path | None = None,
+        allowed: Iterable[str] = (),
+        **more: object,
     ) -> int:
         """Triggers a run that prints so many lines, with so many seconds after each; `allowed` are further ends.
 
+        With a gate it begins, and prints when there is such a file.
+
         Who is killed before he answers is asked again under the same key, so that it stays one run.
         """
-        said = {"lines": lines, "pause": f"{pause:g}", "exit": exit_code}
+        said = {"lines": lines, "pause": f"{pause:g}", "exit": exit_code, "gate": str(gate or "")}
         number = self._ask({"parameters": said, **more})
         state = "failed" if exit_code else "succeeded"
         self.expected[number] = Expected(

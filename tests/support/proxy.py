@@ -28,11 +28,26 @@ class LinkState(Enum):
     """Bytes are kept back, and arrive late."""
 
 
+class Direction(Enum):
+    """Which way bytes go."""
+
+    TO_TARGET = "to the target"
+    FROM_TARGET = "from the target"
+
+
+BOTH = frozenset(Direction)
+
+
 @dataclass(eq=False)
 class _Pair:
     near: socket.socket
     far: socket.socket
-    is_frozen: bool = False
+    lost: frozenset[Direction] = frozenset()
+    """The ways on which bytes vanish; nobody is told."""
+
+    def swallows(self, source: socket.socket) -> bool:
+        """Whether what comes from this end vanishes."""
+        return (Direction.TO_TARGET if source is self.near else Direction.FROM_TARGET) in self.lost
 
 
 class Proxy:
@@ -43,6 +58,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._selector = selectors.DefaultSelector()
         self._state = LinkState.WHOLE
+        self._lost = BOTH
         self._asked = threading.Lock()
         self._pairs: dict[socket.socket, _Pair] = {}
         self._is_closing = False
@@ -77,7 +93,7 @@ class Proxy:
     def half_open(self) -> int:
         """Frozen connections of which at least one end has not let go yet."""
         with self._asked:
-            return len({pair for pair in self._pairs.values() if pair.is_frozen})
+            return len({pair for pair in self._pairs.values() if pair.lost})
 
     def cut(self) -> None:
         """Resets every connection and lets none through until `mend`."""
@@ -86,12 +102,13 @@ class Proxy:
             for pair in set(self._pairs.values()):
                 self._drop(pair)
 
-    def freeze(self) -> None:
-        """Makes every present connection half-open, for good; new ones get no answer until `mend`."""
+    def freeze(self, lost: frozenset[Direction] = BOTH) -> None:
+        """Makes every present connection half-open, for good, and new ones until `mend`; on one way only if asked."""
         with self._asked:
             self._state = LinkState.FROZEN
+            self._lost = lost
             for pair in set(self._pairs.values()):
-                pair.is_frozen = True
+                pair.lost |= lost
                 self.broken += 1
 
     def stall(self) -> None:
@@ -128,7 +145,7 @@ class Proxy:
         except OSError:
             near.close()
             return
-        pair = _Pair(near=near, far=far, is_frozen=self._state is LinkState.FROZEN)
+        pair = _Pair(near=near, far=far, lost=self._lost if self._state is LinkState.FROZEN else frozenset())
         for one in (near, far):
             one.settimeout(5)
             self._pairs[one] = pair
@@ -153,14 +170,14 @@ class Proxy:
             return
         try:
             piece = source.recv(PIECE_BYTES)
-            if not piece and pair.is_frozen:
+            if not piece and pair.swallows(source):
                 self._let_go(source)
             elif not piece:
                 self._drop(pair)
-            elif not pair.is_frozen:
+            elif not pair.swallows(source):
                 (pair.far if source is pair.near else pair.near).sendall(piece)
         except OSError:
-            if pair.is_frozen:
+            if pair.lost:
                 self._let_go(source)
             else:
                 self._drop(pair)
