@@ -181,7 +181,7 @@ class LogStoreMachine(RuleBasedStateMachine):
             assert self.store.digest(*key) == digest_of(bytes(self.holes[key][: self.written[key]]))
 
 
-LogStoreMachine.TestCase.settings = effort(80, steps=25)
+LogStoreMachine.TestCase.settings = effort(100, steps=30)
 TestLogStore = LogStoreMachine.TestCase
 
 
