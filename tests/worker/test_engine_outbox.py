@@ -95,12 +95,39 @@ def test_final_waits_for_the_last_byte_of_the_log_and_carries_its_digest(tmp_pat
     chunk = outbox.take_chunk()
     after = outbox.take_messages()
 
-    assert kinds(before) == ["Started"]
+    # All that is left of a run leaves in one frame right behind its last bytes.
+    assert kinds(before) == []
     assert chunk is not None
-    assert kinds(after) == ["Final"]
-    assert isinstance(after[0], Event)
-    assert isinstance(after[0].happening, Final)
-    assert len(after[0].happening.log_digest) == 64
+    assert kinds(after) == ["Started", "Final"]
+    assert isinstance(after[1], Event)
+    assert isinstance(after[1].happening, Final)
+    assert len(after[1].happening.log_digest) == 64
+
+
+def test_events_do_not_wait_for_bytes_that_the_window_holds_back(tmp_path: Path) -> None:
+    outbox = Outbox()
+    attempt = held(outbox, tmp_path, log=b"hello")
+    end(attempt, 5)
+    outbox.start_session(window(run_bytes=3))
+    outbox.ensure_resumed(attempt.key)
+
+    assert kinds(outbox.take_messages()) == ["Started"]
+
+
+def test_room_that_one_attempt_has_given_back_is_taken_by_those_that_found_none(tmp_path: Path) -> None:
+    outbox = Outbox()
+    first, second, third = (held(outbox, tmp_path, run=run, log=bytes(10)) for run in (1, 2, 3))
+    outbox.start_session(window(worker_bytes=10))
+    for attempt in (first, second, third):
+        outbox.ensure_resumed(attempt.key)
+
+    chunks = [outbox.take_chunk(), outbox.take_chunk()]
+    outbox.acknowledge(first.key, sequence=0, log_length=10)
+    chunks.append(outbox.take_chunk())
+    outbox.remove(second.key)
+    chunks.append(outbox.take_chunk())
+
+    assert [chunk and chunk.run for chunk in chunks] == [1, None, 2, 3]
 
 
 def test_an_event_that_is_not_in_the_journal_yet_holds_back_those_behind_it(tmp_path: Path) -> None:

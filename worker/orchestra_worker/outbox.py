@@ -1,7 +1,6 @@
 """What the worker still owes to the master, and what of it leaves next: answers, events in order, log bytes in turn."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -34,8 +33,10 @@ class Outbox:
         self._feeds: dict[AttemptKey, _Feed] = {}
         self._answers: list[Accept | Refuse] = []
         self._with_events: dict[AttemptKey, None] = {}
-        self._hungry: deque[AttemptKey] = deque()
+        self._hungry: dict[AttemptKey, None] = {}
         """Attempts that may have log bytes to send, in turn."""
+        self._starved: dict[AttemptKey, None] = {}
+        """Attempts that have found no room in the window when it was their turn."""
         self._window: LogWindow | None = None
 
     # --- what is held ---
@@ -48,6 +49,7 @@ class Outbox:
         """The attempt is forgotten."""
         if self._feeds.pop(key, None) and self._window:
             self._window.stop(key)
+            self._feed_starved()
 
     def held(self) -> tuple[Held, ...]:
         """What `hello` lists."""
@@ -62,6 +64,7 @@ class Outbox:
         self._window = window
         self._with_events.clear()
         self._hungry.clear()
+        self._starved.clear()
         self._answers.clear()
 
     def end_session(self) -> None:
@@ -100,7 +103,7 @@ class Outbox:
         feed.attempt.acknowledge(min(sequence, feed.sent_sequence))
         self._window.acknowledged(key, log_length)
         feed.source.acknowledge(min(log_length, feed.sent_length))
-        self.note(key)
+        self._feed_starved()
 
     # --- what leaves ---
 
@@ -111,13 +114,10 @@ class Outbox:
             self.changed.set()
 
     def note(self, key: AttemptKey) -> None:
-        """The attempt has new events, log bytes or room."""
-        if key not in self._feeds:
-            return
-        self._with_events[key] = None
-        if key not in self._hungry:
-            self._hungry.append(key)
-        self.changed.set()
+        """The attempt has new events or log bytes."""
+        if key in self._feeds:
+            self._with_events[key] = self._hungry[key] = None
+            self.changed.set()
 
     def take_messages(self) -> Sequence[WorkerMessage]:
         """Everything but log bytes that may be sent now."""
@@ -133,7 +133,8 @@ class Outbox:
     def take_chunk(self) -> Chunk | None:
         """The next piece of a log, of one attempt after the other."""
         while self._hungry and self._window is not None:
-            key = self._hungry.popleft()
+            key = next(iter(self._hungry))
+            del self._hungry[key]
             feed = self._feeds.get(key)
             if feed is None or not feed.is_resumed:
                 continue
@@ -143,24 +144,42 @@ class Outbox:
             offset, content = piece
             feed.sent_length = offset + len(content)
             self._window.sent(key, feed.sent_length)
-            self._hungry.append(key)
+            self._hungry[key] = None
             if feed.attempt.is_over:
                 self._with_events[key] = None  # These may have been the last bytes that `final` waited for.
             return Chunk(run=key[0], attempt=key[1], offset=offset, content=content)
         return None
 
+    def _is_last_piece_due(self, feed: _Feed) -> bool:
+        """Whether the bytes that the final event waits for leave next: then all that is left goes in one frame behind
+        them."""
+        final = feed.attempt.final()
+        if final is None or self._window is None:
+            return False
+        room = min(CHUNK_BYTES_MAX, self._window.room(feed.attempt.key))
+        return 0 < final.log_length - feed.sent_length <= room
+
     def has_messages(self) -> bool:
         """Whether `take_messages` may give something."""
         return bool(self._answers or self._with_events)
 
-    @staticmethod
-    def _next_piece(feed: _Feed, window: LogWindow) -> tuple[int, bytes] | None:
+    def _feed_starved(self) -> None:
+        """There may be room again, for whomever: the worker's whole window is shared."""
+        if self._starved:
+            self._hungry.update(self._starved)
+            self._starved.clear()
+            self.changed.set()
+
+    def _next_piece(self, feed: _Feed, window: LogWindow) -> tuple[int, bytes] | None:
         room = min(window.room(feed.attempt.key), CHUNK_BYTES_MAX)
         if room <= 0:
-            return None  # It comes back with the next acknowledgement.
+            self._starved[feed.attempt.key] = None
+            return None
         return feed.source.next_piece(room, ended=feed.attempt.is_over)
 
     def _events(self, feed: _Feed) -> list[Event]:
+        if self._is_last_piece_due(feed):
+            return []
         events = []
         for kept in feed.attempt.events:
             event = kept.event
