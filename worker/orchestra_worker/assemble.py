@@ -63,6 +63,7 @@ def run_worker(settings: WorkerSettings) -> None:
     ]
     # Each worker begins at another one, so that a fleet with one list is spread over it.
     connector = Rotation(connectors, begin_at=random.SystemRandom().randrange(len(connectors)))
+    WorkerFolder(path=settings.folder.absolute()).make_room()
     with lock_folder(settings.folder.absolute(), f"worker {settings.name}") as locked:
         folder = WorkerFolder(path=locked.path)
         folder.prepare()

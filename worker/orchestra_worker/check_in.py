@@ -33,10 +33,10 @@ class CheckInsRead:
     offset: int
 
 
-def read_check_ins(path: Path, offset: int) -> CheckInsRead:
+def read_check_ins(path: str | Path, offset: int) -> CheckInsRead:
     """Reads whole lines behind the offset; lines that are none of ours are skipped."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             if size < offset:
                 offset = 0  # The job has emptied the file.

@@ -284,6 +284,7 @@ class Engine:
         life = self._lives.pop(key, None)
         if life is not None:
             life.close()
+            self._log_syncs.drop(life.log_path)
         self._turns.pop(key, None)
         self._outbox.remove(key)
 

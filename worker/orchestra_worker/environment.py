@@ -132,13 +132,14 @@ def resolve_command(name: str, *, directory: Path, path: str) -> str:
     if not name:
         raise CannotStart("command not found: the command's name is empty")
     parts = [""] if "/" in name else [part for part in path.split(os.pathsep) if part]
-    places = [directory / part / name for part in parts]
-    found = next((place for place in places if place.is_file() and os.access(place, os.X_OK)), None)
+    # As texts, because a path object for each folder of a long PATH would cost more than the rest of a start.
+    places = [os.path.join(directory, part, name) for part in parts]
+    found = next((place for place in places if os.access(place, os.X_OK) and os.path.isfile(place)), None)
     if found is not None:
-        return str(found)
-    existing = next((place for place in places if place.exists()), None)
+        return str(Path(found))
+    existing = next((place for place in places if os.path.exists(place)), None)
     if existing is not None:
-        raise CannotStart(f"not executable: {str(existing)!r}")
+        raise CannotStart(f"not executable: {str(Path(existing))!r}")
     raise CannotStart(f"command not found: {name!r}")
 
 

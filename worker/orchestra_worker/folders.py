@@ -4,10 +4,14 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.protocol.window import AttemptKey
+from orchestra_worker.keeper_log import RESERVE_NAME
+
+_ROOM_TO_START_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +25,12 @@ class WorkerFolder:
         """`worker.db`."""
         return self.path / "worker.db"
 
-    @property
+    @cached_property
     def attempts(self) -> Path:
         """One folder for each attempt that is held."""
         return self.path / "attempts"
 
-    @property
+    @cached_property
     def socket(self) -> Path:
         """Where jobs poke the agent."""
         return self.path / "hint.sock"
@@ -48,13 +52,13 @@ class WorkerFolder:
     def make_attempt(self, key: AttemptKey) -> Path:
         """Makes the attempt's folder, if it is not there."""
         folder = self.attempt(key)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(folder)
         return folder
 
     def workspace(self, project: str) -> Path:
         """The project's workspace, kept from run to run; made if it is not there."""
         workspace = self.path / "workspaces" / project
-        workspace.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(workspace)
         return workspace
 
     def kept_attempts(self) -> list[AttemptKey]:
@@ -70,14 +74,28 @@ class WorkerFolder:
 
     def remove_attempt(self, key: AttemptKey) -> None:
         """Deletes the attempt's folder with all that is in it."""
-        shutil.rmtree(self.attempt(key), ignore_errors=True)
+        folder = str(self.attempt(key))
+        try:
+            # Plain files as a rule: a walk through a tree costs several times as much.
+            for name in os.listdir(folder):
+                os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def free_bytes(self) -> int:
         """Free disk for ordinary users."""
         try:
-            return shutil.disk_usage(self.path).free
+            disk = os.statvfs(self.path)
         except OSError:
             return 0
+        return disk.f_bavail * disk.f_frsize
+
+    def make_room(self) -> None:
+        """On a full disk, gives back what the keeper has in reserve: an agent that comes up delivers logs, and that
+        frees the rest."""
+        if self.free_bytes() < _ROOM_TO_START_BYTES:
+            (self.path / RESERVE_NAME).unlink(missing_ok=True)
 
     def put_attempts_aside(self, suffix: str) -> None:
         """Renames the attempts' folder: what it holds belongs to a journal that is put aside."""
@@ -94,6 +112,14 @@ class WorkerFolder:
         beside.write_text(text)
         beside.chmod(0o700)
         beside.replace(self.tools / "orchestra")
+
+
+def _make(folder: Path) -> None:
+    try:
+        # One call where the parents are there, which they are.
+        os.mkdir(folder, 0o700)
+    except OSError:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _quoted(text: str) -> str:

@@ -46,6 +46,10 @@ class DiskReserve:
                 self._full = not self._allocate()
         return self._full
 
+    def look_soon(self) -> None:
+        """The next question is answered by a look at the disk."""
+        self._look_at = 0.0
+
     def free(self) -> None:
         """Gives the reserve back to the file system: it is full."""
         with contextlib.suppress(OSError):
@@ -79,6 +83,8 @@ class LogWriter:
         self._index: int | None = None
         self._index_due = Instant(clock.now() + INDEX_MICROSECONDS)
         self._lost: list[list[int]] = []
+        # Not a byte of a step that has just begun is lost for what the disk was a moment ago.
+        reserve.look_soon()
         # Not O_APPEND: the offset is ours, and a hole may be punched below it.
         self._file = os.open(f"{folder}/{LOG_NAME}", os.O_WRONLY | os.O_CREAT, OWNER_ONLY)
         self.start = self.length = os.fstat(self._file).st_size

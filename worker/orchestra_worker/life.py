@@ -77,6 +77,8 @@ class AttemptLife:
         self._current: Run | None = None
         self._order: StepOrder | None = None
         self._begun: frozenset[int] = frozenset()
+        self._lost_output: dict[int, tuple[tuple[int, int], ...]] = {}
+        """Of steps that this agent has seen end; of others only their files know."""
         self._teardown_started: float | None = None
 
     def begin(self) -> list[Happening]:
@@ -132,7 +134,7 @@ class AttemptLife:
 
     async def take_check_ins(self) -> None:
         """Tells the newest check-in, if there is a new one."""
-        read = read_check_ins(self._folder / "checkins", self.attempt.check_in_offset)
+        read = read_check_ins(f"{self._folder}/checkins", self.attempt.check_in_offset)
         if read.offset == self.attempt.check_in_offset or self.attempt.is_over:
             return
 
@@ -227,6 +229,7 @@ class AttemptLife:
             report = await self._parts.runner.execute(order, on_started=self._started)
         finally:
             self._current = self._order = None
+        self._lost_output[action.number] = report.lost
         await self.take_check_ins()
         if self.attempt.is_forgotten:
             return
@@ -283,7 +286,7 @@ class AttemptLife:
         """The step's end, what it found out, and the attempt's end if this was it: in one commit."""
         found: Mapping[str, object] = {}
         try:
-            read = read_results(self._folder / "results.json", mask_text=self._masker.mask_text)
+            read = read_results(f"{self._folder}/results.json", mask_text=self._masker.mask_text)
             found = changed_results(self.attempt.results, read)
         except BadResults as error:
             read = {}
@@ -325,13 +328,14 @@ class AttemptLife:
         return [*(self._end(number, StepOutcome(exit_code=None, reason=reason), length) for number in left), final]
 
     def _lost_ranges(self) -> tuple[LostRange, ...]:
-        reports = [self._parts.runner.read_step(self._folder, number) for number in sorted(self.attempt.steps)]
-        return tuple(
-            LostRange(offset=offset, length=length)
-            for report in reports
-            if report is not None
-            for offset, length in report.lost
-        )
+        ranges = [lost for number in sorted(self.attempt.steps) for lost in self._lost_by(number)]
+        return tuple(LostRange(offset=offset, length=length) for offset, length in ranges)
+
+    def _lost_by(self, number: int) -> tuple[tuple[int, int], ...]:
+        if number in self._lost_output:
+            return self._lost_output[number]
+        report = self._parts.runner.read_step(self._folder, number)
+        return () if report is None else report.lost
 
 
 def _not_run(reason: str) -> StepOutcome:

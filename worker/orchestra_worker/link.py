@@ -24,6 +24,7 @@ from orchestra.protocol.messages import (
     Drain,
     Hello,
     MasterMessage,
+    Outdated,
     Resume,
     Undrain,
     Welcome,
@@ -100,6 +101,7 @@ class Link:
         self._slots = slots
         self._on_welcome = on_welcome
         self._tries = 0
+        self._connections = 0
         self._refusal_was_said = False
 
     async def run(self) -> None:
@@ -151,6 +153,9 @@ class Link:
             await transport.close(code, reason)
 
     def _hello(self) -> Hello:
+        # By the wall clock, so that it also grows from one life of the agent to the next. Should that clock be set
+        # back meanwhile, the master says so.
+        self._connections = max(self._connections + 1, self._clock.now())
         return Hello(
             protocol_minimum=PROTOCOL_VERSIONS.start,
             protocol_maximum=PROTOCOL_VERSIONS.stop - 1,
@@ -162,6 +167,7 @@ class Link:
             slots=self._slots,
             free_disk_bytes=self._folder.free_bytes(),
             held=self._outbox.held(),
+            connection=self._connections,
         )
 
     # --- called by the conversation ---
@@ -173,6 +179,8 @@ class Link:
             match message:
                 case Welcome():
                     self._welcomed(message)
+                case Outdated():
+                    self._connections = max(self._connections, message.connection)
                 case Resume():
                     key = (message.run, message.attempt)
                     self._outbox.resume(key, sequence=message.sequence, log_length=message.log_length)

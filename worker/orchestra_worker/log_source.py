@@ -27,7 +27,7 @@ class LogSource:
 
     def __init__(self, folder: Path, masker: Masker) -> None:
         self.path = folder / LOG_NAME
-        self._segments_path = folder / SEGMENTS_NAME
+        self._segments_path = f"{folder}/{SEGMENTS_NAME}"
         self._masker = masker
         self._file: int | None = None
         self._segments: int | None = None
@@ -142,14 +142,17 @@ class LogSource:
 
     def _open(self) -> int | None:
         if self._file is None:
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 self._file = os.open(self.path, os.O_RDONLY)
+            except FileNotFoundError:
+                return None
         return self._file
 
 
-def _read_segments(path: Path) -> bytes:
+def _read_segments(path: str) -> bytes:
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read()
     except FileNotFoundError:
         return b""
     # A digest that a crash has torn is made again from the log, which was not punched without it.

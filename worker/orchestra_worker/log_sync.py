@@ -29,6 +29,10 @@ class LogSyncs:
         self._grown.add(path)
         self._grew.set()
 
+    def drop(self, path: Path) -> None:
+        """This log is not wanted any more."""
+        self._grown.discard(path)
+
     async def run(self) -> None:
         """Until it is cancelled."""
         while True:

@@ -24,10 +24,10 @@ class BadResults(OrchestraError):
         return self.sentence
 
 
-def read_results(path: Path, *, mask_text: Callable[[str], str]) -> dict[str, msgspec.Raw]:
+def read_results(path: str | Path, *, mask_text: Callable[[str], str]) -> dict[str, msgspec.Raw]:
     """The file's values, masked; nothing for a file that is not there or empty. Raises BadResults."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             content = file.read(RESULTS_BYTES_MAX + 1)
     except FileNotFoundError:
         return {}
