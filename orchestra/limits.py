@@ -25,6 +25,10 @@ FRAME_MESSAGES_MAX: Final = 256
 CHUNK_BYTES_MAX: Final = 256 << 10
 RUN_WINDOW_BYTES: Final = 4 << 20
 WORKER_WINDOW_BYTES: Final = 32 << 20
+INBOX_TEXT_BYTES_MAX: Final = 4 << 20
+"""Of what a worker has said and the master has not begun to store; beyond it the master does not read on."""
+OUTGOING_MESSAGES_MAX: Final = 20_000
+"""For a worker that talks and does not take what it is sent; beyond it the connection is closed."""
 BYE_SECONDS: Final = 2.0
 """Within so long the workers come back after a master has closed on purpose."""
 HANDSHAKES_PER_SECOND_MAX: Final = 100
@@ -35,6 +39,8 @@ REFUSED_RECONNECT_SECONDS: Final = 60.0
 
 CLOSE_SECONDS_MAX: Final = 2.0
 """For the closing handshake of a connection: a half-open one never answers."""
+LET_GO_SECONDS: Final = 10.0
+"""After the end of a connection, for a peer that does not read what it was sent last."""
 TAKEOVER_SECONDS: Final = 60.0
 TAKEOVERS_MAX: Final = 3
 """So many takeovers between live instances of one name within that time: both are quarantined."""

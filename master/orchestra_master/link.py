@@ -10,10 +10,11 @@ from orchestra.errors import OrchestraError, ProtocolError
 from orchestra.identifiers import UserId, WorkerName
 from orchestra.limits import (
     CLOSE_SECONDS_MAX,
+    INBOX_TEXT_BYTES_MAX,
     WORKER_WINDOW_BYTES,
 )
 from orchestra.protocol.codec import CloseCode
-from orchestra.protocol.messages import Bye, Chunk, Hello, MasterMessage, WorkerMessage
+from orchestra.protocol.messages import Bye, Chunk, Hello, MasterMessage, Outdated, WorkerMessage
 from orchestra.protocol.session import MasterSession
 from orchestra.storage.attempts import withdraw_offer
 from orchestra.storage.database import Signal, Topic
@@ -31,8 +32,8 @@ _BROKEN = frozenset({CloseCode.MALFORMED, CloseCode.OUT_OF_TURN, CloseCode.VERSI
 class Link:
     """Four tasks around one session: read, write, watch the clock, record.
 
-    The reader never waits for anything but the socket, so that heartbeats are seen however slow the database is;
-    what it takes in is bounded by the log windows that the worker must keep.
+    The reader waits for nothing but the socket, so that heartbeats are seen however slow the database is. What it takes
+    in is bounded: log by the windows that the worker must keep, words beyond a few MiB by waiting for the recorder.
     """
 
     def __init__(self, *, parts: MasterParts, connection: WorkerConnection, user: UserId) -> None:
@@ -45,7 +46,9 @@ class Link:
         """The peer said what the protocol does not have."""
         self._inbox: list[WorkerMessage | Chunk] = []
         self._inbox_bytes = 0
+        self._inbox_text_bytes = 0
         self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
         self._wants_to_send = asyncio.Event()
         self._ended = asyncio.Event()
         self._sent_away: asyncio.Future[ProtocolError] = asyncio.get_running_loop().create_future()
@@ -101,6 +104,14 @@ class Link:
             self._take_in(messages)
             if self._session.wants_to_send:
                 self._wants_to_send.set()
+            if isinstance(frame, str):
+                self._inbox_text_bytes += len(frame)
+                await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        while self._inbox_text_bytes > INBOX_TEXT_BYTES_MAX:
+            self._taken.clear()
+            await self._taken.wait()
 
     def _take_in(self, messages: Sequence[WorkerMessage | Chunk]) -> None:
         self._inbox.extend(messages)
@@ -140,13 +151,16 @@ class Link:
     async def _gathered(self) -> Sequence[WorkerMessage | Chunk]:
         await self._arrived.wait()
         self._arrived.clear()
-        gathered, self._inbox, self._inbox_bytes = self._inbox, [], 0
+        gathered, self._inbox, self._inbox_bytes, self._inbox_text_bytes = self._inbox, [], 0, 0
+        self._taken.set()
         return gathered
 
     # --- coming and going ---
 
     async def _greet(self, hello: Hello) -> ConnectedWorker:
         greeting = await greet(self._parts, hello, user=self._user)
+        if greeting.session.newer_connection is not None:
+            await self._say_outdated(greeting.session.newer_connection)
         roster = self._parts.roster
         older = roster.find(greeting.session.worker)
         # The database tells of the older session: here it may have left already, or it is on another master.
@@ -165,6 +179,13 @@ class Link:
         roster.enter(connected)
         logger.info("worker_connected worker=%s epoch=%d held=%d", hello.worker, connected.epoch, len(hello.held))
         return connected
+
+    async def _say_outdated(self, connection: int) -> None:
+        """Delivered late, this hello tells of a worker as it was: to believe it would lose what was started since."""
+        self._session.send(Outdated(connection=connection))
+        for frame in self._session.take_frames():
+            await self._connection.send(frame)
+        raise ProtocolError(CloseCode.REPLACED, "the worker has said hello on a newer connection")
 
     def _connected_worker(self, hello: Hello, greeting: Greeting) -> ConnectedWorker:
         return ConnectedWorker(

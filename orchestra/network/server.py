@@ -19,6 +19,7 @@ from orchestra.limits import (
     SHUTDOWN_SECONDS_MAX,
 )
 from orchestra.network.bounded_http import BoundedHttp
+from orchestra.network.bounded_websocket import BoundedWebSocket
 from orchestra.network.hosts import is_loopback
 
 _FRAME_SLACK_BYTES = 4096
@@ -57,6 +58,7 @@ async def serve(
     config = uvicorn.Config(
         app,
         http=BoundedHttp,
+        ws=BoundedWebSocket,
         log_config=None,
         access_log=False,
         server_header=False,

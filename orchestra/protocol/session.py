@@ -13,6 +13,7 @@ from orchestra.errors import ProtocolError, WorkerVersionRefused
 from orchestra.limits import (
     HEARTBEAT_SECONDS,
     HELLO_SECONDS_MAX,
+    OUTGOING_MESSAGES_MAX,
     PROTOCOL_VERSIONS,
     SILENCE_SECONDS_MAX,
 )
@@ -24,6 +25,7 @@ from orchestra.protocol.messages import (
     Hello,
     MasterMessage,
     Message,
+    Outdated,
     Welcome,
     WorkerMessage,
 )
@@ -42,8 +44,8 @@ class _Outgoing:
         messages, self._messages = self._messages, []
         return encode(messages)
 
-    def __bool__(self) -> bool:
-        return bool(self._messages)
+    def __len__(self) -> int:
+        return len(self._messages)
 
 
 class WorkerSession:
@@ -85,7 +87,7 @@ class WorkerSession:
                 continue
             if isinstance(message, Welcome):
                 self._welcomed(message, now)
-            elif self.welcome is None:
+            elif self.welcome is None and not isinstance(message, Outdated):
                 raise ProtocolError(CloseCode.OUT_OF_TURN, "the master speaks before it has said welcome")
             messages.append(message)
         return messages
@@ -163,6 +165,8 @@ class MasterSession:
                 raise ProtocolError(CloseCode.OUT_OF_TURN, "the worker speaks before it has said hello")
             elif isinstance(message, Heartbeat):
                 self._outgoing.add(HeartbeatAnswer(counter=message.counter))
+        if len(self._outgoing) > OUTGOING_MESSAGES_MAX:
+            raise ProtocolError(CloseCode.OUT_OF_TURN, "the worker does not take what it is sent")
         return messages
 
     def _greeted(self, hello: Hello) -> None:

@@ -1,6 +1,9 @@
 """A worker with a valid token that lies: nothing of others changes, what it said is counted, and it is sent away."""
 
+import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -9,18 +12,35 @@ from websockets.exceptions import ConnectionClosed
 
 from orchestra.configuration import read_token_file
 from orchestra.identifiers import AttemptNumber, RunId
-from orchestra.protocol.codec import CloseCode
-from orchestra.protocol.messages import Accept, Chunk, Held, Offer, Refuse, Welcome, WorkerMessage
+from orchestra.lifecycle import AttemptState
+from orchestra.limits import FRAME_MESSAGES_MAX
+from orchestra.logs.digest import SegmentedDigest
+from orchestra.protocol.codec import CloseCode, Frame, encode
+from orchestra.protocol.messages import (
+    Accept,
+    Chunk,
+    Forget,
+    Go,
+    Heartbeat,
+    Held,
+    Offer,
+    Refuse,
+    Results,
+    Welcome,
+    WorkerMessage,
+)
 from tests.faults.fired import Fired
-from tests.faults.process_figures import metric
+from tests.faults.process_figures import forget_peak, metric, resident_bytes, resident_peak_bytes
 from tests.support.impostor import Impostor, impostor
-from tests.support.journey import Orchestra, end_marked_processes, lines_of, running, started, wait_until
-from tests.support.worker_end import final, hello
+from tests.support.journey import Orchestra, lines_of, running, started, wait_until
+from tests.support.worker_end import event, final, hello
 from tests.support.worker_end import started as told_started
 
 MEBIBYTE = 1 << 20
 GROWTH_BYTES_MAX = 50 * MEBIBYTE
 ANSWERS = 100_000
+LOCKED_SECONDS = 3.0
+"""Less than the master waits for its database."""
 VICTIM, FIRST, SECOND = RunId(1), AttemptNumber(1), AttemptNumber(2)
 BROKEN = "orchestra_worker_links_broken_total"
 JOBS = """
@@ -87,7 +107,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
             assert (run.state, run.attempts_counted, run.reason) == ("succeeded", 1, "")
             assert up.log(VICTIM) == b"the beginning\n"
             assert lines_of(tmp_path / "witness") == ["begin", "end"]
-    end_marked_processes(str(tmp_path))
 
 
 FOREIGN: Mapping[str, WorkerMessage | Chunk] = {
@@ -132,7 +151,14 @@ def told(**changes: object) -> Mapping[str, object]:
     return said | {"happening": {"kind": "started"}} | changes
 
 
-FINAL = {"kind": "final", "exit_code": 0, "reason": "", "cause": None, "log_length": 0, "log_digest": "00"}
+FINAL = {
+    "kind": "final",
+    "exit_code": 0,
+    "reason": "",
+    "cause": None,
+    "log_length": 0,
+    "log_digest": SegmentedDigest().hexdigest(),
+}
 LIES: Mapping[str, tuple[str | bytes, CloseCode]] = {
     "a sequence of 2**63": (raw(told(sequence="2**63")), CloseCode.MALFORMED),
     "a sequence below nothing": (raw(told(sequence=-1)), CloseCode.MALFORMED),
@@ -194,11 +220,8 @@ def test_a_hundred_thousand_answers_to_one_offer_are_one_answer(place: Place, fi
     with impostor(place.up.port, place.token) as guest:
         place.greet(guest)
         offer = place.offered(guest)
-        answers = [
-            Accept(run=offer.run, attempt=offer.attempt),
-            Refuse(run=offer.run, attempt=offer.attempt, reason=""),
-        ]
-        guest.say_together(answers * (ANSWERS // 2))
+        guest.say_together([Accept(run=offer.run, attempt=offer.attempt)] * ANSWERS)
+        guest.hear(Go)
         guest.say(told_started(offer.run, offer.attempt), final(offer.run, offer.attempt, sequence=2))
         run = place.up.finish(offer.run)
         fired("answers", ANSWERS)
@@ -216,28 +239,50 @@ def test_a_worker_that_talks_and_never_listens_costs_bounded_memory(place: Place
     with impostor(place.up.port, place.token) as guest:
         place.greet(guest)
         with pytest.raises(ConnectionClosed):
-            for _ in range(8000):
-                guest.say_frame(beats)
+            say_for_ever(guest, beats)
         fired("deaf")
 
     assert resident_peak_bytes(place.up.program.pid) - resident <= GROWTH_BYTES_MAX
     assert metric(place.up, BROKEN) == 1
 
 
+def say_for_ever(guest: Impostor, frame: Frame) -> None:
+    """Until the master has had enough, or for two million messages."""
+    for _ in range(8000):
+        guest.say_frame(frame)
+
+
 def test_a_worker_that_tells_more_than_can_be_stored_is_slowed_down(place: Place, fired: Fired) -> None:
     values = {"large": msgspec.Raw(b'"' + b"x" * 500_000 + b'"')}
-    forget_peak(place.up.program.pid)
-    resident = resident_bytes(place.up.program.pid)
-
     with impostor(place.up.port, place.token) as guest:
         place.greet(guest)
         offer = place.take(guest)
         guest.say(told_started(offer.run, offer.attempt))
-        for sequence in range(2, 1002):
-            guest.say(event(offer.run, offer.attempt, sequence, Results(values=values)))
-            fired("results")
-        guest.say(final(offer.run, offer.attempt, sequence=1002))
-        run = place.up.finish(offer.run, seconds=60)
+        forget_peak(place.up.program.pid)
+        resident = resident_bytes(place.up.program.pid)
+        with locked(place.up.data / "orchestra.db"):
+            saying = threading.Thread(target=say_results, args=(guest, offer, values, 300))
+            saying.start()
+            saying.join(LOCKED_SECONDS)
+            fired("slowed down", saying.is_alive())
+        saying.join(30)
+        guest.say(final(offer.run, offer.attempt, sequence=302))
+        run = place.up.finish(offer.run)
 
     assert run.state == "succeeded", run.reason
-    assert resident_peak_bytes(place.up.program.pid) - resident <= 2 * GROWTH_BYTES_MAX
+    assert resident_peak_bytes(place.up.program.pid) - resident <= GROWTH_BYTES_MAX
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nobody else writes to the database meanwhile."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("begin immediate")
+        yield
+        database.execute("rollback")
+
+
+def say_results(guest: Impostor, offer: Offer, values: Mapping[str, msgspec.Raw], count: int) -> None:
+    """So many events with these results, after the first one."""
+    for sequence in range(2, 2 + count):
+        guest.say(event(offer.run, offer.attempt, sequence, Results(values=dict(values))))
