@@ -115,7 +115,9 @@ def spoil_one(
         if run.state == "succeeded":
             job.assert_whole(up, number)
         else:
-            assert (run.state, "worker lost it" in run.reason) == ("exception", True), f"{words}: {run}"
+            # Nothing can tell a bit of the remembered boot id that was flipped from a machine that was restarted.
+            assert run.state == "exception", f"{words}: {run}"
+            assert "worker lost it" in run.reason or run.reason == "machine restarted", f"{words}: {run}"
             assert job.log_of(1, 2).startswith(up.log(number)), words
         wait_until(lambda: not marked_processes(str(folder / "attempts" / f"{number}-")), what=f"{words}: the step")
         job.close_gates()

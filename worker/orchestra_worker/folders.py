@@ -12,6 +12,9 @@ from orchestra.protocol.window import AttemptKey
 from orchestra_worker.keeper_log import RESERVE_NAME
 
 _ROOM_TO_START_BYTES = 4 << 20
+from orchestra_worker.keeper_log import RESERVE_NAME
+
+_ROOM_TO_START_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,12 @@ class WorkerFolder:
         except OSError:
             return 0
         return disk.f_bavail * disk.f_frsize
+
+    def make_room(self) -> None:
+        """On a full disk, gives back what the keeper has in reserve: an agent that comes up delivers logs, and that
+        frees the rest."""
+        if self.free_bytes() < _ROOM_TO_START_BYTES:
+            (self.path / RESERVE_NAME).unlink(missing_ok=True)
 
     def make_room(self) -> None:
         """On a full disk, gives back what the keeper has in reserve: an agent that comes up delivers logs, and that
