@@ -65,6 +65,13 @@ def up(tmp_path: Path) -> Iterator[Orchestra]:
 
 
 @pytest.fixture
+def open_up(tmp_path: Path) -> Iterator[Orchestra]:
+    """The same, where other hosts can reach it."""
+    with started(Orchestra(tmp_path, slots=0, more=("--host", "0.0.0.0"))) as orchestra:
+        yield orchestra
+
+
+@pytest.fixture
 def witness(tmp_path: Path) -> Witness:
     """Jobs leave a line for each begin and end, outside of anything that the product stores."""
     return Witness(tmp_path)

@@ -1,7 +1,6 @@
 """A worker is cut off while a hundred runs end: all of it arrives soon after the network is whole again."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,24 +8,15 @@ import pytest
 from tests.faults.checker import check
 from tests.faults.fired import Fired
 from tests.faults.load import Load
-from tests.faults.wires import Wire, namespaces_are_missing, wire_to
+from tests.faults.wires import ELSE_BY_PROXY, IN_NAMESPACE, Wire, wire_to
 from tests.faults.witness import BEGINS, ENDS, Witness
-from tests.support.journey import Orchestra, Program, running, started, wait_until
+from tests.support.journey import Orchestra, Program, running, wait_until
 from tests.support.proxy import BOTH, Direction
 
 RUNS = 100
 CAUGHT_UP_SECONDS_MAX = 30.0
 LONG_SECONDS = 600.0
 TO_MASTER, TO_WORKER = frozenset({Direction.TO_TARGET}), frozenset({Direction.FROM_TARGET})
-NO_NAMESPACES = namespaces_are_missing()
-IN_NAMESPACE = pytest.mark.skipif(NO_NAMESPACES is not None, reason=NO_NAMESPACES or "")
-
-
-@pytest.fixture
-def open_up(tmp_path: Path) -> Iterator[Orchestra]:
-    """An instance that other hosts can reach."""
-    with started(Orchestra(tmp_path, slots=0, more=("--host", "0.0.0.0"))) as orchestra:
-        yield orchestra
 
 
 def partition(
@@ -48,9 +38,10 @@ def partition(
 @pytest.mark.parametrize(
     ("kind", "lost", "seconds"),
     [
-        pytest.param("proxy", BOTH, 0.0, id="proxy both"),
+        pytest.param("namespace", BOTH, 0.0, id="namespace both", marks=IN_NAMESPACE),
         pytest.param("namespace", TO_MASTER, 0.0, id="namespace to the master", marks=IN_NAMESPACE),
         pytest.param("namespace", TO_WORKER, 0.0, id="namespace to the worker", marks=IN_NAMESPACE),
+        pytest.param("proxy", BOTH, 0.0, id="proxy both", marks=ELSE_BY_PROXY),
         pytest.param("proxy", TO_MASTER, 0.0, id="proxy to the master", marks=pytest.mark.long),
         pytest.param("proxy", TO_WORKER, 0.0, id="proxy to the worker", marks=pytest.mark.long),
         pytest.param(

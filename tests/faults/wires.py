@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.journey import PYTHON, Orchestra, Program
 from tests.support.proxy import BOTH, Direction, Proxy
 
@@ -108,12 +110,16 @@ class NamespaceWire(Wire):
         _ip("neigh", "replace", f"{self._net}.2", *_for_ever(address), self._near)
 
 
-def namespaces_are_missing() -> str | None:
-    """Why network namespaces cannot be used here; None if they can."""
+def _why_no_namespaces() -> str:
     if os.geteuid() != 0:
         return "network namespaces need root"
     missing = [tool for tool in ("ip", "nsenter") if shutil.which(tool) is None]
-    return f"{' and '.join(missing)} is not installed" if missing else None
+    return f"{' and '.join(missing)} is not installed" if missing else ""
+
+
+IN_NAMESPACE = pytest.mark.skipif(bool(_why_no_namespaces()), reason=_why_no_namespaces())
+ELSE_BY_PROXY = () if _why_no_namespaces() else (pytest.mark.long,)
+"""The smoke selection takes a proxy where there are no namespaces; `make faults` takes both."""
 
 
 @contextmanager
