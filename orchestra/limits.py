@@ -7,6 +7,8 @@ PROTOCOL_VERSIONS: Final = range(1, 2)
 """What this program speaks."""
 SUBPROTOCOL: Final = "orchestra.v1"
 HEARTBEAT_SECONDS: Final = 5.0
+HEARTBEAT_SECONDS_MIN: Final = 0.5
+"""Whatever a master wants to hear more often."""
 SILENCE_SECONDS_MAX: Final = 13.0
 """A peer that says nothing for so long is gone: noticed within 15 s whatever the beat's phase."""
 HELLO_SECONDS_MAX: Final = 10.0
@@ -129,6 +131,10 @@ JOB_VERSIONS_KEPT_MAX: Final = 4096
 # --- master ---
 POLL_SECONDS: Final = 5.0
 """The safety net below every signal: losing all of them costs so much latency and nothing else."""
+ALONE_POLL_SECONDS: Final = 30.0
+"""The same where all parts are one process, in which no signal is lost."""
+ALONE_CONTACT_SECONDS: Final = 15.0
+"""How often a master that has no others beside it writes down when workers were heard: nobody else asks."""
 PART_RESTART_SECONDS_MIN: Final = 0.5
 """Before a duty of the master that broke begins anew; doubled each time."""
 PART_RESTART_SECONDS_MAX: Final = 60.0
@@ -143,8 +149,12 @@ RESCUE_PATIENCE_SECONDS: Final = 300.0
 """After a master's start no worker is declared lost for so long: the master's own downtime does not count."""
 RESCUE_GAP_SECONDS_MAX: Final = 30.0
 """A master that could not look for longer (a database that was away, a machine that slept) is patient again."""
+REPLACE_MARGIN_SECONDS: Final = 15.0
+"""After a worker must have ended a run by itself (`disconnect: stop`), before another attempt may begin."""
 TICKER_SECONDS_MAX: Final = 1.0
-"""The ticker looks at the wall clock at least so often, so that a clock that jumps is noticed."""
+"""The ticker looks at the wall clock so often while something is due soon, so that a clock that jumps is noticed."""
+TICKER_CALM_SECONDS_MAX: Final = 5.0
+"""And so often while nothing is due for that time."""
 TICKS_PER_PASS_MAX: Final = 1000
 
 # --- service ---
@@ -244,7 +254,7 @@ COUNT_OPEN_RUNS_MAX: Final = 10_000
 """Of each state, for the metrics."""
 COUNT_SPAN_MAX: Final = 100_000
 """Events that one reading of the metrics counts; what is left is counted by the next."""
-LAG_SECONDS: Final = 1.0
+LAG_SECONDS: Final = 5.0
 """How often the event loop's lateness is looked at."""
 LOG_PIECE_BYTES: Final = 256 << 10
 LINE_BLOCK_BYTES: Final = 256 << 10

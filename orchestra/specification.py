@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from orchestra.limits import REPLACE_MARGIN_SECONDS
+
 PropertyValue = str | int | float | bool
 """A property of a worker, or a typed parameter's value, as JSON has it."""
 
@@ -130,6 +132,20 @@ class JobSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     lost_after_seconds: float = 7 * 86_400.0
     expire_after_seconds: float = 86_400.0
     """A run that has waited so long for a worker is cancelled."""
+
+    @property
+    def given_up_after_seconds(self) -> float:
+        """For how long a worker must be out of contact before its attempt counts as lost.
+
+        With `disconnect: stop` never before the worker has surely ended it, whatever `lost-after` says: the next
+        attempt would run beside it.
+        """
+        lease = self.execution.disconnect_stop_seconds
+        if lease is None:
+            return self.lost_after_seconds
+        # Steps and teardown are each given their grace.
+        kills = self.execution.grace_seconds * (2 if self.execution.teardown else 1)
+        return max(self.lost_after_seconds, lease + kills + REPLACE_MARGIN_SECONDS)
 
 
 class Overlap(StrEnum):

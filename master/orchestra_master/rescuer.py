@@ -57,7 +57,7 @@ class Rescuer:
             for each in await self._parts.database.read(lambda connection: self._held(connection, silent)):
                 await self._rescue(each, contacts[each.worker_id], silences[each.worker_id])
         self._looked_at = moment
-        return RESCUE_SECONDS
+        return max(RESCUE_SECONDS, self._parts.contact_seconds)
 
     @staticmethod
     def _held(connection: Connection, silent: Collection[WorkerId]) -> list[_Silent]:
@@ -89,7 +89,7 @@ class Rescuer:
 
         def rescue(connection: Connection) -> set[Signal]:
             specification = self._parts.versions.get(connection, silent.job_version).specification
-            if silence < specification.lost_after_seconds or self._has_come_back(
+            if silence < specification.given_up_after_seconds or self._has_come_back(
                 connection, silent.worker_id, last_contact_at
             ):
                 return set()

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from orchestra.identifiers import RunId, UserId
@@ -70,9 +71,13 @@ class StillMaster:
         await end.hear(Welcome)
         return end
 
-    async def running(self, worker: WorkerEnd, retry: RetryPolicy = given.NO_RETRY) -> RunId:
+    async def running(
+        self, worker: WorkerEnd, retry: RetryPolicy = given.NO_RETRY, *, disconnect_stop_seconds: float | None = None
+    ) -> RunId:
         """A run that the worker has started."""
         job = given.specification(retry=retry, lost_after_seconds=600)
+        stopping = msgspec.structs.replace(job.execution, disconnect_stop_seconds=disconnect_stop_seconds)
+        job = msgspec.structs.replace(job, execution=stopping)
         run = await given.pending_run(self.database, job, now=self.clock.now())
         await self.dispatcher.dispatch_once()
         offer = await worker.hear(Offer)

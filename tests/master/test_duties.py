@@ -152,6 +152,23 @@ async def test_a_run_is_lost_only_after_its_own_time_and_the_masters_patience(ma
     assert await given.column_of(master.database, run, "reason") == "worker lost: atlas was out of contact for 700 s"
 
 
+async def test_a_run_that_its_worker_ends_by_itself_is_not_given_away_before_it_surely_has(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await master.running(worker, disconnect_stop_seconds=900)
+    worker.go_away()
+    await asyncio.wait(master.links)
+    rescuer = Rescuer(parts=master.parts, patience_seconds=0)
+
+    states = []
+    for looks in (92, 1):
+        for _ in range(looks):
+            master.clock.advance(10)
+            await rescuer.run_once()
+        states.append(await given.state_of(master.database, run))
+
+    assert states == [RunState.RUNNING, RunState.EXCEPTION]  # 900 s, 10 s of grace, and the margin
+
+
 async def test_a_lost_attempt_may_be_followed_by_another_and_its_late_end_changes_nothing(master: StillMaster) -> None:
     worker = await master.worker()
     run = await master.running(worker, RetryPolicy(max_attempts=2, wait_seconds=0, on=("lost",)))
