@@ -21,54 +21,60 @@ PARAMETERS: dict[str, object] = {"lines": 5, "pause": "0", "exit": 0}
 def test_a_full_disk_of_the_master_costs_time_and_no_run_and_no_byte(
     tmp_path: Path, witness: Witness, fired: Fired
 ) -> None:
-    with small_disk(tmp_path / "data", mebibytes=64) as disk, started(Orchestra(tmp_path, slots=0)) as up:
-        with running(up.worker(tmp_path, "atlas", slots=RUNS)):
-            load = Load(up, witness)
-            for _ in range(RUNS):
-                load.trigger(lines=400, pause=0.005)
-            first = next(iter(load.expected))
-            wait_until(lambda: up.run(first).log_length > 0, what="the first output")
-            refused = wait_until(partial(refused_trigger, up, disk, load), seconds=20, what="a trigger to be refused")
-            fired("refused")
-            assert refused.status == 503
-            assert refused.seconds <= ANSWER_SECONDS_MAX
-            asked = read(up, f"/runs/{first}")
-            assert asked.status in (200, 503)
-            assert asked.seconds <= ANSWER_SECONDS_MAX
-            witness.await_count(ENDS, RUNS)
-            disk.fill()
-            assert not any(up.run(number).is_over for number in load.expected)
-            fired("not stored")
+    with (
+        small_disk(tmp_path / "data", mebibytes=64) as disk,
+        started(Orchestra(tmp_path, slots=0)) as up,
+        running(up.worker(tmp_path, "atlas", slots=RUNS)),
+    ):
+        load = Load(up, witness)
+        for _ in range(RUNS):
+            load.trigger(lines=400, pause=0.005)
+        first = next(iter(load.expected))
+        wait_until(lambda: up.run(first).log_length > 0, what="the first output")
+        refused = wait_until(partial(refused_trigger, up, disk, load), seconds=20, what="a trigger to be refused")
+        fired("refused")
+        assert refused.status == 503
+        assert refused.seconds <= ANSWER_SECONDS_MAX
+        asked = read(up, f"/runs/{first}")
+        assert asked.status in (200, 503)
+        assert asked.seconds <= ANSWER_SECONDS_MAX
+        witness.await_count(ENDS, RUNS)
+        disk.fill()
+        assert not any(up.run(number).is_over for number in load.expected)
+        fired("not stored")
 
-            disk.free()
-            load.await_over(seconds=RECOVER_SECONDS_MAX)
-            again = trigger(up, JOB, PARAMETERS, key=refused.key)
+        disk.free()
+        load.await_over(seconds=RECOVER_SECONDS_MAX)
+        again = trigger(up, JOB, PARAMETERS, key=refused.key)
 
-            assert again.status == 201
-            load.trigger()
-            assert again.run is not None
-            load.expected[again.run] = Expected(log=partial(printed, lines=5))
-            load.await_over(seconds=RECOVER_SECONDS_MAX)
-            check(up, witness, load.expected).assert_none()
+        assert again.status == 201
+        load.trigger()
+        assert again.run is not None
+        load.expected[again.run] = Expected(log=partial(printed, lines=5))
+        load.await_over(seconds=RECOVER_SECONDS_MAX)
+        check(up, witness, load.expected).assert_none()
 
 
 def test_a_full_disk_of_the_logs_keeps_every_byte_at_the_worker(tmp_path: Path, witness: Witness, fired: Fired) -> None:
-    with small_disk(tmp_path / "data" / "logs", mebibytes=8) as disk, started(Orchestra(tmp_path, slots=0)) as up:
-        with running(up.worker(tmp_path, "atlas", slots=RUNS)):
-            load = Load(up, witness)
-            disk.fill()
-            for _ in range(RUNS):
-                load.trigger(lines=2000)
-            witness.await_count(ENDS, RUNS)
-            wait_until(lambda: "No space left" in up.program.output, what="the log store to say that it is full")
-            fired("not stored")
-            assert read(up, "/runs").status == 200
-            assert not any(up.run(number).is_over for number in load.expected)
+    with (
+        small_disk(tmp_path / "data" / "logs", mebibytes=8) as disk,
+        started(Orchestra(tmp_path, slots=0)) as up,
+        running(up.worker(tmp_path, "atlas", slots=RUNS)),
+    ):
+        load = Load(up, witness)
+        disk.fill()
+        for _ in range(RUNS):
+            load.trigger(lines=2000)
+        witness.await_count(ENDS, RUNS)
+        wait_until(lambda: "No space left" in up.program.output, what="the log store to say that it is full")
+        fired("not stored")
+        assert read(up, "/runs").status == 200
+        assert not any(up.run(number).is_over for number in load.expected)
 
-            disk.free()
-            load.await_over(seconds=RECOVER_SECONDS_MAX)
+        disk.free()
+        load.await_over(seconds=RECOVER_SECONDS_MAX)
 
-            check(up, witness, load.expected).assert_none()
+        check(up, witness, load.expected).assert_none()
 
 
 def refused_trigger(up: Orchestra, disk: SmallDisk, load: Load) -> Asked | None:
