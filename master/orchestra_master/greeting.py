@@ -79,7 +79,7 @@ async def greet(parts: MasterParts, hello: Hello, *, user: UserId) -> Greeting:
 
 def _greet(connection: Connection, parts: MasterParts, hello: Hello, user: UserId, now: Instant) -> Greeting:
     session = begin_session(connection, hello, user=user, master=parts.name, now=now)
-    if session.foreign_owner or session.state is WorkerState.QUARANTINED:
+    if session.foreign_owner or session.newer_connection is not None or session.state is WorkerState.QUARANTINED:
         return Greeting(session=session, reconciliation=Reconciliation())
     result = reconcile(hello.held, open_attempts(connection, session.worker))
     signals = {Signal(Topic.WORKERS, hello.worker)}

@@ -134,6 +134,9 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     slots: Slots
     free_disk_bytes: Count
     held: tuple[Held, ...] = ()
+    connection: Count = 0
+    """Grows with every connection of the instance, over restarts too, so that a hello that was on its way for long is
+    told from the newest one. 0 from workers that do not count."""
 
 
 class Accept(AttemptMessage, frozen=True, kw_only=True, tag="accept"):
@@ -203,6 +206,15 @@ class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     """False while the worker is draining, disabled or quarantined."""
 
 
+class Outdated(Message, frozen=True, kw_only=True, tag="outdated"):
+    """Instead of `welcome`: a hello of this instance has come that was as new or newer.
+
+    Whoever still listens begins anew with a number above this one.
+    """
+
+    connection: Count
+
+
 class Offer(AttemptMessage, frozen=True, kw_only=True, tag="offer"):
     """Will you execute this? The worker journals it, then accepts; nothing runs before `go`."""
 
@@ -249,7 +261,7 @@ class Bye(Message, frozen=True, kw_only=True, tag="bye"):
 
 
 WorkerMessage = Hello | Accept | Refuse | Event | Heartbeat
-MasterMessage = Welcome | Resume | Stop | Forget | Offer | Go | Acknowledge | HeartbeatAnswer | Drain | Undrain | Bye
+MasterMessage = Welcome | Outdated | Resume | Stop | Forget | Offer | Go | Acknowledge | HeartbeatAnswer | Drain | Undrain | Bye
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from orchestra.errors import ProtocolError, WorkerVersionRefused
 from orchestra.limits import (
     HEARTBEAT_SECONDS,
+    HEARTBEAT_SECONDS_MIN,
     HELLO_SECONDS_MAX,
     OUTGOING_MESSAGES_MAX,
     PROTOCOL_VERSIONS,
@@ -98,7 +99,7 @@ class WorkerSession:
         if welcome.protocol not in PROTOCOL_VERSIONS:
             raise ProtocolError(CloseCode.VERSION, f"the master chose protocol {welcome.protocol}")
         self.welcome = welcome
-        self._heartbeat_seconds = welcome.heartbeat_seconds
+        self._heartbeat_seconds = max(welcome.heartbeat_seconds, HEARTBEAT_SECONDS_MIN)
         self._silence_seconds_max = welcome.silence_seconds_max
         self._beat_due = now
         for message in self._held_back:

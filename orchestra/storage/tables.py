@@ -276,6 +276,8 @@ workers = Table(
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("session_epoch", BigInteger, nullable=False, default=0),
+    # Of the hello that began the session: an older one of the same instance comes too late.
+    Column("connection", BigInteger, nullable=False, default=0, server_default="0"),
     # The master that holds the connection, null if none does.
     Column("master", Text),
     Column("instance", Text, nullable=False, default=""),

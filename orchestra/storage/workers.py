@@ -28,6 +28,8 @@ class WorkerSessionRow:
     """The name is bound to another user; no session was begun."""
     took_over: bool
     """Another instance had the name, and its session had not ended, on whichever master."""
+    newer_connection: int | None = None
+    """The instance has said hello later than this: no session was begun."""
 
 
 def begin_session(connection: Connection, hello: Hello, *, user: UserId, master: str, now: Instant) -> WorkerSessionRow:
@@ -39,13 +41,15 @@ def begin_session(connection: Connection, hello: Hello, *, user: UserId, master:
         new = {"name": hello.worker, "user_id": user, "state": WorkerState.ONLINE, "registered_at": now}
         connection.execute(_REGISTER[connection.dialect.name], new)
         row = connection.execute(query).one()
-    if row.user_id == user:
+    is_outdated = row.instance == hello.instance and 0 < hello.connection <= row.connection
+    if row.user_id == user and not is_outdated:
         connection.execute(
             update(workers)
             .where(workers.c.id == row.id)
             .values(
                 session_epoch=workers.c.session_epoch + 1,
                 master=master,
+                connection=hello.connection,
                 instance=hello.instance,
                 boot_id=hello.boot_id,
                 version=hello.version,
@@ -62,6 +66,7 @@ def begin_session(connection: Connection, hello: Hello, *, user: UserId, master:
         state=WorkerState(row.state),
         foreign_owner=row.user_id != user,
         took_over=row.master is not None and row.instance != hello.instance,
+        newer_connection=row.connection if is_outdated else None,
     )
 
 

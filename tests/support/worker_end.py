@@ -120,8 +120,15 @@ class WorkerEnd:
         await self.hear(Forget)
 
 
-def hello(*, held: Sequence[Held] = (), worker: str = "atlas", slots: int = 2, instance: str = "instance-1") -> Hello:
-    """A worker that speaks version 1."""
+def hello(
+    *,
+    held: Sequence[Held] = (),
+    worker: str = "atlas",
+    slots: int = 2,
+    instance: str = "instance-1",
+    connection: int = 0,
+) -> Hello:
+    """A worker that speaks version 1; with a connection of 0 it does not number them."""
     return Hello(
         protocol_minimum=1,
         protocol_maximum=1,
@@ -133,6 +140,7 @@ def hello(*, held: Sequence[Held] = (), worker: str = "atlas", slots: int = 2, i
         slots=slots,
         free_disk_bytes=1 << 40,
         held=tuple(held),
+        connection=connection,
     )
 
 

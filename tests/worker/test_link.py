@@ -14,7 +14,7 @@ from orchestra.clock import SystemClock
 from orchestra.identifiers import Epoch
 from orchestra.limits import REFUSED_RECONNECT_SECONDS, SUBPROTOCOL
 from orchestra.protocol.codec import CloseCode, decode_from_worker, encode
-from orchestra.protocol.messages import Bye, Heartbeat, Hello, MasterMessage, Welcome
+from orchestra.protocol.messages import Bye, Heartbeat, Hello, MasterMessage, Outdated, Welcome
 from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.link import Link
 from orchestra_worker.outbox import Outbox
@@ -147,6 +147,27 @@ async def test_hello_is_said_and_after_bye_the_worker_stays_away_within_the_time
     assert not executor.takes_offers
     assert scripted.seen[0].path == "/worker/v1"
     assert executor.contacts
+
+
+async def test_each_hello_has_a_higher_number_also_above_what_the_master_has_heard(
+    link: Link, scripted: ScriptedMaster
+) -> None:
+    numbers: list[int] = []
+    ahead = SystemClock().now() + 3_600_000_000
+
+    async def handler(connection: ServerConnection) -> None:
+        (said,) = decode_from_worker(await connection.recv())
+        assert isinstance(said, Hello)
+        numbers.append(said.connection)
+        await say(connection, Outdated(connection=ahead))
+        await connection.close(CloseCode.REPLACED)
+
+    scripted.handler = handler
+    for _ in range(3):
+        await link.connect_once()
+
+    assert 0 < numbers[0] < ahead
+    assert numbers[1:] == [ahead + 1, ahead + 2]
 
 
 async def test_a_refused_token_is_said_once_and_tried_again_slowly_with_what_the_file_then_holds(
