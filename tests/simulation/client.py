@@ -1,0 +1,82 @@
+"""The people and programs of a simulated world: they make runs, and stop some, until they have an answer."""
+
+import asyncio
+import random
+
+from orchestra.commands.stops import Stops
+from orchestra.commands.triggers import Repetition, TriggerRequest, Triggers
+from orchestra.errors import Conflict, StorageError
+from orchestra.identifiers import RunId
+from orchestra.policy import Principal
+from orchestra.sealing import Sealing
+from tests.simulation.clock import SimulatedClock
+from tests.simulation.database import SimulatedDatabase
+from tests.simulation.jobs import PROJECT
+from tests.simulation.truth import Request, Truth
+
+RETRY_SECONDS = 1.0
+
+
+class Client:
+    """Asks over the production commands; a request that failed is made again with its key."""
+
+    def __init__(
+        self, *, database: SimulatedDatabase, who: Principal, sealing: Sealing, truth: Truth, chance: random.Random
+    ) -> None:
+        clock = SimulatedClock(asyncio.get_running_loop())  # type: ignore[arg-type]  # the loop of this world
+        self._truth = truth
+        self._who = who
+        self._chance = chance
+        self._keys = 0
+        self._triggers = Triggers(
+            database=database, clock=clock, sealing=sealing, new_creation_key=self._new_creation_key
+        )
+        self._stops = Stops(database=database, clock=clock)
+
+    async def create(self, at: float, job: str) -> None:
+        """Makes a run at this moment; asks again until there is an answer, and sometimes once more."""
+        await asyncio.sleep(at)
+        request = Request(key=f"key-{len(self._truth.requests)}", job=job)
+        self._truth.requests.append(request)
+        delay = self._chance.choice((0.0, 0.0, 0.0, 3.0))
+        again = 1 + (self._chance.random() < 0.2)
+        while len(request.answers) < again:
+            try:
+                made = await self._triggers.trigger(
+                    self._who,
+                    PROJECT,
+                    job,
+                    TriggerRequest(delay_seconds=delay),
+                    Repetition(key=request.key, request_digest=job),
+                )
+            except StorageError:
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                request.answers.append(made.run)
+
+    async def stop(self, at: float, *, even_running: bool) -> None:
+        """Stops a run that somebody made before."""
+        await asyncio.sleep(at)
+        known = [request.answers[0] for request in self._truth.requests if request.answers]
+        if not known:
+            return
+        run = self._chance.choice(known[-3:])
+        while True:
+            # Noted before: the answer may be lost although the stop was taken.
+            self._truth.stops.setdefault(run, []).append("asked")
+            try:
+                if even_running:
+                    await self._stops.abort(self._who, RunId(run), reason="simulated")
+                else:
+                    await self._stops.cancel(self._who, RunId(run), reason="simulated")
+            except StorageError:
+                await asyncio.sleep(RETRY_SECONDS)
+            except Conflict:
+                return
+            else:
+                self._truth.stops[run].append("accepted")
+                return
+
+    def _new_creation_key(self) -> str:
+        self._keys += 1
+        return f"creation-{self._keys}"

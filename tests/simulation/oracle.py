@@ -1,0 +1,227 @@
+"""The oracle: compares what the database and the logs say with what really happened, promise by promise."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import Connection, Row, select
+
+from orchestra.clock import Instant
+from orchestra.cron.occurrences import next_after
+from orchestra.lifecycle import AttemptState, RunState
+from orchestra.specification import JobSpecification, ScheduleSpecification
+from orchestra.storage.tables import attempts, job_versions, jobs, run_events, runs, schedule_ticks, schedules
+
+if TYPE_CHECKING:
+    from tests.simulation.truth import Spawn
+    from tests.simulation.world import World
+
+
+class Oracle:
+    """Reads everything once, then judges."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._truth = world.truth
+
+        def everything(connection: Connection) -> None:
+            self._runs = {row.id: row for row in connection.execute(select(runs).order_by(runs.c.id))}
+            self._attempts = list(connection.execute(select(attempts).order_by(attempts.c.run_id, attempts.c.number)))
+            self._events = list(connection.execute(select(run_events)))
+            self._ticks = list(connection.execute(select(schedule_ticks)))
+            self._schedules = list(connection.execute(select(schedules)))
+            versions = connection.execute(
+                select(job_versions.c.id, job_versions.c.specification, jobs.c.name).join(
+                    jobs, jobs.c.id == job_versions.c.job_id
+                )
+            )
+            self._jobs: dict[int, tuple[str, JobSpecification]] = {
+                row.id: (row.name, msgspec.json.decode(row.specification, type=JobSpecification)) for row in versions
+            }
+
+        world.server.file.read(everything)
+        self._spawns: dict[tuple[int, int], list[Spawn]] = defaultdict(list)
+        for spawn in self._truth.spawns:
+            self._spawns[spawn.run, spawn.attempt].append(spawn)
+
+    def violations(self) -> Iterator[str]:
+        """Each broken promise as a sentence that begins with its name."""
+        yield from self._liveness()
+        yield from self._acceptance()
+        yield from self._spawned_once()
+        yield from self._no_overlap()
+        yield from self._true_ends()
+        yield from self._logs()
+        yield from self._ticks_decided()
+        yield from self._nothing_lives_on()
+
+    def _specification(self, run: Row[tuple[object, ...]]) -> JobSpecification:
+        return self._jobs[run.job_version_id][1]
+
+    def _liveness(self) -> Iterator[str]:
+        ends = Counter(
+            event.run_id
+            for event in self._events
+            if event.kind in ("succeeded", "failed", "aborted", "cancelled", "expired", "skipped", "broke")
+        )
+        for run in self._runs.values():
+            if run.ended_at is not None and ends[run.id] != 1:
+                yield f"R1: #{run.id} is {run.state} and has ended {ends[run.id]} times"
+        for number, seen in self._truth.seen_over.items():
+            row = self._runs[number]
+            now = (row.id, row.state, row.reason, row.exit_code, row.ended_at, row.attempt, row.attempts_counted)
+            if now != seen:
+                yield f"R1: #{number} was over as {seen}, and is {now} now"
+
+    def _acceptance(self) -> Iterator[str]:
+        answered = set()
+        for request in self._truth.requests:
+            if len(set(request.answers)) != 1:
+                yield f"R2: {request.key} was answered with {request.answers}"
+            answered |= set(request.answers)
+        by_people = {run.id for run in self._runs.values() if run.source != "schedule"}
+        if by_people != answered:
+            yield f"R2: runs nobody was told of or that are missing: {sorted(by_people ^ answered)}"
+
+    def _spawned_once(self) -> Iterator[str]:
+        for (number, attempt), spawns in self._spawns.items():
+            for step, count in Counter(spawn.step for spawn in spawns).items():
+                if count > 1:
+                    yield f"R3: #{number} attempt {attempt} step {step} was started {count} times"
+        tried = Counter(number for number, _ in self._spawns)
+        for number, count in tried.items():
+            policy = self._specification(self._runs[number]).retry
+            if count > policy.max_attempts:
+                yield f"R3: #{number} was tried {count} times, {policy.max_attempts} are allowed"
+        for run in self._runs.values():
+            spawned, counted = tried[run.id], run.attempts_counted
+            if spawned > counted:
+                yield f"R3: #{run.id} was tried {spawned} times, {counted} were counted"
+
+    def _no_overlap(self) -> Iterator[str]:
+        by_run: dict[int, list[Spawn]] = defaultdict(list)
+        for spawn in self._truth.spawns:
+            if self._specification(self._runs[spawn.run]).execution.disconnect_stop_seconds is not None:
+                by_run[spawn.run].append(spawn)
+        for number, spawns in by_run.items():
+            for earlier in spawns:
+                for later in spawns:
+                    ended = self._world.loop.now if earlier.ended_at is None else earlier.ended_at
+                    if later.attempt > earlier.attempt and later.began_at < ended:
+                        yield f"R5: #{number} attempt {later.attempt} began while attempt {earlier.attempt} ran"
+
+    def _true_ends(self) -> Iterator[str]:
+        for run in self._runs.values():
+            name, specification = self._jobs[run.job_version_id]
+            where = f"#{run.id} ({name}) {run.state} {run.reason!r}"
+            spawns = self._spawns.get((run.id, run.attempt), [])
+            asked = run.id in self._truth.stops
+            match RunState(run.state):
+                case RunState.SUCCEEDED:
+                    # A teardown that fails is told, and changes nothing.
+                    needed = set(range(_steps(specification) - len(specification.execution.teardown)))
+                    if not needed <= {spawn.step for spawn in spawns if spawn.exit_code == 0}:
+                        yield f"R4: {where}, but its processes ended as {_codes(spawns)}"
+                case RunState.FAILED:
+                    was_late = run.reason.startswith("timed out") and all(spawn.was_stopped for spawn in spawns)
+                    if all(spawn.exit_code == 0 for spawn in spawns) and not was_late:
+                        yield f"R4: {where}, but its processes ended as {_codes(spawns)}"
+                case RunState.ABORTED:
+                    if not asked:
+                        yield f"R12: {where}, but nobody asked for it"
+                case RunState.CANCELLED:
+                    if not asked and not run.reason.startswith("expired"):
+                        yield f"R12: {where}, but nobody asked for it"
+                    if spawns and not self._waited_for_a_retry(run.id, run.attempt):
+                        yield f"R12: {where}, but it ran: {_codes(spawns)}"
+                case RunState.EXCEPTION:
+                    yield from self._excused(run, where, specification)
+        for attempt in self._attempts:
+            if attempt.state == AttemptState.EXCEPTION:
+                run = self._runs[attempt.run_id]
+                where = f"#{run.id} attempt {attempt.number} exception {attempt.reason!r}"
+                yield from self._excused(run, where, self._specification(run), attempt=attempt.number)
+            if attempt.state == AttemptState.WITHDRAWN and self._spawns.get((attempt.run_id, attempt.number)):
+                yield f"R3: #{attempt.run_id} attempt {attempt.number} was withdrawn, but it ran"
+
+    def _waited_for_a_retry(self, run: int, number: int) -> bool:
+        return any(
+            (each.run_id, each.number) == (run, number)
+            and each.state in (AttemptState.FAILED, AttemptState.EXCEPTION, AttemptState.WITHDRAWN)
+            for each in self._attempts
+        )
+
+    def _excused(
+        self, run: "Row[tuple[object, ...]]", where: str, specification: JobSpecification, attempt: int | None = None
+    ) -> Iterator[str]:
+        """Only what was destroyed under a run, or its own policy, may end it as exception."""
+        number = run.attempt if attempt is None else attempt
+        if (run.id, number) in self._truth.excused:
+            return
+        may_be_lost = specification.lost_after_seconds < 600
+        may_be_stopped = specification.execution.disconnect_stop_seconds is not None
+        if "out of contact" in where and (may_be_lost or may_be_stopped):
+            return
+        # A failed set-up or teardown of the job's own.
+        if "set-up" in where and specification.execution.setup:
+            return
+        yield f"R8/R9: {where}, but nothing was destroyed under it"
+
+    def _logs(self) -> Iterator[str]:
+        for attempt in self._attempts:
+            key = (attempt.run_id, attempt.number)
+            written = bytes(self._truth.output.get(key, b""))
+            path = self._world.logs / str(attempt.run_id // 1000) / f"{attempt.run_id}-{attempt.number}.log"
+            stored = path.read_bytes()[: attempt.log_length] if path.exists() else b""
+            if len(stored) != attempt.log_length:
+                yield f"R6: #{key[0]} attempt {key[1]}: {attempt.log_length} bytes are said, {len(stored)} are there"
+            if attempt.log_digest and key not in self._truth.excused and stored != written:
+                yield f"R6: #{key[0]} attempt {key[1]}: {len(stored)} bytes stored, {len(written)} written"
+            if stored != written[: len(stored)]:
+                yield f"R6: #{key[0]} attempt {key[1]}: what is stored is not what was written"
+
+    def _ticks_decided(self) -> Iterator[str]:
+        by_schedule: dict[int, Counter[Instant]] = defaultdict(Counter)
+        made = {run.creation_key: run.id for run in self._runs.values() if run.source == "schedule"}
+        for tick in self._ticks:
+            by_schedule[tick.schedule_id][tick.due_at] += 1
+            key = f"tick {tick.schedule_id} {tick.due_at}"
+            if (tick.decision == "fired") != (key in made):
+                yield f"R10: {key} was decided as {tick.decision!r}, and a run is {'there' if key in made else 'not'}"
+            made.pop(key, None)
+        if made:
+            yield f"R10: runs without a tick: {made}"
+        for schedule in self._schedules:
+            specification = msgspec.json.decode(schedule.specification, type=ScheduleSpecification)
+            instants = by_schedule[schedule.id]
+            if not instants:
+                continue
+            due: Instant | None = min(instants)
+            last = max(instants)
+            while due is not None and due <= last:
+                if instants[due] != 1:
+                    yield f"R10: schedule {schedule.id} has {instants[due]} decisions about {due}"
+                instants.pop(due, None)
+                due = next_after(specification, due)
+            if instants:
+                yield f"R10: schedule {schedule.id} has ticks at no instant of its own: {sorted(instants)}"
+
+    def _nothing_lives_on(self) -> Iterator[str]:
+        for spawn in self._truth.spawns:
+            if spawn.ended_at is None:
+                yield f"R12: a process of #{spawn.run} attempt {spawn.attempt} lives on {spawn.host}"
+
+
+def find_violations(world: "World") -> list[str]:
+    """What of the promises was broken in this world."""
+    return list(Oracle(world).violations())
+
+
+def _steps(specification: JobSpecification) -> int:
+    execution = specification.execution
+    return len(execution.setup) + len(execution.steps) + len(execution.teardown)
+
+
+def _codes(spawns: "list[Spawn]") -> list[tuple[int, int | None]]:
+    return [(spawn.step, spawn.exit_code) for spawn in spawns]

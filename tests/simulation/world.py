@@ -1,0 +1,251 @@
+"""One seed: a world of masters, workers, people and faults, from its beginning until everything has settled."""
+
+import asyncio
+import hashlib
+import logging
+import random
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, func, select, update
+
+from orchestra.commands.bearer_texts import BearerText
+from orchestra.commands.bootstrap import first_administrator, local_worker_user
+from orchestra.commands.definitions import apply_definition
+from orchestra.sealing import Sealing
+from orchestra.specification import JobSpecification
+from orchestra.storage.bearers import find_token
+from orchestra.storage.tables import job_versions, runs, schedules, workers
+from tests.simulation.client import Client
+from tests.simulation.clock import SimulatedClock
+from tests.simulation.database import DatabaseServer
+from tests.simulation.jobs import project
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.machine import Machine
+from tests.simulation.nemesis import Nemesis
+from tests.simulation.network import Network
+from tests.simulation.oracle import find_violations
+from tests.simulation.parts import MasterProcess, Pass, WorkerProcess
+from tests.simulation.truth import Truth
+from tests.support.clocks import START
+
+SETTLE_SECONDS_MAX = 5400.0
+"""After the last fault: what was planned by a clock that was an hour ahead, patience after a master's start, and a
+while."""
+LOOK_SECONDS = 2.0
+KEY = b"c2ltdWxhdGVkIGtleSBvZiB0aGUgc2ltdWxhdG9yIC4="
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one seed has shown."""
+
+    seed: int
+    violations: tuple[str, ...]
+    faults: dict[str, int]
+    virtual_seconds: float
+    steps: int
+    runs: int
+    digest: str
+    """The same for the same seed, in any process."""
+
+
+class World:
+    """Everything of one seed, made from it."""
+
+    def __init__(self, seed: int, *, folder: Path, template: Path) -> None:
+        self.seed = seed
+        self.chance = random.Random(f"world {seed}")
+        self.loop = SimulatedLoop(random.Random(f"loop {seed}"))
+        self.truth = Truth()
+        self.errors: list[str] = []
+        shutil.copyfile(template, folder / "orchestra.db")
+        self.server = DatabaseServer(folder / "orchestra.db", self.loop, random.Random(f"database {seed}"))
+        self.network = Network(self.loop, random.Random(f"network {seed}"))
+        self.sealing = Sealing(key=KEY)
+        self.logs = folder / "logs"
+        self.logs.mkdir()
+        self.masters: list[MasterProcess] = []
+        self.workers: list[WorkerProcess] = []
+        self._folder = folder
+        self._is_settled = False
+        self._has_schedules = self.chance.random() < 0.4
+
+    def run(self) -> Outcome:
+        """Lives until everything is quiet, then judges."""
+        watch = _Watch(self.errors)
+        logging.getLogger().addHandler(watch)
+        try:
+            self.loop.call_soon(
+                lambda: self.loop.create_task(self._live(), name="world"), context=self.loop.world.context
+            )
+            self.loop.run_until(lambda: self._is_settled)
+        except RuntimeError as error:
+            self.errors.append(f"the loop stopped: {error}")
+        finally:
+            logging.getLogger().removeHandler(watch)
+        violations = [*self.errors, *self.loop.errors, *find_violations(self)]
+        made = self.server.file.read(lambda connection: connection.execute(select(func.count(runs.c.id))).scalar_one())
+        facts = repr((self.loop.steps, self.loop.now, self.truth.faults, len(self.truth.spawns), made, violations))
+        return Outcome(
+            seed=self.seed,
+            violations=tuple(violations),
+            faults=dict(sorted(self.truth.faults.items())),
+            virtual_seconds=self.loop.now,
+            steps=self.loop.steps,
+            runs=made,
+            digest=hashlib.sha256(facts.encode()).hexdigest()[:16],
+        )
+
+    async def _live(self) -> None:
+        database = self.server.client(self.loop.world)
+        token = BearerText(kind="user", text="orc_u_" + "0" * 64)
+        worker_token = BearerText(kind="worker", text="orc_w_" + "1" * 64)
+        definition = project(self.chance, has_schedules=self._has_schedules)
+
+        def prepare(connection: Connection) -> Pass:
+            first_administrator(connection, token=token, now=START)
+            user = local_worker_user(connection, "machines", token=worker_token, now=START)
+            apply_definition(
+                connection, definition=definition, owner_file=None, source="simulated", by="user admin", now=START
+            )
+            return Pass(user=user, digest=worker_token.digest)
+
+        admission = await database.write(prepare)
+        bearer = await database.read(partial(find_token, digest=token.digest, now=START))
+        assert bearer is not None
+        self._make_parts(admission)
+        client = Client(
+            database=database, who=bearer.principal, sealing=self.sealing, truth=self.truth, chance=self.chance
+        )
+        active_seconds = self.chance.choice((30.0, 60.0, 120.0))
+        names = [job.name for job in definition.jobs if job.schedule is None]
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(self.chance.randint(3, 12)):
+                at = active_seconds * self.chance.random()
+                tasks.create_task(client.create(at, self.chance.choice(names)))
+            for _ in range(self.chance.randint(0, 4)):
+                at = active_seconds * self.chance.random()
+                tasks.create_task(client.stop(at, even_running=self.chance.random() < 0.7))
+            nemesis = Nemesis(self, active_seconds)
+            tasks.create_task(nemesis.rage())
+        await self._settle()
+
+    def _make_parts(self, admission: Pass) -> None:
+        master_names = [f"master-{number}" for number in range(1, self.chance.choice((1, 2, 2)) + 1)]
+        for name in master_names:
+            self.masters.append(
+                MasterProcess(
+                    name=name,
+                    loop=self.loop,
+                    network=self.network,
+                    server=self.server,
+                    logs=self.logs,
+                    sealing=self.sealing,
+                    admission=admission,
+                    on_error=self.errors.append,
+                )
+            )
+        for number in range(1, self.chance.choice((1, 2, 2, 3)) + 1):
+            folder = self._folder / f"worker-{number}"
+            folder.mkdir()
+            machine = Machine(
+                name=f"worker-{number}",
+                folder=folder,
+                loop=self.loop,
+                clock=SimulatedClock(self.loop),
+                truth=self.truth,
+                seed=self.seed,
+            )
+            worker = WorkerProcess(
+                machine=machine,
+                loop=self.loop,
+                network=self.network,
+                masters=self.chance.sample(master_names, len(master_names)),
+                slots=self.chance.choice((1, 2, 3)) + (number == 1),
+                chance=random.Random(f"{machine.name} {self.seed}"),
+                on_error=self.errors.append,
+            )
+            self.workers.append(worker)
+        self.start_all()
+
+    def start_all(self) -> None:
+        """Whatever does not live is begun anew, as a service manager would do."""
+        for master in self.masters:
+            master.start()
+        for worker in self.workers:
+            worker.start()
+
+    async def _settle(self) -> None:
+        """No more schedules, no more faults: everything must come to its end by itself."""
+        self._end_schedules()
+        give_up_at = self.loop.now + SETTLE_SECONDS_MAX
+        while self.loop.now < give_up_at:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.start_all()
+            self.look()
+            if self._is_quiet():
+                self._is_settled = True
+                return
+        self.errors.append(f"R1: not settled after {SETTLE_SECONDS_MAX:.0f} s: {self._what_is_left()}")
+        self._is_settled = True
+
+    def look(self) -> None:
+        """Remembers every run that is seen to be over for the first time: it must never change again."""
+        for row in self.server.file.read(lambda connection: connection.execute(_TERMINAL.order_by(runs.c.id)).all()):
+            self.truth.seen_over.setdefault(row.id, tuple(row))
+
+    def _end_schedules(self) -> None:
+        def end(connection: Connection) -> None:
+            connection.execute(update(schedules).values(next_fire_at=None))
+
+        self.server.change(end)
+
+    def _is_quiet(self) -> bool:
+        open_runs = self.server.file.read(lambda connection: list(connection.execute(_OPEN)))
+        # A machine that is gone for good is waited for as long as the job wants: that is no fault.
+        waited_for = {worker.name for worker in self.workers if worker.is_gone}
+        is_open = any(
+            row.worker not in waited_for or _lost_after(row.specification) <= SETTLE_SECONDS_MAX for row in open_runs
+        )
+        return not is_open and not any(worker.holds_something for worker in self.workers)
+
+    def _what_is_left(self) -> str:
+        rows = self.server.file.read(
+            lambda connection: connection.execute(
+                select(runs.c.id, runs.c.state, runs.c.reason).where(runs.c.ended_at.is_(None))
+            ).all()
+        )
+        held = [f"{worker.name} holds {worker.outbox and worker.outbox.held()}" for worker in self.workers]
+        return f"{rows} {held}"
+
+
+class _Watch(logging.Handler):
+    """Errors that the product has met and does not know are violations."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__(level=logging.ERROR)
+        self._errors = errors
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps what was logged with a place in the code."""
+        if record.exc_info and record.exc_info[0] is not None:
+            self._errors.append(f"logged: {self.format(record)}")
+
+
+_TERMINAL = select(
+    runs.c.id, runs.c.state, runs.c.reason, runs.c.exit_code, runs.c.ended_at, runs.c.attempt, runs.c.attempts_counted
+).where(runs.c.ended_at.is_not(None))
+_OPEN = (
+    select(workers.c.name.label("worker"), job_versions.c.specification)
+    .select_from(runs.join(job_versions, job_versions.c.id == runs.c.job_version_id))
+    .outerjoin(workers, workers.c.id == runs.c.worker_id)
+    .where(runs.c.ended_at.is_(None))
+)
+
+
+def _lost_after(specification: str) -> float:
+    return msgspec.json.decode(specification, type=JobSpecification).lost_after_seconds
