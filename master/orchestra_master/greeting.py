@@ -23,6 +23,7 @@ from orchestra.storage.attempts import open_attempts, withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.tables import attempts
 from orchestra.storage.workers import WorkerSessionRow, begin_session, move_worker
+from orchestra_master.lateness import note_late
 from orchestra_master.losing import lose_attempt
 from orchestra_master.parts import MasterParts
 from orchestra_master.reconcile import Reconciliation, reconcile
@@ -84,6 +85,7 @@ def _greet(connection: Connection, parts: MasterParts, hello: Hello, user: UserI
     result = reconcile(hello.held, open_attempts(connection, session.worker))
     signals = {Signal(Topic.WORKERS, hello.worker)}
     actor = f"worker {hello.worker}"
+    note_late(connection, hello.held, worker=session.worker, actor=actor, now=now)
     for each in result.accept:
         connection.execute(
             update(attempts)

@@ -14,7 +14,7 @@ from orchestra.protocol.messages import Accept, Forget, Go, Held, Offer, Resume,
 from orchestra.specification import RetryPolicy
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.runs import request_stop
-from orchestra.storage.tables import attempts, runs
+from orchestra.storage.tables import attempts, run_events, runs
 from orchestra.storage.workers import move_worker
 from orchestra_master.contacts import ContactKeeper
 from orchestra_master.link import Link
@@ -188,6 +188,37 @@ async def test_a_lost_attempt_may_be_followed_by_another_and_its_late_end_change
     assert await given.state_of(master.database, run) is RunState.ASSIGNED
 
 
+async def test_what_a_lost_worker_holds_when_it_comes_back_is_kept_as_evidence_once(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await master.running(worker)
+    worker.go_away()
+    await asyncio.wait(master.links)
+    master.clock.advance(601)
+    await Rescuer(parts=master.parts, patience_seconds=0).run_once()
+
+    held = Held(run=run, attempt=ATTEMPT, state=AttemptState.SUCCEEDED, sequence=2, log_length=0)
+    for _ in range(2):  # the first `forget` is lost
+        back = await master.worker((held,))
+        await back.hear(Forget)
+    late = await late_words(master.database, run)
+
+    assert late == [(1, "came too late: it had succeeded")]
+    assert await given.state_of(master.database, run) is RunState.EXCEPTION
+
+
+async def test_an_end_that_was_stored_and_is_told_again_is_not_late(master: StillMaster) -> None:
+    worker = await master.worker()
+    run = await master.running(worker)
+    worker.say(final(run, ATTEMPT, sequence=2))
+    await worker.hear(Forget)
+
+    held = Held(run=run, attempt=ATTEMPT, state=AttemptState.SUCCEEDED, sequence=2, log_length=0)
+    back = await master.worker((held,))
+    await back.hear(Forget)
+
+    assert await late_words(master.database, run) == []
+
+
 async def test_a_worker_that_lost_its_journal_loses_what_it_ran(master: StillMaster) -> None:
     worker = await master.worker()
     run = await master.running(worker)
@@ -292,3 +323,9 @@ async def test_of_two_masters_that_want_one_run_one_gets_it(database: Database, 
 
     assert sorted(run for run, _ in held) == sorted(made)
     assert numbers == [1] * 20
+
+
+async def late_words(database: Database, run: RunId) -> list[tuple[int, str]]:
+    query = select(run_events.c.attempt, run_events.c.detail).where(run_events.c.run_id == run)
+    rows = await database.read(lambda connection: connection.execute(query.where(run_events.c.kind == "late")).all())
+    return [(row.attempt, row.detail) for row in rows]
