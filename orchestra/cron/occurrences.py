@@ -11,7 +11,8 @@ The cron library computes over plain wall-clock time only; its own ideas about t
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from heapq import merge
+from itertools import groupby, islice
 from zoneinfo import ZoneInfo
 
 from orchestra.clock import MICROSECONDS_PER_SECOND, Instant, from_datetime, to_datetime
@@ -147,11 +148,27 @@ def _offset(moment: datetime) -> timedelta:
 
 def _walls(expression: CronExpression, after: datetime) -> Iterator[datetime]:
     """Wall-clock times that match, later than this one, in order."""
+    return (wall for wall, _ in groupby(merge(*(_engine(text, after) for text in _texts(expression)))))
+
+
+def _texts(expression: CronExpression) -> tuple[str, ...]:
+    """What the engine is asked: two texts where it would not see that a day of the month is enough as well.
+
+    It takes `1 * 6#1` and `1 * l6` for the first of the month only if that is such a Saturday.
+    """
+    *time, days, months, weekdays = expression.text.split(" ")
+    has_place = "#" in weekdays or "l" in weekdays
+    if not has_place or days.startswith("*") or weekdays.startswith("*"):
+        return (expression.text,)
+    return " ".join((*time, days, months, "*")), " ".join((*time, "*", months, weekdays))
+
+
+def _engine(text: str, after: datetime) -> Iterator[datetime]:
     try:
         from croniter import CroniterBadDateError, croniter
     except ImportError:
         raise CronEngineMissing from None
-    engine = croniter(expression.text, after.replace(microsecond=0), implement_cron_bug=True, second_at_beginning=True)
+    engine = croniter(text, after.replace(microsecond=0), implement_cron_bug=True, second_at_beginning=True)
     while True:
         try:
             wall: datetime = engine.get_next(datetime)
