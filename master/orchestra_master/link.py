@@ -13,7 +13,7 @@ from orchestra.limits import (
     INBOX_TEXT_BYTES_MAX,
     WORKER_WINDOW_BYTES,
 )
-from orchestra.protocol.codec import CloseCode
+from orchestra.protocol.codec import CloseCode, close_reason
 from orchestra.protocol.messages import Bye, Chunk, Hello, MasterMessage, Outdated, WorkerMessage
 from orchestra.protocol.session import MasterSession
 from orchestra.storage.attempts import withdraw_offer
@@ -232,7 +232,7 @@ class Link:
     async def _close(self, code: int, reason: str) -> None:
         try:
             async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                await self._connection.close(code, reason[:120])
+                await self._connection.close(code, close_reason(reason))
         except (TimeoutError, ConnectionError):
             logger.debug("link_not_closed worker=%s", self._name)
 

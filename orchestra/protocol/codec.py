@@ -32,6 +32,8 @@ class CloseCode(IntEnum):
     """The name belongs to somebody else, or is quarantined."""
 
 
+_REASON_BYTES_MAX = 123
+"""Of the reason in a close frame (RFC 6455, section 5.5: 125 with the code)."""
 _NUL = "\\u0000"
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """The escape itself, not a backslash that is followed by the same letters."""
@@ -88,6 +90,11 @@ def decode_from_master(frame: Frame) -> Sequence[MasterMessage]:
 def encode_chunk(chunk: Chunk) -> Frame:
     """The chunk as a binary frame."""
     return _chunk_encoder.encode(chunk)
+
+
+def close_reason(sentence: str) -> str:
+    """The beginning of the sentence, as much as a close frame takes; never half a character."""
+    return sentence.encode(errors="replace")[:_REASON_BYTES_MAX].decode(errors="ignore")
 
 
 def _decode_chunk(frame: bytes) -> Chunk:

@@ -54,6 +54,10 @@ class Impostor:
         """Sends a frame as it is."""
         self._connection.send(frame)
 
+    def listen(self, *, seconds: float) -> None:
+        """Takes in one frame; TimeoutError if none comes, ConnectionClosed if none can."""
+        self._heard += decode_from_master(self._connection.recv(seconds))
+
     def hear(self, kind: type[M]) -> M:
         """The oldest message of this kind that was not given out yet; TimeoutError if none comes."""
         while True:

@@ -10,7 +10,7 @@ from websockets.typing import Subprotocol
 
 from orchestra.errors import OrchestraError
 from orchestra.limits import CONNECT_SECONDS_MAX, FRAME_BYTES_MAX, SUBPROTOCOL
-from orchestra.protocol.codec import Frame
+from orchestra.protocol.codec import Frame, close_reason
 from orchestra_worker.transport import CannotConnect, TokenRefused, TransportClosed
 
 LINK_PATH = "/worker/v1"
@@ -96,7 +96,7 @@ class WebSocketTransport:
         """Closes, or lets go of a peer that does not answer."""
         try:
             async with asyncio.timeout(_CLOSE_SECONDS_MAX):
-                await self._connection.close(code, reason[:120])
+                await self._connection.close(code, close_reason(reason))
         except (TimeoutError, OSError, WebSocketException):
             self._connection.transport.abort()
 

@@ -14,6 +14,7 @@ from orchestra.limits import CHUNK_BYTES_MAX, FRAME_BYTES_MAX, FRAME_MESSAGES_MA
 from orchestra.protocol.codec import (
     CloseCode,
     Frame,
+    close_reason,
     decode_from_master,
     decode_from_worker,
     encode,
@@ -65,6 +66,14 @@ def test_a_large_message_has_a_frame_of_its_own() -> None:
 
     assert [len(decode_from_worker(frame)) for frame in frames] == [1, 1, 1]
     assert len(frames[1]) == frame_bytes(large)
+
+
+@given(st.text())
+def test_a_reason_to_close_fits_its_frame_and_ends_with_a_whole_character(sentence: str) -> None:
+    reason = close_reason(sentence * 20)
+
+    assert len(reason.encode()) <= 123
+    assert (sentence * 20).encode(errors="replace").decode().startswith(reason)
 
 
 def test_no_messages_make_no_frame() -> None:
