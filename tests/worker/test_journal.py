@@ -11,7 +11,7 @@ import pytest
 from orchestra.clock import Instant
 from orchestra.protocol.messages import Started
 from orchestra_worker.attempt import HeldAttempt
-from orchestra_worker.attempt_rows import adding, deleting, load_attempts, saving
+from orchestra_worker.attempt_rows import DROP_EVENTS_MIN, adding, deleting, load_attempts, saving
 from orchestra_worker.journal import Journal, JournalBroken, open_journal
 from orchestra_worker.recorder import AttemptRecorder
 from tests.support.clocks import FakeClock
@@ -80,15 +80,19 @@ async def test_acknowledged_events_leave_and_forgotten_attempts_leave_whole(tmp_
     journal = opened(tmp_path, threaded=False)
     attempt = HeldAttempt(offer=given.offer("true"), boot_id="b")
     await journal.write(adding(attempt))
-    kept = [attempt.add_event(Started(), NOW) for _ in range(3)]
+    kept = [attempt.add_event(Started(), NOW) for _ in range(DROP_EVENTS_MIN + 3)]
     await journal.write(saving(attempt, kept))
-    attempt.acknowledge(2)
-    await journal.write(saving(attempt))
-    (loaded,) = await journal.write(load_attempts)
+    left = []
+    for acknowledged in (DROP_EVENTS_MIN - 1, DROP_EVENTS_MIN, DROP_EVENTS_MIN + 2):
+        attempt.acknowledge(acknowledged)
+        await journal.write(saving(attempt))
+        (loaded,) = await journal.write(load_attempts)
+        left.append(len(loaded.events))
     await journal.write(deleting(attempt.key))
 
-    assert [each.event.sequence for each in loaded.events] == [3]
-    assert loaded.sequence == 3
+    # In heaps, because each deletion is a statement of its own.
+    assert left == [DROP_EVENTS_MIN + 3, 3, 3]
+    assert loaded.sequence == DROP_EVENTS_MIN + 3
     assert await journal.write(load_attempts) == []
     journal.close()
 
@@ -169,3 +173,22 @@ async def test_a_secret_is_in_no_byte_of_the_files_once_its_attempt_is_deleted(t
     assert [each.key for each in loaded] == [attempts[1].key]
     assert b"hunter-1" not in kept
     assert b"hunter-2" in kept
+
+
+async def test_what_waits_for_a_commit_shares_the_next_one_and_closing_leaves_nothing_behind(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    attempts = [HeldAttempt(offer=given.offer("true", run=run), boot_id="b") for run in range(1, 300)]
+    writing = [asyncio.create_task(journal.write(adding(each))) for each in attempts]
+    await asyncio.wait(writing, return_when=asyncio.FIRST_COMPLETED)
+    seen = await journal.write(load_attempts)
+    last = asyncio.create_task(journal.write(adding(HeldAttempt(offer=given.offer("true", run=300), boot_id="b"))))
+    await asyncio.sleep(0)
+    journal.close()
+    again = opened(tmp_path)
+    left = await again.write(load_attempts)
+    again.close()
+
+    assert [each.offer.run for each in seen] == list(range(1, 300))
+    assert [each.offer.run for each in left] == list(range(1, 301))
+    assert not last.done()
+    last.cancel()

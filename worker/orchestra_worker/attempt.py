@@ -24,6 +24,8 @@ class StepProgress:
     outcome: StepOutcome | None = None
     """None while it runs."""
     log_length: int | None = None
+    is_written: bool = False
+    """Whether the journal has it as it is here, or will have it with a write that is under way."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -60,7 +62,9 @@ class HeldAttempt:
     # --- not in the journal ---
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     acknowledged: int = 0
-    """Events up to here may go from the journal with the next write."""
+    """Events up to here may go from the journal with a next write."""
+    dropped: int = 0
+    """Events up to here have gone from the journal."""
     is_forgotten: bool = False
 
     @property

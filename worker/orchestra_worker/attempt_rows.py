@@ -17,6 +17,9 @@ _decode_offer = msgspec.json.Decoder(Offer).decode
 _decode_event = msgspec.json.Decoder(Event).decode
 _decode_results = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
+DROP_EVENTS_MIN = 16
+"""So many acknowledged events of an attempt stay in the journal before they are deleted."""
+
 Write = Callable[[sqlite3.Connection], None]
 
 T = TypeVar("T")
@@ -84,9 +87,9 @@ def saving(attempt: HeldAttempt, events: Sequence[KeptEvent] = ()) -> Write:
         _encode(attempt.results),
         *key,
     )
-    steps = [_step_row(key, number, step) for number, step in attempt.steps.items()]
+    steps = [_step_row(key, number, step) for number, step in attempt.steps.items() if not step.is_written]
     bodies = [(*key, kept.event.sequence, _encode(kept.event)) for kept in events]
-    acknowledged = attempt.acknowledged
+    acknowledged = _to_drop(attempt)
 
     def save(connection: sqlite3.Connection) -> None:
         connection.execute(
@@ -94,8 +97,10 @@ def saving(attempt: HeldAttempt, events: Sequence[KeptEvent] = ()) -> Write:
             " stop_grace = ?, sequence = ?, check_in_offset = ?, results = ? where run = ? and attempt = ?",
             columns,
         )
-        connection.executemany("insert or replace into steps values (?, ?, ?, ?, ?, ?, ?)", steps)
-        connection.executemany("insert or replace into events values (?, ?, ?, ?)", bodies)
+        if steps:
+            connection.executemany("insert or replace into steps values (?, ?, ?, ?, ?, ?, ?)", steps)
+        if bodies:
+            connection.executemany("insert or replace into events values (?, ?, ?, ?)", bodies)
         if acknowledged:
             connection.execute(
                 "delete from events where run = ? and attempt = ? and sequence <= ?", (*key, acknowledged)
@@ -147,7 +152,7 @@ def _load(connection: sqlite3.Connection) -> list[HeldAttempt]:
         step = _typed(found, _StepRow)
         outcome = None if step.reason is None else StepOutcome(exit_code=step.exit_code, reason=step.reason)
         attempts[step.run, step.attempt].steps[step.number] = StepProgress(
-            log_start=step.log_start, outcome=outcome, log_length=step.log_length
+            log_start=step.log_start, outcome=outcome, log_length=step.log_length, is_written=True
         )
     for found in connection.execute("select run, attempt, sequence, body from events order by run, attempt, sequence"):
         told = _typed(found, _EventRow)
@@ -177,6 +182,16 @@ def _check(key: tuple[int, int], held: HeldAttempt) -> None:
         raise ValueError(f"#{key[0]} has no steps {sorted(held.steps)}")
 
 
+def _to_drop(attempt: HeldAttempt) -> int:
+    """Up to which event rows are to go now; 0 for none. Few together are not worth a statement: the attempt's end takes
+    them along."""
+    if attempt.acknowledged - attempt.dropped < DROP_EVENTS_MIN:
+        return 0
+    attempt.dropped = attempt.acknowledged
+    return attempt.acknowledged
+
+
 def _step_row(key: AttemptKey, number: int, step: StepProgress) -> tuple[int | str | None, ...]:
+    step.is_written = True
     exit_code, reason = (step.outcome.exit_code, step.outcome.reason) if step.outcome else (None, None)
     return (*key, number, exit_code, reason, step.log_start, step.log_length)

@@ -1,11 +1,14 @@
 """The worker's own memory, `worker.db`: plain SQLite with one writer thread and group commit, durable before it
 answers.
 
-Everyone gives functions of a connection to `write`; those that wait together share one transaction. The same batch
-function runs inline, without the thread, where a simulator wants every step to be its own.
+Everyone gives functions of a connection to `write`; those that wait together share one transaction. Their statements
+run on the loop, because each one that a second thread executes costs two changes of the interpreter's lock; only what
+waits for the disk, the commit, is the thread's. The same batch function runs inline, without the thread, where a
+simulator wants every step to be its own.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -13,13 +16,14 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, TypeVarTuple, Unpack
 
 from orchestra.clock import Instant
 from orchestra.errors import OrchestraError
 from orchestra.limits import BATCH_CHANGES_MAX
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 JOURNAL_VERSION = 1
 _TABLES = """
@@ -87,16 +91,46 @@ def commit_together(connection: sqlite3.Connection, changes: Sequence[_Change[T]
 
 
 def _commit(connection: sqlite3.Connection, changes: Sequence[_Change[T]]) -> None:
-    connection.execute("begin immediate")
     try:
-        for change in changes:
-            change.run(connection)
+        _apply(connection, changes)
         connection.execute("commit")
     except BaseException:
         # A full disk may have rolled back by itself already.
         if connection.in_transaction:
             connection.execute("rollback")
         raise
+
+
+def _apply(connection: sqlite3.Connection, changes: Sequence[_Change[T]]) -> None:
+    connection.execute("begin immediate")
+    for change in changes:
+        change.run(connection)
+
+
+_Wait = tuple[_Change[object], asyncio.Future[object]]
+
+
+class _Batch:
+    """Changes that share a transaction, and who waits for each."""
+
+    def __init__(self, waits: Sequence[_Wait]) -> None:
+        self.waits = waits
+        self.changes = [change for change, _ in waits]
+        self.is_applied = False
+
+    def commit(self, connection: sqlite3.Connection) -> None:
+        """Commits what was applied; what could not be, or finds no room now, is replayed one by one."""
+        try:
+            if self.is_applied:
+                connection.execute("commit")
+                return
+        except sqlite3.Error as error:
+            log.debug("journal_replays %d changes: %s", len(self.changes), error)
+        with contextlib.suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("rollback")
+        for change in self.changes:
+            commit_together(connection, [change])
 
 
 class Journal:
@@ -107,8 +141,11 @@ class Journal:
         self._connection = connection
         self._path = path
         self._is_scrub_due = False
-        self._queue: SimpleQueue[tuple[_Change[object], asyncio.Future[object]] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._write_batches, name="journal") if threaded else None
+        self._gathered: list[_Wait] = []
+        self._is_lent = False
+        """The connection is in use: the thread's, or on its way there."""
+        self._applied: SimpleQueue[_Batch | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._commit_batches, name="journal") if threaded else None
         if self._thread:
             self._thread.start()
 
@@ -124,8 +161,13 @@ class Journal:
             self._is_scrub_due |= scrub
             self._scrub()
         else:
-            done: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-            self._queue.put((change, done))  # type: ignore[arg-type]  # a queue of changes of many result types
+            loop = asyncio.get_running_loop()
+            done: asyncio.Future[object] = loop.create_future()
+            self._gathered.append((change, done))  # type: ignore[arg-type]  # changes of many result types
+            if not self._is_lent:
+                self._is_lent = True
+                # In the loop's next turn, so that who is about to write in this one shares the commit.
+                loop.call_soon(self._apply_gathered)
             await done
         if change.error is not None:
             raise self._translated(change.error)
@@ -134,48 +176,65 @@ class Journal:
     def close(self) -> None:
         """Waits for what was asked, then closes the file."""
         if self._thread:
-            self._queue.put(None)
+            self._applied.put(None)
             self._thread.join()
+            gathered, self._gathered = self._gathered, []
+            if gathered:
+                commit_together(self._connection, [change for change, _ in gathered])
         self._connection.close()
 
     def _translated(self, error: Exception) -> Exception:
         return JournalBroken(self._path, str(error)) if _tells_of_damage(error) else error
 
-    def _write_batches(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
-            ending = False
-            while len(batch) < BATCH_CHANGES_MAX and not self._queue.empty():
-                another = self._queue.get()
-                if another is None:
-                    ending = True
-                    break
-                batch.append(another)
-            commit_together(self._connection, [change for change, _ in batch])
-            self._answer([done for _, done in batch])
-            self._is_scrub_due |= any(change.scrub for change, _ in batch)
-            if self._queue.empty():
+    # --- on the loop ---
+
+    def _apply_gathered(self) -> None:
+        waits = self._gathered[:BATCH_CHANGES_MAX]
+        del self._gathered[:BATCH_CHANGES_MAX]
+        self._is_lent = bool(waits)
+        if not waits:
+            return
+        batch = _Batch(waits)
+        try:
+            _apply(self._connection, batch.changes)
+            batch.is_applied = True
+        except Exception as error:  # noqa: BLE001 - the thread comes to it again, and gives it to its own caller
+            log.debug("journal_not_applied: %s", error)
+        self._applied.put(batch)
+
+    def _settle(self, waits: Sequence[_Wait]) -> None:
+        for _, done in waits:
+            if not done.done():
+                done.set_result(None)
+
+    # --- in the thread ---
+
+    def _commit_batches(self) -> None:
+        while (batch := self._applied.get()) is not None:
+            batch.commit(self._connection)
+            self._is_scrub_due |= any(change.scrub for change in batch.changes)
+            # One call into the loop for the whole batch: each costs a wake-up.
+            if self._is_scrub_due and not self._gathered:
+                self._call_loop(batch, self._settle, batch.waits)
                 self._scrub()
-            if ending:
-                return
+                self._call_loop(batch, self._apply_gathered)
+            else:
+                self._call_loop(batch, self._go_on, batch.waits)
+
+    def _go_on(self, waits: Sequence[_Wait]) -> None:
+        self._settle(waits)
+        self._apply_gathered()
+
+    def _call_loop(self, batch: _Batch, function: Callable[[Unpack[Ts]], None], *arguments: *Ts) -> None:
+        try:
+            batch.waits[0][1].get_loop().call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            log.debug("journal_answer_unheard: the loop has ended")
 
     def _scrub(self) -> None:
         if self._is_scrub_due:
             # One that fails is due again behind the next change.
             self._is_scrub_due = not _empty_wal(self._connection)
-
-    def _answer(self, waiting: list[asyncio.Future[object]]) -> None:
-        # One call into the loop for the whole batch: each costs a wake-up.
-        try:
-            waiting[0].get_loop().call_soon_threadsafe(_resolve, waiting)
-        except RuntimeError:
-            log.debug("journal_answer_unheard: the loop has ended")
-
-
-def _resolve(waiting: list[asyncio.Future[object]]) -> None:
-    for done in waiting:
-        if not done.done():
-            done.set_result(None)
 
 
 def open_journal(
@@ -234,6 +293,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
         path.chmod(0o600)
+        # The folder has one agent. Without shared memory and locks, a commit needs half as many calls.
+        connection.execute("pragma locking_mode = exclusive")
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
         connection.execute("pragma secure_delete = on")

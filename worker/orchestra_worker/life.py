@@ -308,7 +308,7 @@ class AttemptLife:
 
     def _end(self, number: int, outcome: StepOutcome, log_length: int) -> StepEnded:
         step = self.attempt.steps[number]
-        step.outcome, step.log_length = outcome, log_length
+        step.outcome, step.log_length, step.is_written = outcome, log_length, False
         return StepEnded(step=number, exit_code=outcome.exit_code, reason=outcome.reason, log_length=log_length)
 
     def _finish(self, end: Finish) -> list[Happening]:
