@@ -152,9 +152,7 @@ RESCUE_GAP_SECONDS_MAX: Final = 30.0
 REPLACE_MARGIN_SECONDS: Final = 15.0
 """After a worker must have ended a run by itself (`disconnect: stop`), before another attempt may begin."""
 TICKER_SECONDS_MAX: Final = 1.0
-"""The ticker looks at the wall clock so often while something is due soon, so that a clock that jumps is noticed."""
-TICKER_CALM_SECONDS_MAX: Final = 5.0
-"""And so often while nothing is due for that time."""
+"""While a schedule is due some time, the ticker looks at the wall clock at least so often: it may jump."""
 TICKS_PER_PASS_MAX: Final = 1000
 
 # --- service ---

@@ -92,7 +92,7 @@ class LoopLag:
         self._every_seconds = every_seconds
         self._lag = Histogram(
             "orchestra_event_loop_lag_seconds",
-            "How late the event loop came to what was due, looked at once a second.",
+            "How late the event loop came to what was due, looked at now and then.",
             buckets=_LAG_SECONDS,
             registry=registry,
         )

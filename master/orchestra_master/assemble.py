@@ -44,8 +44,12 @@ def build_master(
     registry: CollectorRegistry | None = None,
     more_loops: Sequence[Loop] = (),
     more_duties: Callable[[MasterParts], Sequence[Duty]] = lambda _: (),
+    is_alone: bool = False,
 ) -> Master:
-    """A master over these ports; must be called inside the loop that it will run in. The caller owns the ports."""
+    """A master over these ports; must be called inside the loop that it will run in. The caller owns the ports.
+
+    `is_alone` promises that no other process has the database: then there is little to do while nothing happens.
+    """
     parts = MasterParts(
         name=name or f"{platform.node()}-{os.getpid()}",
         clock=clock,
@@ -55,11 +59,11 @@ def build_master(
         versions=JobVersions(),
         roster=Roster(),
         metrics=AttemptMetrics(registry=registry),
+        is_alone=is_alone,
     )
     listener = Listener(parts=parts)
     duties: list[Duty] = [
-        TokenWatch(listener=listener),
-        OfferWatch(parts=parts),
+        TokenWatch(listener=listener, poll_seconds=parts.poll_seconds),
         Promoter(parts=parts),
         Rescuer(parts=parts),
         Stopper(parts=parts),
@@ -74,7 +78,11 @@ def build_master(
         listener=listener,
         dispatcher=dispatcher,
         duties=duties,
-        loops=[Ticker(database=database, clock=clock), *more_loops],
+        loops=[
+            OfferWatch(parts=parts),
+            Ticker(database=database, clock=clock, poll_seconds=parts.poll_seconds),
+            *more_loops,
+        ],
     )
 
 

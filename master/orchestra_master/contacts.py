@@ -6,7 +6,6 @@ from sqlalchemy import Connection, select
 
 from orchestra.identifiers import Epoch, WorkerId
 from orchestra.lifecycle import WorkerState
-from orchestra.limits import HEARTBEAT_SECONDS
 from orchestra.protocol.messages import Drain, Undrain
 from orchestra.storage.database import Topic
 from orchestra.storage.tables import workers
@@ -28,7 +27,7 @@ class ContactKeeper:
         """Notes the contacts, then tells the workers what has been decided about them."""
         connected = self._parts.roster.connected()
         if not connected:
-            return HEARTBEAT_SECONDS
+            return self._parts.contact_seconds
         contacts = [
             Contact(
                 worker=each.worker,
@@ -39,8 +38,12 @@ class ContactKeeper:
             )
             for each in connected
         ]
-        await self._parts.database.write(lambda connection: note_contacts(connection, contacts))
-        sessions = await self._parts.database.read(_sessions)
+
+        def note_and_look(connection: Connection) -> dict[WorkerId, _Session]:
+            note_contacts(connection, contacts)
+            return _sessions(connection)
+
+        sessions = await self._parts.database.write(note_and_look)
         for each in connected:
             session = sessions.get(each.worker)
             if session is None or session.epoch != each.epoch:
@@ -52,7 +55,7 @@ class ContactKeeper:
                 each.accepts_runs = accepts_runs
                 each.send(Undrain() if accepts_runs else Drain())
                 self._parts.roster.capacity_changed()
-        return HEARTBEAT_SECONDS
+        return self._parts.contact_seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,7 +20,6 @@ from orchestra.limits import (
     FRAME_BYTES_MAX,
     OFFER_SECONDS_MAX,
     OFFERS_PER_PASS_MAX,
-    POLL_SECONDS,
     REFUSED_OFFER_SECONDS,
 )
 from orchestra.protocol.codec import frame_bytes
@@ -77,6 +76,13 @@ class Dispatcher:
     def blocked(self) -> int:
         """How many have runs, but no worker could take one."""
         return len(self._blocked)
+
+    @property
+    def rest_seconds(self) -> float | None:
+        """After how long there may be somebody to give runs to though nothing was signalled; None: not by itself."""
+        now = self._parts.clock.monotonic()
+        waits = [each.refused_until - now for each in self._parts.roster.connected() if each.refused_until > now]
+        return min(waits, default=None) if self._blocked else None
 
     def wake(self, signals: frozenset[Signal]) -> None:
         """Takes in what was signalled; a signal without a signature stands for all of them."""
@@ -137,7 +143,7 @@ class Dispatcher:
 
     async def _poll(self) -> None:
         now = self._parts.clock.monotonic()
-        if self._polled_at is None or now - self._polled_at >= POLL_SECONDS:
+        if self._polled_at is None or now - self._polled_at >= self._parts.poll_seconds:
             self._polled_at = now
             try:
                 self._hungry |= set(await self._parts.database.read(pending_signatures))
@@ -244,6 +250,7 @@ class Dispatcher:
         key = (claimed.run, claimed.attempt)
         connected.held[key] = claimed.slots
         connected.offers[key] = self._parts.clock.monotonic() + OFFER_SECONDS_MAX
+        self._parts.roster.offered.set()
         connected.send(offer)
         return None
 

@@ -25,8 +25,12 @@ class Duty(Protocol):
         """Does what is to be done, and says after how many seconds there may be more."""
 
 
-async def keep_doing(duty: Duty, database: Database) -> None:
-    """Does the duty for ever; a database that is away is waited for."""
+Rest = Callable[[float], Awaitable[object]]
+"""Waits for so many seconds, or until there is something to do."""
+
+
+async def keep_doing(duty: Duty, database: Database, *, rest: Rest = asyncio.sleep) -> None:
+    """Does the duty for ever; a database that is away is waited for. Without topics, it rests in between."""
     subscription = database.subscribe(*duty.topics)
     try:
         while True:
@@ -38,7 +42,7 @@ async def keep_doing(duty: Duty, database: Database) -> None:
             if duty.topics:
                 await subscription.wait(max(0.0, pause))
             else:
-                await asyncio.sleep(max(0.0, pause))
+                await rest(max(0.0, pause))
     finally:
         subscription.close()
 

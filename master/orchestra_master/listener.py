@@ -115,15 +115,16 @@ class TokenWatch:
     """Looks again at the tokens of those who are inside: a revoked one must not work until the next reconnect."""
 
     name = "token watch"
-    topics: tuple[Topic, ...] = ()
+    topics: tuple[Topic, ...] = (Topic.TOKENS,)
 
-    def __init__(self, *, listener: Listener) -> None:
+    def __init__(self, *, listener: Listener, poll_seconds: float = POLL_SECONDS) -> None:
         self._listener = listener
+        self._poll_seconds = poll_seconds
 
     async def run_once(self) -> float:
         """Ends what is not valid any more."""
         await self._listener.check_tokens()
-        return POLL_SECONDS
+        return self._poll_seconds
 
 
 class StarletteConnection:

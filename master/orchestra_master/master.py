@@ -96,8 +96,16 @@ class Master:
                 there_may_be_more = False
                 await asyncio.sleep(POLL_SECONDS)
             if not there_may_be_more:
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Until something was signalled, or a worker that refused a run may be asked again."""
+        try:
+            async with asyncio.timeout(self._dispatcher.rest_seconds):
                 await self._capacity.wait()
-                self._capacity.clear()
+        except TimeoutError:
+            self._dispatcher.capacity_changed()
+        self._capacity.clear()
 
     async def _listen_for_pending(self) -> None:
         subscription = self._parts.database.subscribe(Topic.PENDING)
@@ -105,7 +113,7 @@ class Master:
             while True:
                 # Nothing after the poll's time: the dispatcher is told to look for itself. By its own clock it may have
                 # looked a moment too recently, and would then look only once in two polls.
-                self._dispatcher.wake(await subscription.wait(POLL_SECONDS) or _ANYTHING)
+                self._dispatcher.wake(await subscription.wait(self._parts.poll_seconds) or _ANYTHING)
                 self._capacity.set()
         finally:
             subscription.close()

@@ -1,9 +1,12 @@
 """Takes back offers that were not accepted in time: into a dead link, by a worker that hangs, or by a master that
 died."""
 
+import asyncio
+import contextlib
+
 from sqlalchemy import Connection, select
 
-from orchestra.clock import after
+from orchestra.clock import Instant, after
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import AttemptState
 from orchestra.limits import OFFER_SECONDS_MAX, REFUSED_OFFER_SECONDS
@@ -11,10 +14,12 @@ from orchestra.protocol.window import AttemptKey
 from orchestra.storage.attempts import is_open, withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.tables import attempts
+from orchestra_master.duty import keep_doing
 from orchestra_master.parts import MasterParts
 
 LEFT_BEHIND_SECONDS = OFFER_SECONDS_MAX + 2.0
 SWEEP_SECONDS = 2.0
+"""While there are offers of whichever master."""
 
 
 class OfferWatch:
@@ -25,7 +30,21 @@ class OfferWatch:
 
     def __init__(self, *, parts: MasterParts) -> None:
         self._parts = parts
-        self._swept_at: float | None = None
+        self._sweep_at: float | None = None
+
+    async def run(self) -> None:
+        """Watches for ever; while nothing is offered, it only looks for what others have left behind."""
+        await keep_doing(self, self._parts.database, rest=self._rest)
+
+    async def _rest(self, seconds: float) -> None:
+        if any(connected.offers for connected in self._parts.roster.connected()):
+            await asyncio.sleep(seconds)
+            return
+        offered = self._parts.roster.offered
+        offered.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await offered.wait()
 
     async def run_once(self) -> float:
         """Withdraws what is overdue on the own links; now and then also what other masters have left behind."""
@@ -47,27 +66,20 @@ class OfferWatch:
                 # On paper it may be the best of all: without this, the run went into the same dead link again.
                 connected.refused_until = now + REFUSED_OFFER_SECONDS
             self._parts.roster.capacity_changed()
-        if self._swept_at is None or now - self._swept_at >= SWEEP_SECONDS:
-            self._swept_at = now
-            await self._withdraw(await self._left_behind())
-        return 0.25 if any(connected.offers for connected in self._parts.roster.connected()) else 0.5
+        if self._sweep_at is None or now >= self._sweep_at:
+            await self._sweep(now)
+        deadlines = [deadline for each in self._parts.roster.connected() for deadline in each.offers.values()]
+        assert self._sweep_at is not None, "it has been swept once"
+        return max(0.0, min([self._sweep_at, *deadlines]) - now)
 
-    async def _left_behind(self) -> list[AttemptKey]:
-        """Offers so old that the master that made them should have taken them back. Should that one be alive, its clock
-        behind ours, nothing is lost either: whoever comes first in the database, taking back or accepting, counts."""
+    async def _sweep(self, now: float) -> None:
+        """Takes back offers so old that the master that made them should have done so. Should that one be alive, its
+        clock behind ours, nothing is lost either: whoever comes first in the database, taking back or accepting,
+        counts."""
         limit = after(self._parts.clock.now(), -LEFT_BEHIND_SECONDS)
-
-        def query(connection: Connection) -> list[AttemptKey]:
-            rows = connection.execute(
-                select(attempts.c.run_id, attempts.c.number).where(
-                    attempts.c.ended_at.is_(None),
-                    attempts.c.state == AttemptState.OFFERED,
-                    attempts.c.offered_at <= limit,
-                )
-            )
-            return [(RunId(row.run_id), AttemptNumber(row.number)) for row in rows]
-
-        return await self._parts.database.read(query)
+        offered = await self._parts.database.read(_offered)
+        await self._withdraw([key for key, offered_at in offered if offered_at <= limit])
+        self._sweep_at = now + (SWEEP_SECONDS if offered else self._parts.poll_seconds)
 
     async def _withdraw(self, keys: list[AttemptKey]) -> frozenset[AttemptKey]:
         """Takes the offers back; returns those that were accepted all the same and go on."""
@@ -86,3 +98,12 @@ class OfferWatch:
 
         signals = [Signal(Topic.PENDING), *(Signal(Topic.RUN, str(run)) for run, _ in keys)]
         return await self._parts.database.write(withdraw, signals=signals)
+
+
+def _offered(connection: Connection) -> list[tuple[AttemptKey, Instant]]:
+    rows = connection.execute(
+        select(attempts.c.run_id, attempts.c.number, attempts.c.offered_at).where(
+            attempts.c.ended_at.is_(None), attempts.c.state == AttemptState.OFFERED
+        )
+    )
+    return [((RunId(row.run_id), AttemptNumber(row.number)), Instant(row.offered_at)) for row in rows]

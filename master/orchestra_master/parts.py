@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from orchestra.clock import Clock
+from orchestra.limits import ALONE_CONTACT_SECONDS, ALONE_POLL_SECONDS, HEARTBEAT_SECONDS, POLL_SECONDS
 from orchestra.logs.store import LogStore
 from orchestra.protocol.codec import Frame
 from orchestra.storage.database import Database
@@ -49,6 +50,18 @@ class MasterParts:
     versions: JobVersions
     roster: Roster
     metrics: AttemptMetrics = field(default_factory=AttemptMetrics)
+    is_alone: bool = False
+    """Nobody else has the database: no signal is lost, and no other master asks what this one writes down."""
+
+    @property
+    def poll_seconds(self) -> float:
+        """How long to wait for a signal before looking all the same."""
+        return ALONE_POLL_SECONDS if self.is_alone else POLL_SECONDS
+
+    @property
+    def contact_seconds(self) -> float:
+        """How often to write down when the workers were heard."""
+        return ALONE_CONTACT_SECONDS if self.is_alone else HEARTBEAT_SECONDS
 
     @property
     def actor(self) -> str:

@@ -4,9 +4,9 @@ from sqlalchemy import Connection
 
 from orchestra.clock import Instant, seconds_between
 from orchestra.lifecycle import RunEvent, RunState
-from orchestra.limits import BATCH_CHANGES_MAX, POLL_SECONDS
+from orchestra.limits import BATCH_CHANGES_MAX
 from orchestra.storage.database import Signal, Topic
-from orchestra.storage.pending import due_runs, expired_runs, next_due
+from orchestra.storage.pending import due_runs, expired_runs, next_due, next_expiry
 from orchestra.storage.runs import move_run, state_of_run
 from orchestra_master.parts import MasterParts
 
@@ -27,8 +27,9 @@ class Promoter:
         await self._expire(now)
         if there_may_be_more:
             return 0.0
-        due = await self._parts.database.read(next_due)
-        return POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.0, seconds_between(now, due)))
+        poll_seconds = self._parts.poll_seconds
+        moment = await self._parts.database.read(_next_moment)
+        return poll_seconds if moment is None else min(poll_seconds, max(0.0, seconds_between(now, moment)))
 
     async def _promote(self, now: Instant) -> bool:
         due = await self._parts.database.read(lambda connection: due_runs(connection, now, BATCH_CHANGES_MAX))
@@ -55,3 +56,9 @@ class Promoter:
                     move_run(connection, run, RunEvent.EXPIRED, actor=self._parts.actor, now=now, reason=words)
 
         await self._parts.database.write(expire, signals=[Signal(Topic.RUN, str(run)) for run in expired])
+
+
+def _next_moment(connection: Connection) -> Instant | None:
+    """When the next run becomes due, or the next one has waited for too long."""
+    moments = [moment for moment in (next_due(connection), next_expiry(connection)) if moment is not None]
+    return min(moments, default=None)

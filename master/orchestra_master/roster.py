@@ -1,5 +1,6 @@
 """The workers that are connected to this master, and what each of them holds."""
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,8 @@ class Roster:
         self._connected: dict[WorkerId, ConnectedWorker] = {}
         self._takeovers: defaultdict[WorkerId, deque[float]] = defaultdict(lambda: deque(maxlen=TAKEOVERS_MAX))
         self._listeners: list[Callable[[], None]] = []
+        self.offered = asyncio.Event()
+        """Set when an offer is made; cleared by who watches that offers are accepted in time."""
 
     def on_capacity(self, listener: Callable[[], None]) -> None:
         """The listener is called whenever a worker may have become able to take a run."""

@@ -4,7 +4,6 @@ from sqlalchemy import Connection, select
 
 from orchestra.identifiers import AttemptNumber, RunId, WorkerId
 from orchestra.lifecycle import AttemptState
-from orchestra.limits import POLL_SECONDS
 from orchestra.protocol.messages import Forget, Stop
 from orchestra.storage.attempts import stopped_by, withdraw_offer
 from orchestra.storage.database import Signal, Topic
@@ -23,6 +22,7 @@ class Stopper:
 
     async def run_once(self) -> float:
         """Passes every request on that was not passed on in the worker's present session."""
+        pause = self._parts.poll_seconds
         for run, attempt, state, worker, words in await self._parts.database.read(_asked):
             connected = self._parts.roster.find(worker)
             key = (run, attempt)
@@ -33,10 +33,13 @@ class Stopper:
                     connected.send(Forget(run=run, attempt=attempt))
                     connected.release(key)
                     self._parts.roster.capacity_changed()
+                else:
+                    # It was accepted in the same moment: the next look finds what there is to stop.
+                    pause = 0.0
             else:
                 connected.stopping.add(key)
                 connected.send(Stop(run=run, attempt=attempt, reason=words))
-        return POLL_SECONDS
+        return pause
 
     async def _withdraw(self, run: RunId, attempt: AttemptNumber, words: str) -> bool:
         now = self._parts.clock.now()

@@ -15,12 +15,17 @@ from orchestra.clock import Clock, Instant, seconds_between
 from orchestra.cron.occurrences import next_after
 from orchestra.definition.parameters import validate_parameters
 from orchestra.errors import InvalidFields, OrchestraError
-from orchestra.identifiers import RunId, Signature
-from orchestra.limits import BATCH_CHANGES_MAX, POLL_SECONDS, TICKER_SECONDS_MAX, TICKS_PER_PASS_MAX
+from orchestra.identifiers import RunId
+from orchestra.limits import (
+    BATCH_CHANGES_MAX,
+    POLL_SECONDS,
+    TICKER_SECONDS_MAX,
+    TICKS_PER_PASS_MAX,
+)
 from orchestra.specification import Overlap, ScheduleSpecification
 from orchestra.storage.database import Database, Signal, Subscription, Topic
 from orchestra.storage.jobs import JobRecord, job_of
-from orchestra.storage.runs import NewRun, create_run
+from orchestra.storage.runs import NewRun, create_run, signals_of_run
 from orchestra.storage.schedules import (
     DueSchedule,
     ScheduleRecord,
@@ -57,8 +62,8 @@ class Decided:
     """What one transaction did."""
 
     ticks: int = 0
-    signature: Signature | None = None
-    """Of the run that became pending."""
+    signals: tuple[Signal, ...] = ()
+    """About the run that was made."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,9 +78,10 @@ class TickerPass:
 class Ticker:
     """Makes runs from schedules. Any number of masters may each have one on the same database."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
+    def __init__(self, *, database: Database, clock: Clock, poll_seconds: float = POLL_SECONDS) -> None:
         self._database = database
         self._clock = clock
+        self._poll_seconds = poll_seconds
 
     async def run(self) -> None:
         """Ticks until it is cancelled; an error of the database is logged and tried again after a while."""
@@ -86,7 +92,7 @@ class Ticker:
                 try:
                     done = await self.tick_once()
                     if not done.left:
-                        due_at, seconds = await self._database.read(next_due_at), POLL_SECONDS
+                        due_at, seconds = await self._database.read(next_due_at), self._poll_seconds
                 except OrchestraError as error:
                     logger.warning("schedules_not_decided cause=%s", error)
                 await self._wait(subscription, due_at, seconds)
@@ -126,10 +132,10 @@ class Ticker:
         """Returns when the instant has come, when schedules have changed, or after so many seconds."""
         begin = self._clock.monotonic()
         while (left := begin + seconds_max - self._clock.monotonic()) > 0:
-            seconds = min(left, TICKER_SECONDS_MAX)
+            seconds = left
             if due_at is not None:
                 # A difference of wall clocks is never waited out whole: the clock may jump meanwhile.
-                seconds = min(seconds, seconds_between(self._clock.now(), due_at))
+                seconds = min(left, seconds_between(self._clock.now(), due_at), TICKER_SECONDS_MAX)
             if seconds <= 0 or await subscription.wait(seconds):
                 return
 
@@ -152,7 +158,11 @@ def decide_due(connection: Connection, due: DueSchedule, now: Instant) -> Decide
     decision = _obstacle(connection, schedule, job)
     run = None if decision else _create(connection, schedule, job, at, now)
     add_ticks(connection, schedule.id, [*ticks, _tick(at, now, decision or FIRED, run)])
-    return Decided(ticks=len(dues.passed), signature=None if run is None else job.signature)
+    if run is None:
+        return Decided(ticks=len(dues.passed))
+    expire_after_seconds = job.specification.expire_after_seconds
+    signals = signals_of_run(job.signature, delay_seconds=0.0, expire_after_seconds=expire_after_seconds)
+    return Decided(ticks=len(dues.passed), signals=signals)
 
 
 def dues_until(specification: ScheduleSpecification, cursor: Instant, now: Instant) -> Dues:
@@ -211,4 +221,4 @@ def _tick(at: Instant, now: Instant, decision: str, run: RunId | None = None) ->
 
 
 def _signals_of(decided: Decided) -> tuple[Signal, ...]:
-    return () if decided.signature is None else (Signal(Topic.PENDING, decided.signature),)
+    return decided.signals

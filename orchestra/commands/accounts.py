@@ -32,7 +32,7 @@ from orchestra.storage.access import (
     set_password,
 )
 from orchestra.storage.audit import REFUSED, add_audit_entry, record_change
-from orchestra.storage.database import Database
+from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.projects import find_project
 from orchestra.storage.sessions import end_sessions
 
@@ -176,7 +176,7 @@ class Accounts:
 
     async def _write(self, change: Callable[[Connection, Instant], T]) -> T:
         now = self._clock.now()
-        return await self._database.write(lambda connection: change(connection, now))
+        return await self._database.write(lambda connection: change(connection, now), signals=[Signal(Topic.TOKENS)])
 
     async def _own_password(self, who: Principal, name: str, change: UserChange) -> str | None:
         """The hash of the new password, if there shall be one: everybody sets the own, with the old one."""

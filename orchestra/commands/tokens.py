@@ -23,7 +23,7 @@ from orchestra.storage.access import (
     set_grants,
 )
 from orchestra.storage.audit import record_change
-from orchestra.storage.database import Database
+from orchestra.storage.database import Database, Signal, Topic
 
 T = TypeVar("T")
 SECONDS_PER_DAY = 86_400.0
@@ -96,7 +96,7 @@ class Tokens:
 
     async def _write(self, change: Callable[[Connection, Instant], T]) -> T:
         now = self._clock.now()
-        return await self._database.write(lambda connection: change(connection, now))
+        return await self._database.write(lambda connection: change(connection, now), signals=[Signal(Topic.TOKENS)])
 
 
 def _owner_of(connection: Connection, who: Principal, request: TokenRequest, now: Instant) -> UserId:

@@ -20,11 +20,11 @@ from orchestra.queries.runs import show_run
 from orchestra.sealing import Sealing
 from orchestra.specification import PropertyValue
 from orchestra.storage.audit import record_change
-from orchestra.storage.database import Database, Signal, Topic
+from orchestra.storage.database import Database
 from orchestra.storage.idempotency import KeptAnswer, find_answer, keep_answer
 from orchestra.storage.jobs import JobRecord, find_job
 from orchestra.storage.prepared import PreparedQuery
-from orchestra.storage.runs import NewRun, create_run
+from orchestra.storage.runs import NewRun, create_run, signals_of_run
 from orchestra.storage.tables import jobs
 
 CREATED = 201
@@ -209,10 +209,15 @@ class Triggers:
                 return made
 
     async def _write(self, wish: _Wish) -> Triggered | None:
-        topic = Signal(Topic.DUE) if wish.delay_seconds > 0 else Signal(Topic.PENDING, wish.job.signature)
+        job = wish.job
+        signals = signals_of_run(
+            job.signature,
+            delay_seconds=wish.delay_seconds,
+            expire_after_seconds=job.specification.expire_after_seconds,
+        )
         while True:
             try:
-                return await self._database.write(lambda connection: self._create(connection, wish), signals=[topic])
+                return await self._database.write(lambda connection: self._create(connection, wish), signals=signals)
             except _KeyTaken:
                 continue
 

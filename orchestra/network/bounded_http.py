@@ -1,6 +1,9 @@
 """uvicorn's HTTP with bounds for those who never finish a request: the size of its head, and the time it takes."""
 
 import asyncio
+import time
+from email.utils import formatdate
+from functools import lru_cache
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -46,6 +49,7 @@ class BoundedHttp(HttpToolsProtocol):
         """The head is whole; for the body the handler waits, which has a bound of its own."""
         self._is_in_head = False
         self._stop_waiting()
+        self.server_state.default_headers = [_date_header(int(time.time())), *self.config.encoded_headers]
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -75,3 +79,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._wait()
         elif not self.transport.is_closing():
             self.transport.close()
+
+
+@lru_cache(maxsize=1)
+def _date_header(second: int) -> tuple[bytes, bytes]:
+    return b"date", formatdate(second, usegmt=True).encode()

@@ -25,8 +25,6 @@ from orchestra.network.hosts import is_loopback
 _FRAME_SLACK_BYTES = 4096
 """So that a frame of exactly the bound and its envelope are refused by our protocol, not by the library."""
 _BACKLOG = 2048
-_HEADERS_PER_SECOND = 10
-"""uvicorn counts tenths of seconds, and renews the Date header at each multiple of ten."""
 _log = logging.getLogger("orchestra.network")
 
 
@@ -62,6 +60,8 @@ async def serve(
         log_config=None,
         access_log=False,
         server_header=False,
+        # Its own would need a timer every second, with or without requests: ours is made when there is one.
+        date_header=False,
         # Without a proxy that is named, X-Forwarded-For is what anybody may claim.
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
@@ -110,10 +110,7 @@ class _Server(uvicorn.Server):
             self._ready(sockets[0].getsockname()[1])
 
     async def main_loop(self) -> None:
-        while not self._closing.is_set():
-            await self.on_tick(_HEADERS_PER_SECOND)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), 1.0)
+        await self._closing.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._closing.set()

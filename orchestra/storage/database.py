@@ -21,6 +21,8 @@ class Topic(StrEnum):
     """A run waits for a time, or a schedule changed."""
     WORKERS = "workers"
     """A worker was enabled, disabled, registered; the payload is its name."""
+    TOKENS = "tokens"
+    """A token may have lost its power: it was revoked, or its user disabled."""
     RUN = "run"
     """Something of a run changed: state, steps, log, results; the payload is its number."""
 

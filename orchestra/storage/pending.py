@@ -83,6 +83,13 @@ def next_due(connection: Connection) -> Instant | None:
     return None if found is None else Instant(found)
 
 
+def next_expiry(connection: Connection) -> Instant | None:
+    """When the next pending run will have waited for a worker for too long."""
+    query = select(func.min(runs.c.expires_at)).where(runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING)
+    found = connection.execute(query).scalar_one()
+    return None if found is None else Instant(found)
+
+
 def expired_runs(connection: Connection, now: Instant, limit: int) -> list[RunId]:
     """Pending runs that have waited for a worker for too long."""
     rows = connection.execute(

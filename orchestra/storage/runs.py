@@ -12,7 +12,9 @@ from orchestra.clock import Instant, after
 from orchestra.errors import Conflict, NotFound
 from orchestra.identifiers import AttemptNumber, JobId, JobVersionId, ProjectId, RunId, Signature
 from orchestra.lifecycle import NEXT_RUN_STATE, TERMINAL_STATES, RunEvent, RunState, next_state
+from orchestra.limits import ALONE_POLL_SECONDS
 from orchestra.specification import PropertyValue
+from orchestra.storage.database import Signal, Topic
 from orchestra.storage.prepared import PreparedQuery, inserted
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.statements import update_rows
@@ -74,6 +76,15 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
     run = RunId(found.id)
     add_run_events(connection, [RunEventRow(run=run, at=new.now, kind="created", actor=new.source)])
     return run
+
+
+def signals_of_run(signature: Signature, *, delay_seconds: float, expire_after_seconds: float) -> tuple[Signal, ...]:
+    """What to tell once such a run was made: who gives runs out, or who waits for their time."""
+    due, pending = Signal(Topic.DUE), Signal(Topic.PENDING, signature)
+    if delay_seconds > 0:
+        return (due,)
+    # Whoever looks for runs that have waited too long sleeps until it knows of one.
+    return (pending, due) if expire_after_seconds <= ALONE_POLL_SECONDS else (pending,)
 
 
 class _Made(NamedTuple):

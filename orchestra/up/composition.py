@@ -96,6 +96,7 @@ class _Up:
             clock=self._clock,
             registry=registry,
             more_loops=watches,
+            is_alone=True,
         )
         parts = build_web_parts(
             database=self._database,

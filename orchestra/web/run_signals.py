@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 from orchestra.identifiers import RunId
-from orchestra.limits import POLL_SECONDS
+from orchestra.limits import ALONE_POLL_SECONDS
 from orchestra.storage.database import Database, Topic
 
 
@@ -43,7 +43,7 @@ class RunSignals:
         subscription = self._database.subscribe(Topic.RUN)
         try:
             while True:
-                for signal in await subscription.wait(POLL_SECONDS):
+                for signal in await subscription.wait(ALONE_POLL_SECONDS):
                     # A signal without a payload says that something may have been missed.
                     self._wake(signal.payload) if signal.payload else self._wake_all()
         finally:
