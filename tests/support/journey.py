@@ -97,6 +97,10 @@ class Program:
         self._log = log
         self.process: subprocess.Popen[bytes] | None = None
 
+    def below(self, *words: str) -> "Program":
+        """The same program, to be started by another one, such as `prlimit` or `strace`."""
+        return Program([*words, *self._arguments], log=self._log, environment=self._environment)
+
     def start(self) -> None:
         """Starts it (again); its output is appended to its log."""
         with self._log.open("ab") as log:

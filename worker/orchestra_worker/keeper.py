@@ -99,7 +99,8 @@ class Keeper:
         if self._house.take_event(descriptor):
             return
         if descriptor == self._listener.fileno():
-            with contextlib.suppress(BlockingIOError):
+            # Whatever keeps an agent from being heard ends no step.
+            with contextlib.suppress(OSError):
                 self._welcome(self._listener.accept()[0])
         elif descriptor == self._wakeup.fileno():
             self._wakeup.recv(64)

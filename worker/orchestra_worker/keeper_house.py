@@ -25,6 +25,10 @@ ORPHAN_LOOK_SECONDS = 5.0
 QUICK_SECONDS = 0.05
 """For so long after a start moves between control groups are kept quick: others may follow."""
 QUICK_BEAT_SECONDS = 0.005
+STEP_DESCRIPTORS = 5
+"""Of a running step: its pipe, process, log, index and claim."""
+SPARE_DESCRIPTORS = 24
+"""For everything else: the agents, the looks into /proc, a step that is just being started."""
 
 
 class StepHouse:
@@ -50,6 +54,7 @@ class StepHouse:
         self._orphan_look_at = 0.0
         self._quick_until = 0.0
         self._quick_beat_at = 0.0
+        self._steps_max = max(1, (os.sysconf("SC_OPEN_MAX") - SPARE_DESCRIPTORS) // STEP_DESCRIPTORS)
 
     def attach(self, poll: select.epoll) -> None:
         """Says where the descriptors of steps are to be watched."""
@@ -149,6 +154,9 @@ class StepHouse:
         return found
 
     def _start(self, order: Order) -> StepReport:
+        if len(self._open) >= self._steps_max:
+            # The next descriptor might be the one by which an agent, or the end of another step, would be heard of.
+            raise ValueError(f"this machine's limit of open files allows the worker {self._steps_max} steps at once")
         with contextlib.ExitStack() as undo:
             log = LogWriter(folder=order.folder, reserve=self._reserve, clock=self._clock)
             undo.callback(log.close)
