@@ -86,7 +86,7 @@ def test_a_worker_that_stands_still_for_a_while_executes_nothing_twice(
     load = Load(up, witness)
     with running(agent):
         for number in range(SLOTS):
-            load.trigger(lines=20 + 40 * number, pause=0.2)  # some end while the agent cannot hear of it
+            load.trigger(lines=20 + 20 * number, pause=0.2)  # some end while the agent cannot hear of it
         for number in range(2 * SLOTS):
             load.trigger(exit_code=number % 2)
         witness.await_count(BEGINS, SLOTS)
