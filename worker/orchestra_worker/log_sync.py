@@ -2,7 +2,6 @@
 output."""
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
@@ -45,17 +44,29 @@ class LogSyncs:
         """Syncs every log that grew since the last time."""
         self._grew.clear()
         grown, self._grown = self._grown, set()
-        await self._off_the_loop(lambda: _sync_all(grown))
+        try:
+            await self._off_the_loop(lambda: _sync_all(grown))
+        except RuntimeError as error:
+            # The machine has no thread to give: the agent and its runs go on, and it is tried again.
+            log.error("logs_not_synced: %s", error)
+            self._grown |= grown
+            self._grew.set()
 
 
 def _sync_all(paths: Iterable[Path]) -> None:
     for path in paths:
-        with contextlib.suppress(FileNotFoundError):  # Forgotten by now, or without output.
-            # A descriptor of our own: those of the loop may be closed at any moment.
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fdatasync(descriptor)
-            except OSError as error:
-                log.error("log_not_synced path=%s: %s", path, error)
-            finally:
-                os.close(descriptor)
+        try:
+            _sync(path)
+        except FileNotFoundError:
+            continue  # Forgotten by now, or without output.
+        except OSError as error:
+            log.error("log_not_synced path=%s: %s", path, error)
+
+
+def _sync(path: Path) -> None:
+    # A descriptor of our own: those of the loop may be closed at any moment.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
