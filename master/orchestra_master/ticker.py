@@ -7,7 +7,7 @@ compare-and-set inside the transaction that writes the decisions and makes the r
 import asyncio
 import logging
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from sqlalchemy import Connection
 
@@ -168,13 +168,19 @@ def decide_due(connection: Connection, due: DueSchedule, now: Instant) -> Decide
 def dues_until(specification: ScheduleSpecification, cursor: Instant, now: Instant) -> Dues:
     """The due instants from the cursor until now, at most TICKS_PER_PASS_MAX of them, and where the cursor goes."""
     passed = [cursor]
-    following = next_after(specification, cursor)
+    following = _next_after(specification.cron, specification.every_seconds, specification.zone, cursor)
     while following is not None and following <= now:
         if len(passed) == TICKS_PER_PASS_MAX:
             return Dues(tuple(passed), following, True)
         passed.append(following)
         following = next_after(specification, following)
     return Dues(tuple(passed), following, False)
+
+
+@lru_cache(maxsize=1024)
+def _next_after(cron: str | None, every_seconds: float | None, zone: str, instant: Instant) -> Instant | None:
+    # What is due in the same second often has the same expression, and to work it out takes longer than to store it.
+    return next_after(ScheduleSpecification(cron=cron, every_seconds=every_seconds, zone=zone), instant)
 
 
 def _obstacle(connection: Connection, schedule: ScheduleRecord, job: JobRecord) -> str | None:

@@ -1,15 +1,17 @@
 """Jobs and their versions: a run points for ever to the version that it was created from."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.identifiers import JobId, JobVersionId, ProjectId, Signature
 from orchestra.matching import signature_of
 from orchestra.specification import JobSpecification, Matching
+from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import job_versions, jobs, projects
 
 
@@ -43,12 +45,12 @@ def find_job(connection: Connection, project: str, name: str) -> JobRecord:
     row = connection.execute(_jobs().where(projects.c.name == project, jobs.c.name == name)).one_or_none()
     if row is None:
         raise NotFound("job", f"{project}/{name}")
-    return _record(row)
+    return _record(_JobRow._make(row))
 
 
 def job_of(connection: Connection, job: JobId) -> JobRecord:
     """The job of this id; raises NotFound."""
-    row = connection.execute(_JOB_BY_ID, {"job": job}).one_or_none()
+    row = _JOB_BY_ID.first(connection, {"job": job})
     if row is None:
         raise NotFound("job", job)
     return _record(row)
@@ -57,7 +59,7 @@ def job_of(connection: Connection, job: JobId) -> JobRecord:
 def job_by_name(connection: Connection, project: ProjectId, name: str) -> JobRecord | None:
     """The project's job of this name, a retired one too, or None."""
     row = connection.execute(_jobs().where(jobs.c.project_id == project, jobs.c.name == name)).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else _record(_JobRow._make(row))
 
 
 def jobs_of_project(connection: Connection, project: ProjectId, *, retired: bool = False) -> list[JobRecord]:
@@ -65,7 +67,7 @@ def jobs_of_project(connection: Connection, project: ProjectId, *, retired: bool
     query = _jobs().where(jobs.c.project_id == project).order_by(jobs.c.name)
     if not retired:
         query = query.where(jobs.c.retired_at.is_(None))
-    return [_record(row) for row in connection.execute(query)]
+    return [_record(_JobRow._make(row)) for row in connection.execute(query)]
 
 
 def specification_of(connection: Connection, version: JobVersionId) -> JobSpecification:
@@ -146,10 +148,24 @@ def encode_specification(specification: msgspec.Struct) -> str:
     return msgspec.json.encode(specification, order="sorted").decode()
 
 
+class _JobRow(NamedTuple):
+    id: int
+    project_id: int
+    name: str
+    version_id: int
+    enabled: bool
+    disabled_by: str | None
+    retired_at: Instant | None
+    project: str
+    number: int
+    specification: str
+    signature: str
+
+
 def _jobs() -> Select[tuple[object, ...]]:
     return (
         select(
-            jobs,
+            *(jobs.c[name] for name in _JobRow._fields[:7]),
             projects.c.name.label("project"),
             job_versions.c.number,
             job_versions.c.specification,
@@ -160,7 +176,7 @@ def _jobs() -> Select[tuple[object, ...]]:
     )
 
 
-def _record(row: Row[tuple[object, ...]]) -> JobRecord:
+def _record(row: _JobRow) -> JobRecord:
     return JobRecord(
         id=JobId(row.id),
         project_id=ProjectId(row.project_id),
@@ -170,10 +186,10 @@ def _record(row: Row[tuple[object, ...]]) -> JobRecord:
         version=row.number,
         specification=msgspec.json.decode(row.specification, type=JobSpecification),
         signature=Signature(row.signature),
-        enabled=row.enabled,
+        enabled=bool(row.enabled),
         disabled_by=row.disabled_by,
         retired_at=row.retired_at,
     )
 
 
-_JOB_BY_ID = _jobs().where(jobs.c.id == bindparam("job"))
+_JOB_BY_ID = PreparedQuery(_JobRow, lambda _: _jobs().where(jobs.c.id == bindparam("job")))

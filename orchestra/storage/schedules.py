@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from orchestra.clock import Instant
 from orchestra.identifiers import JobId, ProjectId, RunId, ScheduleId, Signature
 from orchestra.specification import ScheduleSpecification
+from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted
 from orchestra.storage.tables import job_versions, jobs, runs, schedule_ticks, schedules
 
 
@@ -47,7 +49,7 @@ class Tick:
 def schedule_of_job(connection: Connection, job: JobId) -> ScheduleRecord | None:
     """The job's schedule, a retired one too, or None."""
     row = connection.execute(_schedules().where(schedules.c.job_id == job)).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else _record(_ScheduleRow._make(row))
 
 
 def schedules_of_project(connection: Connection, project: ProjectId) -> list[ScheduleRecord]:
@@ -57,7 +59,7 @@ def schedules_of_project(connection: Connection, project: ProjectId) -> list[Sch
         .join(jobs, jobs.c.id == schedules.c.job_id)
         .where(jobs.c.project_id == project, jobs.c.retired_at.is_(None), schedules.c.retired_at.is_(None))
     )
-    return [_record(row) for row in connection.execute(query)]
+    return [_record(_ScheduleRow._make(row)) for row in connection.execute(query)]
 
 
 def lock_due_schedule(connection: Connection, schedule: ScheduleId, due_at: Instant) -> ScheduleRecord | None:
@@ -65,7 +67,7 @@ def lock_due_schedule(connection: Connection, schedule: ScheduleId, due_at: Inst
 
     Nobody else can change it before this transaction ends.
     """
-    row = connection.execute(_LOCK_DUE, {"schedule": schedule, "due_at": due_at}).one_or_none()
+    row = _LOCK_DUE.first(connection, {"schedule": schedule, "due_at": due_at})
     return None if row is None else _record(row)
 
 
@@ -94,16 +96,14 @@ def next_due_at(connection: Connection) -> Instant | None:
 
 def move_cursor(connection: Connection, schedule: ScheduleId, *, due_at: Instant, next_fire_at: Instant | None) -> bool:
     """Compare-and-set of the cursor; False if somebody else has moved it, and then nothing was changed."""
-    moved = connection.execute(_MOVE_CURSOR, {"schedule": schedule, "due_at": due_at, "following": next_fire_at})
-    return moved.rowcount == 1
+    moved = {"schedule": schedule, "due_at": due_at, "following": next_fire_at}
+    return _MOVE_CURSOR.execute(connection, moved) == 1
 
 
 def add_ticks(connection: Connection, schedule: ScheduleId, ticks: Sequence[Tick]) -> None:
     """Writes decisions down; a second one for the same instant raises IntegrityError, which undoes the transaction."""
-    if not ticks:
-        return
-    connection.execute(
-        insert(schedule_ticks),
+    _ADD_TICK.execute_all(
+        connection,
         [
             {
                 "schedule_id": schedule,
@@ -119,8 +119,8 @@ def add_ticks(connection: Connection, schedule: ScheduleId, ticks: Sequence[Tick
 
 def open_run_of_job(connection: Connection, job: JobId) -> RunId | None:
     """The oldest run of the job that is not over, or None."""
-    oldest: int | None = connection.execute(_OPEN_RUN, {"job": job}).scalar_one()
-    return None if oldest is None else RunId(oldest)
+    oldest = _OPEN_RUN.first(connection, {"job": job})
+    return None if oldest is None or oldest.id is None else RunId(oldest.id)
 
 
 def set_schedule(
@@ -147,34 +147,59 @@ def retire_schedule(connection: Connection, job: JobId, *, now: Instant) -> None
     )
 
 
+class _ScheduleRow(NamedTuple):
+    id: int
+    job_id: int
+    specification: str
+    enabled: bool
+    next_fire_at: Instant | None
+    retired_at: Instant | None
+
+
+class _Oldest(NamedTuple):
+    id: int | None
+
+
 def _schedules() -> Select[tuple[object, ...]]:
-    return select(schedules)
+    return select(*(schedules.c[name] for name in _ScheduleRow._fields))
 
 
-def _record(row: Row[tuple[object, ...]]) -> ScheduleRecord:
+def _record(row: _ScheduleRow) -> ScheduleRecord:
     return ScheduleRecord(
         id=ScheduleId(row.id),
         job_id=JobId(row.job_id),
         specification=msgspec.json.decode(row.specification, type=ScheduleSpecification),
-        enabled=row.enabled,
+        enabled=bool(row.enabled),
         next_fire_at=row.next_fire_at,
         retired_at=row.retired_at,
     )
 
 
-# Made once: a thousand schedules that are due in one second spend most of their time in making statements otherwise.
-_LOCK_DUE = (
-    _schedules()
-    .where(
-        schedules.c.id == bindparam("schedule"),
-        schedules.c.next_fire_at == bindparam("due_at"),
-        schedules.c.retired_at.is_(None),
+# A thousand schedules that are due in one second spent most of their time beside the database otherwise.
+_LOCK_DUE = PreparedQuery(
+    _ScheduleRow,
+    lambda _: (
+        _schedules()
+        .where(
+            schedules.c.id == bindparam("schedule"),
+            schedules.c.next_fire_at == bindparam("due_at"),
+            schedules.c.retired_at.is_(None),
+        )
+        .with_for_update(skip_locked=True)
+    ),
+)
+_MOVE_CURSOR = PreparedChange(
+    lambda _: (
+        update(schedules)
+        .where(schedules.c.id == bindparam("schedule"), schedules.c.next_fire_at == bindparam("due_at"))
+        .values(next_fire_at=bindparam("following"))
     )
-    .with_for_update(skip_locked=True)
 )
-_MOVE_CURSOR = (
-    update(schedules)
-    .where(schedules.c.id == bindparam("schedule"), schedules.c.next_fire_at == bindparam("due_at"))
-    .values(next_fire_at=bindparam("following"))
+_ADD_TICK = PreparedChange(
+    lambda _: insert(schedule_ticks).values(
+        inserted(schedule_ticks, "schedule_id", "due_at", "decided_at", "decision", "run_id")
+    )
 )
-_OPEN_RUN = select(func.min(runs.c.id)).where(runs.c.job_id == bindparam("job"), runs.c.ended_at.is_(None))
+_OPEN_RUN = PreparedQuery(
+    _Oldest, lambda _: select(func.min(runs.c.id)).where(runs.c.job_id == bindparam("job"), runs.c.ended_at.is_(None))
+)
