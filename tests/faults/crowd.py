@@ -18,11 +18,22 @@ class Crowd:
     Used as `with Crowd(...)`; `triggered` grows meanwhile.
     """
 
-    def __init__(self, *loads: Load, witness: Witness, seed: int, waiting: int, allowed: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        *loads: Load,
+        witness: Witness,
+        seed: int,
+        waiting: int,
+        lines: Sequence[int] = tuple(range(1, 11)),
+        pauses: Sequence[float] = (0.0, 0.05, 0.2),
+        allowed: Sequence[str] = (),
+    ) -> None:
         self._loads = loads
         self._witness = witness
         self._chance = random.Random(seed)
         self._waiting = waiting
+        self._lines = lines
+        self._pauses = pauses
         self._allowed = tuple(allowed)
         self._ending = threading.Event()
         self._failure: Exception | AssertionError | None = None
@@ -46,8 +57,8 @@ class Crowd:
             while not self._ending.wait(LOOK_SECONDS):
                 while not self._ending.is_set() and self._are_few_waiting():
                     self._chance.choice(self._loads).trigger(
-                        lines=self._chance.randint(1, 10),
-                        pause=self._chance.choice([0.0, 0.05, 0.2]),
+                        lines=self._chance.choice(self._lines),
+                        pause=self._chance.choice(self._pauses),
                         exit_code=self._chance.choice([0, 0, 0, 3]),
                         allowed=self._allowed,
                     )
