@@ -46,12 +46,17 @@ class ScriptedMaster:
 
     def __init__(self) -> None:
         self.token = "orc_w_good"
+        self.is_full = False
         self.handler: Handler | None = None
         self.closed: asyncio.Queue[tuple[int | None, str | None]] = asyncio.Queue()
         self.seen: list[Request] = []
 
     def admit(self, connection: ServerConnection, request: Request) -> Response | None:
         self.seen.append(request)
+        if self.is_full:
+            full = connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "too many handshakes at once\n")
+            full.headers["Retry-After"] = "2"
+            return full
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return connection.respond(HTTPStatus.UNAUTHORIZED, "no\n")
         return None
@@ -194,6 +199,14 @@ async def test_a_master_that_is_away_is_tried_again_with_growing_bounded_waits(l
     waits = [await link.connect_once() for _ in range(8)]
 
     assert waits == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0, 5.0, 5.0]
+
+
+async def test_a_master_that_is_full_is_tried_again_when_it_asks_for_it(link: Link, scripted: ScriptedMaster) -> None:
+    scripted.is_full = True
+
+    waits = [await link.connect_once() for _ in range(4)]
+
+    assert waits == [2.0, 2.0, 2.0, 2.0]
 
 
 async def test_a_frame_that_cannot_be_read_closes_the_connection_with_its_code(

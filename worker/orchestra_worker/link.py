@@ -34,7 +34,7 @@ from orchestra.protocol.window import LogWindow
 from orchestra.specification import PropertyValue
 from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.outbox import Outbox
-from orchestra_worker.transport import Connector, TokenRefused, Transport, TransportClosed
+from orchestra_worker.transport import CannotConnect, Connector, TokenRefused, Transport, TransportClosed
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +126,12 @@ class Link:
             log.info("link_ended: %s", away)
             wait = min(max(0.0, away.bye.retry_after_seconds), BYE_SECONDS_MAX)
             return spread_seconds(wait, fraction=self._fraction)
+        except CannotConnect as error:
+            log.warning("link_lost: %s", error)
+            if error.retry_after_seconds is not None:
+                # It is there, and lets a thousand in as fast as it can: waiting for longer each time helps nobody.
+                wait = error.retry_after_seconds
+                return wait / 2 + spread_seconds(wait, fraction=self._fraction)
         except OrchestraError as error:
             log.warning("link_lost: %s", error)
         except Exception:

@@ -33,10 +33,12 @@ class TokenRefused(OrchestraError):
 class CannotConnect(OrchestraError):
     """There is no connection to be had now."""
 
-    def __init__(self, address: str, cause: str) -> None:
+    def __init__(self, address: str, cause: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(address, cause)
         self.address = address
         self.cause = cause
+        self.retry_after_seconds = retry_after_seconds
+        """What the master asks for, if it is there and has no time now."""
 
     def __str__(self) -> str:
         return f"cannot connect to {self.address}: {self.cause}"

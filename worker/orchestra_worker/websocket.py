@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from orchestra.errors import OrchestraError
-from orchestra.limits import CONNECT_SECONDS_MAX, FRAME_BYTES_MAX, SUBPROTOCOL
+from orchestra.limits import BYE_SECONDS_MAX, CONNECT_SECONDS_MAX, FRAME_BYTES_MAX, SUBPROTOCOL
 from orchestra.protocol.codec import Frame, close_reason
 from orchestra_worker.transport import CannotConnect, TokenRefused, TransportClosed
 
@@ -66,7 +66,9 @@ class WebSocketConnector:
             status = error.response.status_code
             if status in _REFUSALS:
                 raise TokenRefused(self._address, status) from None
-            raise CannotConnect(self._address, f"it answers with status {status}") from None
+            retry_after = _retry_after_seconds(error.response.headers.get("Retry-After"))
+            words = f"it answers with status {status}"
+            raise CannotConnect(self._address, words, retry_after_seconds=retry_after) from None
         except (OSError, TimeoutError, WebSocketException, ValueError) as error:
             raise CannotConnect(self._address, str(error) or type(error).__name__) from None
         return WebSocketTransport(connection)
@@ -99,6 +101,11 @@ class WebSocketTransport:
                 await self._connection.close(code, close_reason(reason))
         except (TimeoutError, OSError, WebSocketException):
             self._connection.transport.abort()
+
+
+def _retry_after_seconds(header: str | None) -> float | None:
+    """The header in whole seconds; a date, which no master of ours sends, is passed over."""
+    return min(float(header), BYE_SECONDS_MAX) if header and header.isascii() and header.isdigit() else None
 
 
 def _closed(closed: ConnectionClosed) -> TransportClosed:
