@@ -17,7 +17,7 @@ from orchestra_worker.agent import Agent
 from orchestra_worker.attempt_rows import load_attempts
 from orchestra_worker.engine import Engine
 from orchestra_worker.folders import WorkerFolder
-from orchestra_worker.journal import open_journal
+from orchestra_worker.journal import Journal, open_journal
 from orchestra_worker.link import Link
 from orchestra_worker.log_sync import LogSyncs
 from orchestra_worker.outbox import Outbox
@@ -187,6 +187,7 @@ class WorkerProcess:
         self.is_gone = False
         """For good."""
         self._agent: Agent | None = None
+        self._journal: Journal | None = None
         self._loop = loop
         self._network = network
         self._masters = masters
@@ -209,8 +210,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """As by SIGKILL."""
         if self.life.is_alive:
-            self.life.kill()
-            self._network.forget(self.life)
+            self._end(self.life)
 
     def stop(self) -> None:
         """As by SIGTERM."""
@@ -220,7 +220,7 @@ class WorkerProcess:
     def crash(self) -> None:
         """The machine loses its power: nobody is told."""
         self._network.vanish(self.life)
-        self.life.kill()
+        self._end(self.life)
         self.machine.crash()
 
     async def _run(self) -> None:
@@ -231,6 +231,7 @@ class WorkerProcess:
             folder.prepare()
             is_missing = not folder.journal.exists() and bool(folder.kept_attempts())
             inner, aside = open_journal(folder.journal, now=machine.clock.now(), threaded=False)
+            self._journal = inner
             if aside is not None or is_missing:
                 folder.put_attempts_aside(f"broken-{machine.clock.now()}")
                 folder.prepare()
@@ -241,8 +242,15 @@ class WorkerProcess:
             await agent.run(held)
         except Exception as error:  # noqa: BLE001 - whatever ends an agent by itself is a violation
             self._on_error(f"{self.name} ended by itself: {error!r}")
-        self.life.kill()
+        self._end(life)
+
+    def _end(self, life: Life) -> None:
+        life.kill()
         self._network.forget(life)
+        if self._journal is not None:
+            # The kernel takes a dead process's locks away.
+            self._journal.close()
+            self._journal = None
 
     def _make_agent(self, folder: WorkerFolder, journal: SimulatedJournal) -> Agent:
         machine, life, outbox = self.machine, self.life, Outbox()

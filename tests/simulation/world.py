@@ -187,7 +187,7 @@ class World:
             await asyncio.sleep(LOOK_SECONDS)
             self.start_all()
             self.look()
-            if self._is_quiet():
+            if self.errors or self._is_quiet():
                 self._is_settled = True
                 return
         self.errors.append(f"R1: not settled after {SETTLE_SECONDS_MAX:.0f} s: {self._what_is_left()}")
