@@ -3,8 +3,6 @@
 import os
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,9 +11,10 @@ from tests.faults.checker import check
 from tests.faults.crowd import Crowd
 from tests.faults.fired import Fired
 from tests.faults.load import Load
+from tests.faults.own_connection import own_connection
 from tests.faults.witness import Witness
 from tests.support.cutting_proxy import Cut, CuttingProxy
-from tests.support.journey import PYTHON, Instance, Orchestra, Program, running, wait_until
+from tests.support.journey import PYTHON, Orchestra, Program, running, wait_until
 from tests.support.proxy import Direction
 
 SLOTS = 4
@@ -43,17 +42,6 @@ def sweep(stride: int, chance: random.Random) -> list[Cut]:
         *(Cut(direction=Direction.TO_TARGET, after_bytes=count) for count in later),
         *(Cut(direction=Direction.FROM_TARGET, after_bytes=count) for count in answers),
     ]
-
-
-@contextmanager
-def own_connection(instance: Instance) -> Iterator[Instance]:
-    """An instance object for another thread."""
-    own = Instance()
-    own.data, own.port = instance.data, instance.port
-    try:
-        yield own
-    finally:
-        own.close_clients()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from tests.faults.checker import check, check_unchanged, see
 from tests.faults.crowd import Crowd
 from tests.faults.fired import Fired
 from tests.faults.load import Load
+from tests.faults.own_connection import own_connection
 from tests.faults.witness import Witness
 from tests.support.distributed import Distributed, Part
 from tests.support.journey import Instance, Orchestra, Program, keeper_of, running, wait_until
@@ -152,17 +153,13 @@ def nothing() -> None:
 def loads_of(instance: Instance, witness: Witness) -> Iterator[tuple[Load, Load]]:
     """Runs that may be executed once, and runs that may be executed again if they are lost.
 
-    They are of an instance object of their own, since a connection belongs to one thread.
+    They are triggered by a thread of their own.
     """
-    own = Instance()
-    own.data, own.port = instance.data, instance.port
-    try:
+    with own_connection(instance) as own:
         yield (
             Load(own, witness, project="once"),
             Load(own, witness, project="again", more=RETRY, attempts_max=ATTEMPTS_MAX),
         )
-    finally:
-        own.close_clients()
 
 
 def assert_kept(instance: Instance, witness: Witness, loads: Sequence[Load], restart: Callable[[], None]) -> None:
