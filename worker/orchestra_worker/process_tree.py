@@ -1,7 +1,8 @@
 """Every process of one step, however it forked: found, signalled, killed until none is left.
 
 With a control group the kernel keeps the list. Without one a process belongs to the step if it is in the main
-process's group or session, if it carries the step's marker in its environment, or if it descends from one that does.
+process's group or session, if it carries the step's marker in its environment, if it descends from one that does, or
+if any of that was so when it was looked at before.
 The keeper is then the subreaper of its steps: daemonised processes become its children, so that "nothing is left" is
 one cheap look.
 """
@@ -9,13 +10,14 @@ one cheap look.
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from typing import NamedTuple
 
 from orchestra_worker.cgroup import Cgroup
 from orchestra_worker.keeper_protocol import MARKER
 
 PR_SET_CHILD_SUBREAPER = 36
+STOP_ROUNDS_MAX = 20
 
 
 class Kin(NamedTuple):
@@ -24,6 +26,8 @@ class Kin(NamedTuple):
     parent: int
     group: int
     session: int
+    started: int
+    """In ticks since boot: with the pid the process's name for ever."""
 
 
 class ProcessTree:
@@ -36,12 +40,16 @@ class ProcessTree:
         self._leader = leader
         self._cgroup = cgroup
         self._has_orphans = has_orphans
+        self._seen: dict[int, int] = {}
+        """What belonged to it at the last look, with its start: it stays the step's without marker and parent."""
 
     def pids(self) -> set[int]:
         """The living processes, the main one included as long as it runs."""
         if self._cgroup is not None:
             return self._cgroup.pids() - {os.getpid()}
-        return step_processes(self._marker, self._leader)
+        found = step_processes(self._marker, self._leader, self._seen)
+        self._seen = found
+        return set(found)
 
     def has_leftovers(self) -> bool:
         """Whether anything lives although the main process has ended."""
@@ -61,11 +69,24 @@ class ProcessTree:
         if self._cgroup is not None and os.getpid() not in self._cgroup.pids():
             self._cgroup.kill()
             return
+        self._stop_all()
         if self._leader is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._leader, signal.SIGKILL)
         for pid in self.pids():
             send(pid, signal.SIGKILL)
+
+    def _stop_all(self) -> None:
+        # What is stopped cannot fork, and as long as none is killed, none has room to: a fork bomb would take the place
+        # of each that dies.
+        stopped: set[int] = set()
+        for _ in range(STOP_ROUNDS_MAX):
+            running = self.pids() - stopped
+            if not running:
+                return
+            for pid in running:
+                send(pid, signal.SIGSTOP)
+            stopped |= running
 
     def remove(self) -> bool:
         """Gives the control group back; False if it cannot be removed yet."""
@@ -97,10 +118,10 @@ def reap_orphans(own: Container[int]) -> bool:
     return alive
 
 
-def step_processes(marker: bytes, leader: int | None) -> set[int]:
-    """The living processes that belong to a step, by one look through /proc."""
+def step_processes(marker: bytes, leader: int | None, seen: Mapping[int, int]) -> dict[int, int]:
+    """The living processes that belong to a step, each with its start, by one look through /proc; `seen` did before."""
     kin = living_processes()
-    members = {pid for pid in kin if _is_marked(pid, marker)}
+    members = {pid for pid, of in kin.items() if seen.get(pid) == of.started or _is_marked(pid, marker)}
     if leader is not None:
         members.update(pid for pid, of in kin.items() if leader in (of.group, of.session, pid))
     # A step starts in a session of its own, so all of a marked process's session is the step's, marked or not.
@@ -112,7 +133,7 @@ def step_processes(marker: bytes, leader: int | None) -> set[int]:
         members |= children
         grown = bool(children)
     members.discard(os.getpid())
-    return members
+    return {pid: kin[pid].started for pid in members}
 
 
 def living_processes() -> dict[int, Kin]:
@@ -122,7 +143,7 @@ def living_processes() -> dict[int, Kin]:
         if name.isdigit():
             fields = stat_fields(int(name))
             if fields is not None and fields[0] not in ("Z", "X"):
-                found[int(name)] = Kin(parent=int(fields[1]), group=int(fields[2]), session=int(fields[3]))
+                found[int(name)] = Kin(int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
     return found
 
 
