@@ -53,7 +53,9 @@ class Recorder:
             connected.refused_until = self._parts.clock.monotonic() + REFUSED_OFFER_SECONDS
         if applied.released:
             self._parts.roster.capacity_changed()
-            await self._parts.run_blocking(lambda: self._release_logs(applied.released))
+        unfinished = [key for key in applied.released if key not in finals]
+        if unfinished:
+            await self._parts.run_blocking(lambda: self._release_logs(unfinished))
 
     def _count(self, applied: Applied, now: Instant) -> None:
         for pending_at in applied.starts:
@@ -111,6 +113,8 @@ class Recorder:
                 report[key].log_length = length
             for key in finals:
                 report[key].log_digest = self._parts.logs.digest(*key)
+            # In the same visit to the thread: what comes after a final comes in a new session, which begins anew.
+            self._release_logs(finals)
 
         try:
             await self._parts.run_blocking(write_and_digest)

@@ -5,20 +5,23 @@ import contextlib
 from collections.abc import Iterator
 
 from orchestra.identifiers import RunId
-from orchestra.limits import ALONE_POLL_SECONDS
-from orchestra.storage.database import Database, Topic
+from orchestra.limits import POLL_SECONDS
+from orchestra.storage.database import Database, Subscription, Topic
 
 
 class RunSignals:
     """Hands the database's hints about runs to the streams that watch these runs.
 
-    Its owner runs `follow_database` and `follow_closing` for as long as it serves.
+    It listens only while somebody watches. Its owner runs `follow_database` and `follow_closing` for as long as it
+    serves.
     """
 
     def __init__(self, *, database: Database, closing: asyncio.Event) -> None:
         self._database = database
         self._closing = closing
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._subscription: Subscription | None = None
+        self._has_watchers = asyncio.Event()
 
     @property
     def is_closing(self) -> bool:
@@ -28,6 +31,10 @@ class RunSignals:
     @contextlib.contextmanager
     def watch(self, run: RunId) -> Iterator[asyncio.Event]:
         """An event that is set whenever something of the run may have changed, or the service ends."""
+        if self._subscription is None:
+            # Not by the task that follows: what is signalled before that comes to it must not be missed.
+            self._subscription = self._database.subscribe(Topic.RUN)
+            self._has_watchers.set()
         watchers = self._watchers.setdefault(str(run), set())
         changed = asyncio.Event()
         watchers.add(changed)
@@ -40,14 +47,20 @@ class RunSignals:
 
     async def follow_database(self) -> None:
         """Until cancelled."""
-        subscription = self._database.subscribe(Topic.RUN)
-        try:
-            while True:
-                for signal in await subscription.wait(ALONE_POLL_SECONDS):
+        while True:
+            await self._has_watchers.wait()
+            if self._subscription is not None:
+                for signal in await self._subscription.wait(POLL_SECONDS):
                     # A signal without a payload says that something may have been missed.
                     self._wake(signal.payload) if signal.payload else self._wake_all()
-        finally:
-            subscription.close()
+            self._close_if_unwatched()
+
+    def _close_if_unwatched(self) -> None:
+        """Not when the last watcher leaves: the next one often comes at once."""
+        if self._subscription is not None and not self._watchers:
+            self._subscription.close()
+            self._subscription = None
+            self._has_watchers.clear()
 
     async def follow_closing(self) -> None:
         """Ends with the service."""
