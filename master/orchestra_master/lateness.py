@@ -1,6 +1,6 @@
 """What a worker holds of attempts that are over without its word: kept in the history of the run, and nothing else."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
@@ -14,6 +14,12 @@ from orchestra.storage.tables import attempts, run_events
 
 _LATE = "late"
 _NEVER_RAN = frozenset({AttemptState.OFFERED, AttemptState.ACCEPTED})
+_WORDS = {
+    AttemptState.SUCCEEDED: "succeeded",
+    AttemptState.FAILED: "failed",
+    AttemptState.ABORTED: "been aborted",
+    AttemptState.EXCEPTION: "ended as an exception",
+}
 
 
 def note_late(connection: Connection, held: Sequence[Held], *, worker: WorkerId, actor: str, now: Instant) -> None:
@@ -21,36 +27,28 @@ def note_late(connection: Connection, held: Sequence[Held], *, worker: WorkerId,
     ran = {(each.run, each.attempt): each for each in held if each.state not in _NEVER_RAN}
     if not ran:
         return
-    decided = _ends(connection, {run for run, _ in ran}, worker)
-    told = _told(connection, {run for run, _ in ran})
-    add_run_events(connection, list(_lines(ran, decided, told, actor=actor, now=now)))
+    runs = {run for run, _ in ran}
+    late = _decided(connection, runs, worker) - _told(connection, runs)
+    add_run_events(connection, [_line(each, actor=actor, now=now) for key, each in ran.items() if key in late])
 
 
-def _lines(
-    ran: Mapping[AttemptKey, Held],
-    decided: Mapping[AttemptKey, AttemptState],
-    told: set[AttemptKey],
-    *,
-    actor: str,
-    now: Instant,
-) -> Iterator[RunEventRow]:
-    for key, each in ran.items():
-        # The same end on both sides: the worker's own word was stored, only the answer did not reach it.
-        if key in decided and decided[key] is not each.state and key not in told:
-            words = "it was still running" if each.state is AttemptState.STARTED else f"it had {each.state}"
-            run, attempt = key
-            yield RunEventRow(
-                run=run, at=now, kind=_LATE, actor=actor, attempt=attempt, detail=f"came too late: {words}"
-            )
+def _line(held: Held, *, actor: str, now: Instant) -> RunEventRow:
+    had = "it was still running" if held.state is AttemptState.STARTED else f"it had {_WORDS[held.state]}"
+    words = f"came too late: {had}"
+    return RunEventRow(run=held.run, at=now, kind=_LATE, actor=actor, attempt=held.attempt, detail=words)
 
 
-def _ends(connection: Connection, runs: set[RunId], worker: WorkerId) -> dict[AttemptKey, AttemptState]:
+def _decided(connection: Connection, runs: set[RunId], worker: WorkerId) -> set[AttemptKey]:
+    """Those that ended without a final word: with one, the digest of the log is stored."""
     rows = connection.execute(
-        select(attempts.c.run_id, attempts.c.number, attempts.c.state).where(
-            attempts.c.run_id.in_(runs), attempts.c.worker_id == worker, attempts.c.ended_at.is_not(None)
+        select(attempts.c.run_id, attempts.c.number).where(
+            attempts.c.run_id.in_(runs),
+            attempts.c.worker_id == worker,
+            attempts.c.ended_at.is_not(None),
+            attempts.c.log_digest.is_(None),
         )
     )
-    return {(RunId(row.run_id), AttemptNumber(row.number)): AttemptState(row.state) for row in rows}
+    return {(RunId(row.run_id), AttemptNumber(row.number)) for row in rows}
 
 
 def _told(connection: Connection, runs: set[RunId]) -> set[AttemptKey]:

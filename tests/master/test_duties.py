@@ -188,7 +188,17 @@ async def test_a_lost_attempt_may_be_followed_by_another_and_its_late_end_change
     assert await given.state_of(master.database, run) is RunState.ASSIGNED
 
 
-async def test_what_a_lost_worker_holds_when_it_comes_back_is_kept_as_evidence_once(master: StillMaster) -> None:
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (AttemptState.STARTED, "it was still running"),
+        (AttemptState.SUCCEEDED, "it had succeeded"),
+        (AttemptState.EXCEPTION, "it had ended as an exception"),
+    ],
+)
+async def test_what_a_lost_worker_holds_when_it_comes_back_is_kept_as_evidence_once(
+    master: StillMaster, state: AttemptState, words: str
+) -> None:
     worker = await master.worker()
     run = await master.running(worker)
     worker.go_away()
@@ -196,13 +206,13 @@ async def test_what_a_lost_worker_holds_when_it_comes_back_is_kept_as_evidence_o
     master.clock.advance(601)
     await Rescuer(parts=master.parts, patience_seconds=0).run_once()
 
-    held = Held(run=run, attempt=ATTEMPT, state=AttemptState.SUCCEEDED, sequence=2, log_length=0)
+    held = Held(run=run, attempt=ATTEMPT, state=state, sequence=2, log_length=0)
     for _ in range(2):  # the first `forget` is lost
         back = await master.worker((held,))
         await back.hear(Forget)
     late = await late_words(master.database, run)
 
-    assert late == [(1, "came too late: it had succeeded")]
+    assert late == [(1, f"came too late: {words}")]
     assert await given.state_of(master.database, run) is RunState.EXCEPTION
 
 
