@@ -18,7 +18,6 @@ from orchestra_worker.keeper_lost import StepPlace, end_lost_steps
 from orchestra_worker.keeper_protocol import (
     EXIT_FOLDER_IN_USE,
     KEEPER_VERSION,
-    LINE_BYTES_MAX,
     NO_CGROUPS,
     SOCKET_NAME,
     StepReport,
@@ -28,6 +27,7 @@ from orchestra_worker.keeper_protocol import (
     report_from_document,
     text,
 )
+from orchestra_worker.keeper_wire import KeeperWire
 
 __all__ = ["KeeperClient", "StepOrder", "StepPlace", "StepReport"]
 
@@ -87,8 +87,7 @@ class KeeperClient:
         self._on_output = on_output
         self._on_lost = on_lost
         self._options = () if use_cgroups else (NO_CGROUPS,)
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._wire: KeeperWire | None = None
         self._listener: asyncio.Task[None] | None = None
         self._answers: dict[int, asyncio.Future[tuple[StepReport, ...]]] = {}
         self._announced: set[str] = set()
@@ -204,7 +203,8 @@ class KeeperClient:
         try:
             connection.setblocking(False)
             connection.connect(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
-            reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LINE_BYTES_MAX)
+            loop = asyncio.get_running_loop()
+            _, wire = await loop.create_unix_connection(lambda: KeeperWire(on_line=self._hear), sock=connection)
         except BaseException:
             connection.close()
             raise
@@ -212,16 +212,16 @@ class KeeperClient:
             os.close(folder)
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                hello = decode_object(await reader.readuntil(b"\n"))
+                hello = decode_object(await wire.greeting)
             if text(hello, "event") != "hello" or integer(hello, "version") != KEEPER_VERSION:
                 raise ValueError(f"it speaks version {hello.get('version')}, not {KEEPER_VERSION}")
             self._pid = integer(hello, "pid")
             death = os.pidfd_open(self._pid)
         except BaseException:
-            writer.close()
+            wire.close()
             raise
-        self._reader, self._writer = reader, writer
-        self._listener = asyncio.create_task(self._listen(reader, death), name="keeper link")
+        self._wire = wire
+        self._listener = asyncio.create_task(self._watch(wire, death), name="keeper link")
 
     async def _start_keeper(self) -> None:
         try:
@@ -255,11 +255,10 @@ class KeeperClient:
             raise KeeperAway(str(self._folder), lines[-1] if lines else f"it ended with {process.returncode}")
 
     async def _disconnect(self) -> None:
-        writer, self._writer, self._reader = self._writer, None, None
-        if writer is not None:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+            await wire.closed.wait()
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(KeeperAway(str(self._folder), "the connection broke"))
@@ -269,11 +268,16 @@ class KeeperClient:
 
     async def _ask(self, request: Mapping[str, object]) -> tuple[StepReport, ...]:
         answer = self._send(request)
+        # By a timer of its own: asyncio's `timeout` costs as much as the rest of a call.
+        timer = asyncio.get_running_loop().call_later(ANSWER_SECONDS_MAX, self._give_up, answer)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                return await answer
-        except TimeoutError:
-            raise KeeperAway(str(self._folder), f"it did not answer for {ANSWER_SECONDS_MAX:.0f} s") from None
+            return await answer
+        finally:
+            timer.cancel()
+
+    def _give_up(self, answer: asyncio.Future[tuple[StepReport, ...]]) -> None:
+        if not answer.done():
+            answer.set_exception(KeeperAway(str(self._folder), f"it did not answer for {ANSWER_SECONDS_MAX:.0f} s"))
 
     def _send(self, request: Mapping[str, object]) -> asyncio.Future[tuple[StepReport, ...]]:
         self._requests += 1
@@ -284,15 +288,13 @@ class KeeperClient:
 
     def _tell(self, request: Mapping[str, object]) -> None:
         """Without an "id" it is not answered."""
-        if self._writer is None:
+        if self._wire is None:
             raise KeeperAway(str(self._folder), "there is no connection")
-        self._writer.write(_encoded(request))
+        self._wire.send(_encoded(request))
 
-    async def _listen(self, reader: asyncio.StreamReader, death: int) -> None:
+    async def _watch(self, wire: KeeperWire, death: int) -> None:
         try:
-            with contextlib.suppress(OSError, EOFError, ValueError):
-                while True:
-                    self._hear(_decoded(await reader.readuntil(b"\n")))
+            await wire.closed.wait()
             await self._disconnect()
             # If it lives, it has only dropped us, and `lost_steps` will find its steps running.
             await _wait_readable(death, DEATH_SECONDS_MAX)
@@ -301,7 +303,8 @@ class KeeperClient:
         self._listener = None
         self._on_lost()
 
-    def _hear(self, message: Mapping[str, object]) -> None:
+    def _hear(self, line: bytes) -> None:
+        message = _decoded(line)
         event = message.get("event")
         if event == "ended":
             self._announce(report_from_document(message.get("report")))

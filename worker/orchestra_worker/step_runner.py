@@ -63,6 +63,7 @@ class StepRunner:
         self._keeper = make_keeper(self._ended, lambda step, _length: on_output(step), self._lost)
         self._ends: dict[str, asyncio.Future[StepReport]] = {}
         self._places: dict[str, StepPlace] = {}
+        self._look: asyncio.TimerHandle | None = None
         self._was_lost = asyncio.Event()
         self._ready = asyncio.Event()
 
@@ -73,6 +74,8 @@ class StepRunner:
 
     async def close(self) -> None:
         """Leaves the steps alone; the keeper ends with the last of them."""
+        if self._look is not None:
+            self._look.cancel()
         try:
             await self._keeper.leave()
         finally:
@@ -99,7 +102,10 @@ class StepRunner:
             await on_started(report)
             if report.state == "unknown":
                 return await self._end_of_unknown(place, report)
-            return report if report.state == "ended" else await self._wait_for_end(ended, place)
+            if report.state == "ended":
+                return report
+            self._look_later()
+            return await ended
         finally:
             del self._ends[order.step], self._places[order.step]
 
@@ -141,16 +147,19 @@ class StepRunner:
             except KeeperRefused as refusal:
                 return _not_started(order, str(refusal))
 
-    async def _wait_for_end(self, ended: asyncio.Future[StepReport], place: StepPlace) -> StepReport:
-        while True:
-            done, _ = await asyncio.wait([ended], timeout=POLL_SECONDS)
-            if done:
-                return ended.result()
-            # The safety net below the keeper's word, and the only way to hear of a step that a keeper of another
-            # version has.
+    def _look_later(self) -> None:
+        if self._look is None and self._ends:
+            self._look = asyncio.get_running_loop().call_later(POLL_SECONDS, self._look_at_files)
+
+    def _look_at_files(self) -> None:
+        """The safety net below the keeper's word, and the only way to hear of a step that a keeper of another version
+        has."""
+        self._look = None
+        for place in list(self._places.values()):
             known = self._keeper.read_step(place.folder, place.number)
             if known is not None and known.state == "ended":
-                return known
+                self._ended(known)
+        self._look_later()
 
     async def _end_of_unknown(self, place: StepPlace, report: StepReport) -> StepReport:
         """The step's keeper died while no agent was there."""
