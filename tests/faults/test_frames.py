@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.faults.checker import check
 from tests.faults.crowd import Crowd
@@ -14,20 +15,24 @@ from tests.support.frame_proxy import DELAYED, DOUBLED, REPLAYED, SWAPPED, Frame
 from tests.support.journey import Orchestra, running, wait_until
 
 ALL = Mischief(double=0.02, swap=0.02, replay=0.02, delay=0.02)
+ALL_KINDS = [DOUBLED, SWAPPED, REPLAYED, DELAYED]
+FEW, MANY = 30, 400
+
+
+def long(mischief: Mischief, *kinds: str, name: str) -> ParameterSet:
+    return pytest.param(mischief, list(kinds), MANY, id=name, marks=[pytest.mark.long, pytest.mark.timeout(1800)])
 
 
 @pytest.mark.parametrize(
-    ("mischief", "kinds"),
+    ("mischief", "kinds", "runs"),
     [
-        pytest.param(Mischief(double=0.1), [DOUBLED], id="doubled"),
-        pytest.param(Mischief(swap=0.1), [SWAPPED], id="swapped"),
-        pytest.param(Mischief(replay=0.1), [REPLAYED], id="replayed"),
-        pytest.param(Mischief(delay=0.05), [DELAYED], id="delayed up to 5 s"),
-        pytest.param(ALL, [DOUBLED, SWAPPED, REPLAYED, DELAYED], id="all"),
+        pytest.param(ALL, ALL_KINDS, FEW, id="all, few"),
+        long(Mischief(double=0.1), DOUBLED, name="doubled"),
+        long(Mischief(swap=0.1), SWAPPED, name="swapped"),
+        long(Mischief(replay=0.1), REPLAYED, name="replayed"),
+        long(Mischief(delay=0.05), DELAYED, name="delayed up to 5 s"),
+        long(ALL, *ALL_KINDS, name="all"),
     ],
-)
-@pytest.mark.parametrize(
-    "runs", [30, pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(1800)])], ids=["some", "many"]
 )
 def test_frames_that_are_not_delivered_as_they_were_sent_do_no_harm(
     up: Orchestra,

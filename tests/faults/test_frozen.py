@@ -75,9 +75,17 @@ def late_words(instance: Instance, run: int) -> list[int | None]:
     return [entry.attempt for entry in history.items if entry.kind == "late"]
 
 
-@pytest.mark.parametrize("whom", ["agent", "everything"])
+LONG = (pytest.mark.long, pytest.mark.timeout(300))
+
+
 @pytest.mark.parametrize(
-    "seconds", [20.0, pytest.param(120.0, marks=[pytest.mark.long, pytest.mark.timeout(300)])], ids=["20 s", "2 min"]
+    ("whom", "seconds"),
+    [
+        ("agent", 20.0),
+        pytest.param("everything", 20.0, marks=LONG),
+        pytest.param("agent", 120.0, marks=LONG),
+        pytest.param("everything", 120.0, marks=LONG),
+    ],
 )
 def test_a_worker_that_stands_still_for_a_while_executes_nothing_twice(
     up: Orchestra, tmp_path: Path, witness: Witness, fired: Fired, whom: str, seconds: float

@@ -39,7 +39,7 @@ def partition(
     ("kind", "lost", "seconds"),
     [
         pytest.param("namespace", BOTH, 0.0, id="namespace both", marks=IN_NAMESPACE),
-        pytest.param("namespace", TO_MASTER, 0.0, id="namespace to the master", marks=IN_NAMESPACE),
+        pytest.param("namespace", TO_MASTER, 0.0, id="namespace to the master", marks=[IN_NAMESPACE, pytest.mark.long]),
         pytest.param("namespace", TO_WORKER, 0.0, id="namespace to the worker", marks=IN_NAMESPACE),
         pytest.param("proxy", BOTH, 0.0, id="proxy both", marks=ELSE_BY_PROXY),
         pytest.param("proxy", TO_MASTER, 0.0, id="proxy to the master", marks=pytest.mark.long),
