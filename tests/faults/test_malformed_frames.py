@@ -117,7 +117,7 @@ def provoke(up: Orchestra, mangler: Mangler, frames: int, fired: Fired) -> None:
         try:
             with impostor(up.port, token) as guest:
                 if sent % 2:
-                    guest.greet("guest")
+                    guest.greet(f"greeter-{sent}")
                 sent += until_closed(guest, mangler, frames - sent, fired)
         except InvalidStatus as refusal:
             check_refusal(refusal)
