@@ -3,7 +3,9 @@ a link."""
 
 import logging
 from collections import deque
+from collections.abc import Collection
 
+from sqlalchemy import Connection
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -15,7 +17,7 @@ from orchestra.identifiers import UserId
 from orchestra.limits import HANDSHAKES_PER_SECOND_MAX, POLL_SECONDS, SUBPROTOCOL
 from orchestra.protocol.codec import CloseCode, Frame
 from orchestra.protocol.messages import Bye
-from orchestra.storage.bearers import find_token, may_connect_worker, note_token_use
+from orchestra.storage.bearers import KnownBearer, find_token, may_connect_worker, note_token_use
 from orchestra.storage.database import Topic
 from orchestra_master.link import Link
 from orchestra_master.parts import MasterParts, WorkerConnection
@@ -81,8 +83,12 @@ class Listener:
 
     async def check_tokens(self) -> None:
         """Ends the connections whose token was revoked, or whose user was disabled, since they were admitted."""
-        for link, digest in list(self._links.items()):
-            if await self._user(digest) is None:
+        looked_at = dict(self._links)
+        known = await self._bearers(set(looked_at.values()))
+        for bearer in known.values():
+            await self._note_use(bearer)
+        for link, digest in looked_at.items():
+            if digest not in known:
                 link.send_away(ProtocolError(CloseCode.REFUSED, "the worker's token is not valid any more"))
 
     def _denial(self, socket: WebSocket) -> JSONResponse | None:
@@ -100,15 +106,26 @@ class Listener:
         return None
 
     async def _user(self, digest: str) -> UserId | None:
+        bearer = (await self._bearers({digest})).get(digest)
+        if bearer is None:
+            return None
+        await self._note_use(bearer)
+        return bearer.principal.user_id
+
+    async def _bearers(self, digests: Collection[str]) -> dict[str, KnownBearer]:
+        """Those of the tokens that open this door."""
         now = self._parts.clock.now()
 
-        bearer = await self._parts.database.read(lambda connection: find_token(connection, digest, now=now))
-        if bearer is None or not may_connect_worker(bearer):
-            return None
-        token = bearer.principal.token_id
+        def look(connection: Connection) -> dict[str, KnownBearer]:
+            found = {digest: find_token(connection, digest, now=now) for digest in digests}
+            return {digest: bearer for digest, bearer in found.items() if bearer and may_connect_worker(bearer)}
+
+        return await self._parts.database.read(look)
+
+    async def _note_use(self, bearer: KnownBearer) -> None:
+        token, now = bearer.principal.token_id, self._parts.clock.now()
         if token is not None and (bearer.used_at is None or seconds_between(bearer.used_at, now) >= SECONDS_PER_DAY):
             await self._parts.database.write(lambda connection: note_token_use(connection, token, now=now))
-        return bearer.principal.user_id
 
 
 class TokenWatch:

@@ -8,7 +8,7 @@ from orchestra.clock import Instant
 from orchestra.identifiers import JobId, Signature, WorkerId
 from orchestra.storage.attempts import open_attempts
 from orchestra.storage.database import Database
-from orchestra.storage.pending import due_runs, expired_runs, next_due, pending_heads, pending_signatures
+from orchestra.storage.pending import due_runs, expired_runs, next_due, next_expiry, pending_heads, pending_signatures
 from orchestra.storage.schedules import due_schedules, next_due_at, open_run_of_job
 from orchestra.storage.tables import run_events, run_results, runs
 from tests.support.history import fill_history
@@ -35,6 +35,7 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], str]] = {
     "signatures that wait": (pending_signatures, "ix_runs_open"),
     "due runs": (lambda c: due_runs(c, now=Instant(NOW * 50), limit=100), "ix_runs_due"),
     "when the next is due": (next_due, "ix_runs_due"),
+    "when the next has waited too long": (next_expiry, "ix_runs_expiry"),
     "expired runs": (lambda c: expired_runs(c, now=Instant(NOW * 50), limit=100), "ix_runs_expiry"),
     "open runs of a worker": (ask(select(runs.c.id).where(is_open, runs.c.worker_id == 7)), "ix_runs_open_worker"),
     "the open run of a job": (lambda c: open_run_of_job(c, JobId(7)), "ix_runs_open_job"),
