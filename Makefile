@@ -5,6 +5,7 @@
 #   make browser               the website in Chromium, which is installed if it is not here and we are root
 #   make screenshots           a picture of every page, into screenshots/
 #   make check                 lint, format, types, floors
+#   make cores                 every branch of the pure cores, tried by the tests about them (TIMES=20 as many examples)
 #   make fuzz                  many made-up requests against the API, others each time (EXAMPLES=100 of each kind)
 #   make bench                 speed and memory beside their floors, into docs/benchmarks.md
 #   make docs                  the pages that are generated
@@ -14,16 +15,21 @@
 PYTHON ?= python3
 ARGS ?=
 EXAMPLES ?= 100
+TIMES ?= 1
 
 SERVER := .venv/.installed-server
 DEVELOPMENT := .venv/.installed-development
 SLOW_TESTS := $(wildcard tests/journeys tests/faults)
 BROWSER_TESTS := tests/website/browser
+CORE_TESTS := tests/properties tests/core/protocol \
+	$(addprefix tests/core/test_,lifecycle.py logs.py matching.py cron.py cron_clock_changes.py schedule_calendar.py schedule_preview.py) \
+	$(addprefix tests/master/test_,reconcile.py report.py) \
+	$(addprefix tests/worker/test_,engine_outbox.py formatter.py log_source.py masking.py)
 
 # --no-print-directory keeps "Entering directory" out of what people read.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := demo
-.PHONY: demo test unit journeys faults browser screenshots check fuzz bench docs clean
+.PHONY: demo test unit journeys faults browser screenshots check cores fuzz bench docs clean
 
 demo: $(SERVER)
 	@.venv/bin/orchestra up --demo $(ARGS)
@@ -60,6 +66,10 @@ check: $(DEVELOPMENT)
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
+
+cores: $(DEVELOPMENT)
+	@ORCHESTRA_PROPERTY_TIMES=$(TIMES) .venv/bin/coverage run --rcfile tests/properties/coverage.ini -m pytest --timeout 3600 $(CORE_TESTS) $(ARGS)
+	@.venv/bin/coverage report --rcfile tests/properties/coverage.ini
 
 fuzz: $(DEVELOPMENT)
 	@ORCHESTRA_FUZZ_EXAMPLES=$(EXAMPLES) .venv/bin/pytest --timeout 3600 tests/service/test_fuzz.py $(ARGS)
