@@ -223,6 +223,9 @@ class Machine:
             length = path.stat().st_size
             kept = self.chance.randint(min(self._synced.get(path, 0), length), length)
             os.truncate(path, kept)
+            if kept < length:
+                run, attempt = path.parent.name.split("-")
+                self.truth.cut_off[int(run), int(attempt)] = length - kept
         self.boots += 1
         self.clock.reboot()
 

@@ -32,6 +32,8 @@ from tests.simulation.network import MasterConnection, Network, SimulatedConnect
 
 T = TypeVar("T")
 FREE_BYTES = 1 << 40
+RESTART_SECONDS = 2.0
+"""After which a service manager begins anew what has ended in order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +136,9 @@ class MasterProcess:
                 await asyncio.sleep(0.05)
         except Exception as error:  # noqa: BLE001 - whatever ends a master by itself is a violation
             self._on_error(f"{self.name} ended by itself: {error!r}")
-        self.life.kill()
+        life.kill()
         self._network.forget(life)
+        self._loop.in_world(RESTART_SECONDS, self.start)
 
 
 class _LogQueue:
@@ -243,6 +246,7 @@ class WorkerProcess:
         except Exception as error:  # noqa: BLE001 - whatever ends an agent by itself is a violation
             self._on_error(f"{self.name} ended by itself: {error!r}")
         self._end(life)
+        self._loop.in_world(RESTART_SECONDS, self.start)
 
     def _end(self, life: Life) -> None:
         life.kill()

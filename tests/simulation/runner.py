@@ -1,15 +1,14 @@
 """Runs many seeds on all processors, each few in a process of their own, and adds up what they have shown."""
 
-import argparse
+import hashlib
 import logging
 import multiprocessing
 import os
 import shutil
-import sys
+import signal
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -19,6 +18,8 @@ from tests.simulation.world import Outcome, World
 
 SEEDS_PER_PROCESS = 20
 """What killed processes leave behind, memory and descriptors, ends with theirs."""
+SECONDS_PER_SEED_MAX = 120
+"""Of real time: a world that hangs ends its process, and is told by its absence."""
 MEMORY_FOLDER = Path("/dev/shm")
 
 
@@ -32,6 +33,7 @@ class Summary:
     real_seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
     failed: list[Outcome] = field(default_factory=list)
+    _digests: dict[int, str] = field(default_factory=dict)
 
     def add(self, outcome: Outcome) -> None:
         """One more seed."""
@@ -39,16 +41,22 @@ class Summary:
         self.runs += outcome.runs
         self.virtual_seconds += outcome.virtual_seconds
         self.faults.update(outcome.faults)
+        self._digests[outcome.seed] = outcome.digest
         if outcome.violations:
             self.failed.append(outcome)
 
+    def digest(self) -> str:
+        """The same for the same seeds, in any process."""
+        return hashlib.sha256(repr(sorted(self._digests.items())).encode()).hexdigest()
+
     def text(self) -> str:
         """For people."""
+        fired = [f"{kind} {count}" for kind, count in sorted(self.faults.items())]
         lines = [
             f"{self.seeds} seeds, {self.runs} runs, {self.virtual_seconds / 3600:.1f} virtual hours in "
             f"{self.real_seconds:.0f} s: {self.seeds / self.real_seconds:.1f} seeds/s, "
             f"{self.virtual_seconds / self.real_seconds:.0f} times real time",
-            "faults: " + ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items())),
+            f"{sum(self.faults.values())} faults: {', '.join(fired)}",
         ]
         for outcome in self.failed[:20]:
             lines += [f"seed {outcome.seed}:", *(f"    {each}" for each in outcome.violations[:6])]
@@ -72,55 +80,49 @@ def run_seed(seed: int, template: Path) -> Outcome:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_seeds(seeds: Sequence[int], *, processes: int | None = None) -> Iterator[Outcome]:
+def run_seeds(seeds: Sequence[int], *, processes: int | None = None, work: "Work | None" = None) -> Iterator[Outcome]:
     """Runs them on all processors; outcomes come as they are done."""
     with tempfile.TemporaryDirectory(prefix="simulation-") as made:
         upgrade(Path(made))
         template = Path(made) / "orchestra.db"
         shares = [seeds[start : start + SEEDS_PER_PROCESS] for start in range(0, len(seeds), SEEDS_PER_PROCESS)]
         shares.reverse()
-        open_ends: list[Connection] = []
+        missing: dict[Connection, list[int]] = {}
         context = multiprocessing.get_context("fork")
-        while shares or open_ends:
-            while shares and len(open_ends) < (processes or os.cpu_count() or 1):
+        while shares or missing:
+            while shares and len(missing) < (processes or os.cpu_count() or 1):
+                share = shares.pop()
                 receiver, sender = context.Pipe(duplex=False)
-                context.Process(target=_work, args=(shares.pop(), template, sender), daemon=True).start()
+                context.Process(target=work or work_off, args=(share, template, sender), daemon=True).start()
                 sender.close()
-                open_ends.append(receiver)
-            for end in wait(open_ends):
+                missing[receiver] = list(share)
+            for end in wait(list(missing)):
                 assert isinstance(end, Connection)
                 try:
-                    yield end.recv()
+                    outcome = end.recv()
                 except EOFError:
-                    open_ends.remove(end)
+                    yield from (_never_ended(seed) for seed in missing.pop(end)[:1])
+                else:
+                    missing[end].remove(outcome.seed)
+                    yield outcome
 
 
-def _work(seeds: Sequence[int], template: Path, sender: Connection) -> None:
+Work = Callable[[Sequence[int], Path, Connection], None]
+"""What a process does with its share of the seeds."""
+
+
+def work_off(seeds: Sequence[int], template: Path, sender: Connection) -> None:
+    """Runs a share of the seeds and ends this process."""
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger().addHandler(logging.NullHandler())
     for seed in seeds:
+        signal.alarm(SECONDS_PER_SEED_MAX)
         sender.send(run_seed(seed, template))
     sender.close()
     # Not by the usual end: the coroutines of killed processes must never run again.
     os._exit(0)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """The command."""
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        # The order of sets of texts is part of what a seed decides.
-        os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *arguments])
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("seeds", type=int, help="how many seeds")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
-    parser.add_argument("--log", action="store_true", help="show what the product logs (for one seed)")
-    options = parser.parse_args(arguments)
-    if options.log:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
-    summary, began = Summary(), time.monotonic()
-    for outcome in run_seeds(range(options.first, options.first + options.seeds)):
-        summary.add(outcome)
-    summary.real_seconds = time.monotonic() - began
-    print(summary.text())
-    return 1 if summary.failed else 0
+def _never_ended(seed: int) -> Outcome:
+    words = "the world hung, or its process died; the rest of its share was not run"
+    return Outcome(seed=seed, violations=(words,), faults={}, virtual_seconds=0.0, steps=0, runs=0, digest="")

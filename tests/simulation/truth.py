@@ -37,8 +37,8 @@ class Truth:
     spawns: list[Spawn] = field(default_factory=list)
     output: dict[Key, bytearray] = field(default_factory=dict)
     """What the processes of an attempt have written, as long as a keeper read it."""
-    secured: dict[Key, int] = field(default_factory=dict)
-    """How much of it a power failure cannot take any more."""
+    cut_off: dict[Key, int] = field(default_factory=dict)
+    """How many bytes at the end of a log a power failure has taken."""
     requests: list[Request] = field(default_factory=list)
     stops: dict[int, list[str]] = field(default_factory=dict)
     """Runs of which a cancel or an abort was accepted."""

@@ -130,8 +130,7 @@ class World:
             for _ in range(self.chance.randint(0, 4)):
                 at = active_seconds * self.chance.random()
                 tasks.create_task(client.stop(at, even_running=self.chance.random() < 0.7))
-            nemesis = Nemesis(self, active_seconds)
-            tasks.create_task(nemesis.rage())
+            tasks.create_task(Nemesis(self, active_seconds).rage())
         await self._settle()
 
     def _make_parts(self, admission: Pass) -> None:
@@ -170,10 +169,6 @@ class World:
                 on_error=self.errors.append,
             )
             self.workers.append(worker)
-        self.start_all()
-
-    def start_all(self) -> None:
-        """Whatever does not live is begun anew, as a service manager would do."""
         for master in self.masters:
             master.start()
         for worker in self.workers:
@@ -185,7 +180,6 @@ class World:
         give_up_at = self.loop.now + SETTLE_SECONDS_MAX
         while self.loop.now < give_up_at:
             await asyncio.sleep(LOOK_SECONDS)
-            self.start_all()
             self.look()
             if self.errors or self._is_quiet():
                 self._is_settled = True
