@@ -121,6 +121,11 @@ class _Texts:
         return known
 
 
+def execute_text(connection: Connection, sql: str) -> None:
+    """Gives the driver a statement without parameters; begins no transaction, so that it may be what begins one."""
+    _to_driver(connection, sql, ())
+
+
 def _member(name: str, number: int) -> str:
     return f"{name}_{number}"
 
@@ -130,6 +135,10 @@ def _execute(
 ) -> DBAPICursor | CursorResult[tuple[object, ...]]:
     if _is_heard(connection):
         return connection.exec_driver_sql(sql, parameters)
+    return _to_driver(connection, sql, parameters)
+
+
+def _to_driver(connection: Connection, sql: str, parameters: tuple[object, ...]) -> DBAPICursor:
     cursor = connection.connection.cursor()
     try:
         cursor.execute(sql, parameters)

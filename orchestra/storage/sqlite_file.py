@@ -13,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestra.errors import DatabaseAway, OutcomeUnknown
 from orchestra.limits import SQLITE_BUSY_SECONDS_MAX, SQLITE_WAL_BYTES
+from orchestra.storage.prepared import execute_text
 from orchestra.storage.transaction import Failure, Replay, Waiting, apply_all
 
 T = TypeVar("T")
@@ -148,7 +149,7 @@ def sqlite_engine(path: Path, *, pragmas: Sequence[str], begin: str, connections
         cursor.close()
 
     def begin_as_told(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        execute_text(connection, begin)
 
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", begin_as_told)
