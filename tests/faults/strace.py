@@ -24,7 +24,8 @@ class Injection:
     @property
     def count(self) -> int:
         """How many calls were tampered with so far."""
-        return self._log.read_text(errors="replace").count("(INJECTED)") if self._log.exists() else 0
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        return text.count("(INJECTED)") + text.count("+++ killed by")
 
 
 def strace_or_skip() -> str:
@@ -36,10 +37,22 @@ def strace_or_skip() -> str:
 
 
 @contextlib.contextmanager
-def injected(pid: int, log: Path, *, calls: str, what: str) -> Iterator[Injection]:
-    """The calls of the process, all its threads and what they start, tampered with (strace(1), `inject`) until the
-    end."""
-    words = [strace_or_skip(), "-f", "-qq", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}"]
+def injected(pid: int, log: Path, *, calls: str, what: str, threads: bool = True) -> Iterator[Injection]:
+    """The calls of the process tampered with (strace(1), `inject`) until the end; `when` counts by thread.
+
+    With `threads`, all its threads and what they start; else the first one alone.
+    """
+    words = [
+        strace_or_skip(),
+        *(["-f"] if threads else []),
+        "-q",
+        "-o",
+        str(log),
+        "-e",
+        f"trace={calls}",
+        "-e",
+        f"inject={calls}:{what}",
+    ]
     tracer = subprocess.Popen([*words, "-p", str(pid)], stdin=subprocess.DEVNULL)
     try:
         wait_until(lambda: tracer_of(pid) == tracer.pid, what=f"strace to hold {pid}")
