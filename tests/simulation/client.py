@@ -11,7 +11,7 @@ from orchestra.policy import Principal
 from orchestra.sealing import Sealing
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.database import SimulatedDatabase
-from tests.simulation.jobs import PROJECT
+from tests.simulation.jobs import PROJECT, SECRET, SECRETIVE
 from tests.simulation.truth import Request, Truth
 
 RETRY_SECONDS = 1.0
@@ -46,7 +46,7 @@ class Client:
                     self._who,
                     PROJECT,
                     job,
-                    TriggerRequest(delay_seconds=delay),
+                    TriggerRequest(delay_seconds=delay, secrets={"token": SECRET} if job == SECRETIVE else {}),
                     Repetition(key=request.key, request_digest=job),
                 )
             except StorageError:

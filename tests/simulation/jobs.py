@@ -7,6 +7,8 @@ from orchestra.specification import (
     JobDefinition,
     JobSpecification,
     Matching,
+    Parameter,
+    ParameterType,
     ProjectDefinition,
     RetryPolicy,
     ScheduleSpecification,
@@ -14,6 +16,8 @@ from orchestra.specification import (
 )
 
 PROJECT = "sim"
+SECRETIVE = "secretive"
+SECRET = "what-nobody-may-read"
 
 
 def project(chance: random.Random, *, has_schedules: bool) -> ProjectDefinition:
@@ -29,6 +33,7 @@ def project(chance: random.Random, *, has_schedules: bool) -> ProjectDefinition:
         _job("wide", slots=2),
         _job("impatient", lost_after_seconds=60.0, retry=RetryPolicy(max_attempts=2, wait_seconds=1.0, on=("lost",))),
         _job("fleeting", expire_after_seconds=20.0),
+        _job(SECRETIVE, parameters=(Parameter(name="token", type=ParameterType.SECRET, required=True),)),
     ]
     if has_schedules:
         every = chance.choice((7.0, 15.0, 30.0))
@@ -51,6 +56,7 @@ def _job(
     lost_after_seconds: float = 7 * 86_400.0,
     expire_after_seconds: float = 86_400.0,
     schedule: ScheduleSpecification | None = None,
+    parameters: tuple[Parameter, ...] = (),
 ) -> JobDefinition:
     execution = Execution(
         steps=tuple(Step(name=f"step-{number}", run="true") for number in range(steps)),
@@ -62,6 +68,7 @@ def _job(
     )
     specification = JobSpecification(
         execution=execution,
+        parameters=parameters,
         matching=Matching(slots=slots),
         retry=retry or RetryPolicy(),
         lost_after_seconds=lost_after_seconds,

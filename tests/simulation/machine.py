@@ -133,6 +133,11 @@ class Machine:
         for number in range(pieces):
             content = f"{order.step} {number} ".encode() + plan.randbytes(plan.choice((1, 30, 300, 5000)))
             self.loop.in_world(seconds * plan.random(), self._write, process, content)
+        if "PARAM_TOKEN" in order.environment:
+            # Told in two writes, and still not to be read by anybody.
+            secret, at = order.environment["PARAM_TOKEN"].encode(), seconds * plan.random()
+            self.loop.in_world(at, self._write, process, b"the token is " + secret[:7])
+            self.loop.in_world(at + plan.choice((0.0, 0.5)), self._write, process, secret[7:] + b" now")
         exit_code = plan.choice((0, 0, 0, 0, 1, 75))
         # The time of an exit is after all of its output, which the pipe keeps in order.
         self.loop.in_world(seconds + 0.0001, self._exit, process, exit_code)

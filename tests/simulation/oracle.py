@@ -12,6 +12,7 @@ from orchestra.cron.occurrences import next_after
 from orchestra.lifecycle import AttemptState, RunState
 from orchestra.specification import JobSpecification, ScheduleSpecification
 from orchestra.storage.tables import attempts, job_versions, jobs, run_events, runs, schedule_ticks, schedules
+from tests.simulation.jobs import SECRET
 
 if TYPE_CHECKING:
     from tests.simulation.truth import Spawn
@@ -171,16 +172,17 @@ class Oracle:
     def _logs(self) -> Iterator[str]:
         for attempt in self._attempts:
             key = (attempt.run_id, attempt.number)
-            written = bytes(self._truth.output.get(key, b""))
+            where = f"R6: #{key[0]} attempt {key[1]}"
+            written = bytes(self._truth.output.get(key, b"")).replace(SECRET.encode(), b"*" * len(SECRET))
             path = self._world.logs / str(attempt.run_id // 1000) / f"{attempt.run_id}-{attempt.number}.log"
             stored = path.read_bytes()[: attempt.log_length] if path.exists() else b""
             if len(stored) != attempt.log_length:
-                yield f"R6: #{key[0]} attempt {key[1]}: {attempt.log_length} bytes are said, {len(stored)} are there"
+                yield f"{where}: {attempt.log_length} bytes are said, {len(stored)} are there"
             told = attempt.lost_bytes if key in self._truth.cut_off else 0
             if attempt.log_digest and key not in self._truth.excused and len(stored) + told != len(written):
-                yield f"R6: #{key[0]} attempt {key[1]}: {len(stored)} bytes stored, {told} told as lost, {len(written)} written"
+                yield f"{where}: {len(stored)} bytes stored, {told} told as lost, {len(written)} written"
             if stored != written[: len(stored)]:
-                yield f"R6: #{key[0]} attempt {key[1]}: what is stored is not what was written"
+                yield f"{where}: what is stored is not what was written"
 
     def _ticks_decided(self) -> Iterator[str]:
         by_schedule: dict[int, Counter[Instant]] = defaultdict(Counter)

@@ -19,6 +19,7 @@ from orchestra.sealing import Sealing
 from orchestra.specification import JobSpecification
 from orchestra.storage.bearers import find_token
 from orchestra.storage.tables import job_versions, runs, schedules, workers
+from tests.simulation.bounds import some_bounds_small
 from tests.simulation.client import Client
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.database import DatabaseServer
@@ -76,17 +77,8 @@ class World:
 
     def run(self) -> Outcome:
         """Lives until everything is quiet, then judges."""
-        watch = _Watch(self.errors)
-        logging.getLogger().addHandler(watch)
-        try:
-            self.loop.call_soon(
-                lambda: self.loop.create_task(self._live(), name="world"), context=self.loop.world.context
-            )
-            self.loop.run_until(lambda: self._is_settled)
-        except RuntimeError as error:
-            self.errors.append(f"the loop stopped: {error}")
-        finally:
-            logging.getLogger().removeHandler(watch)
+        with some_bounds_small(random.Random(f"bounds {self.seed}")):
+            self._run_until_settled()
         violations = [*self.errors, *self.loop.errors, *find_violations(self)]
         made = self.server.file.read(lambda connection: connection.execute(select(func.count(runs.c.id))).scalar_one())
         facts = repr((self.loop.steps, self.loop.now, self.truth.faults, len(self.truth.spawns), made, violations))
@@ -99,6 +91,17 @@ class World:
             runs=made,
             digest=hashlib.sha256(facts.encode()).hexdigest()[:16],
         )
+
+    def _run_until_settled(self) -> None:
+        watch = _Watch(self.errors)
+        logging.getLogger().addHandler(watch)
+        self.loop.in_world(0.0, lambda: self.loop.create_task(self._live(), name="world"))
+        try:
+            self.loop.run_until(lambda: self._is_settled)
+        except RuntimeError as error:
+            self.errors.append(f"the loop stopped: {error}")
+        finally:
+            logging.getLogger().removeHandler(watch)
 
     async def _live(self) -> None:
         database = self.server.client(self.loop.world)
