@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from orchestra.clock import SystemClock
+from orchestra_worker.keeper_client import KeeperClient
 from orchestra_worker.keeper_files import Claim, boot_id, read_claim, read_exit, read_report, write_claim
 from orchestra_worker.keeper_link import AgentLink
 from orchestra_worker.keeper_protocol import (
+    KEEPER_VERSION,
     LOCK_NAME,
     SOCKET_NAME,
     StepReport,
     decode_object,
+    encode_line,
     report_document,
     report_from_document,
 )
@@ -253,3 +256,31 @@ def test_the_end_of_a_step_counts_only_once_its_line_is_whole(tmp_path: Path) ->
 
     assert seen[0] == REPORT
     assert [report and (report.state, report.pid) for report in seen[1:]] == [("unknown", 4711)] * 2
+
+
+async def test_after_missed_news_the_agent_hears_of_every_log_and_every_end(tmp_path: Path) -> None:
+    reports = [report_document(REPORT), report_document(REPORT._replace(step="8-1-0", state="running", log_length=70))]
+    ends: list[str] = []
+    lengths: dict[str, int] = {}
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(encode_line({"event": "hello", "version": KEEPER_VERSION, "pid": os.getpid()}))
+        writer.write(encode_line({"event": "missed"}))
+        request = decode_object(await reader.readline())
+        writer.write(encode_line({"id": request["id"], "reports": reports}))
+        await reader.read()
+        writer.close()
+
+    client = KeeperClient(
+        folder=tmp_path,
+        clock=SystemClock(),
+        on_report=lambda report: ends.append(report.step),
+        on_output=lambda step, length: lengths.update({step: length}),
+        on_lost=lambda: None,
+    )
+    async with await asyncio.start_unix_server(keep, tmp_path / SOCKET_NAME):
+        await client.connect()
+        await until(lambda: bool(ends and lengths))
+        await client.close()
+
+    assert (ends, lengths) == (["7-1-1"], {"8-1-0": 70})

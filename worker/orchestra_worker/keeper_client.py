@@ -210,6 +210,7 @@ class KeeperClient:
             raise
         finally:
             os.close(folder)
+        self._wire = wire  # News may come in one piece with the greeting.
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 hello = decode_object(await wire.greeting)
@@ -218,9 +219,9 @@ class KeeperClient:
             self._pid = integer(hello, "pid")
             death = os.pidfd_open(self._pid)
         except BaseException:
+            self._wire = None
             wire.close()
             raise
-        self._wire = wire
         self._listener = asyncio.create_task(self._watch(wire, death), name="keeper link")
 
     async def _start_keeper(self) -> None:
@@ -311,10 +312,17 @@ class KeeperClient:
         elif event == "output":
             self._on_output(text(message, "step"), integer(message, "length"))
         elif event == "missed":
-            # Its news did not fit into the socket: the answer to this tells the ends among them.
-            self._send({"do": "steps"}).add_done_callback(_taken)
+            # Its news did not fit into the socket: the answer to this tells what became of every step.
+            self._send({"do": "steps"}).add_done_callback(self._catch_up)
         else:
             self._take_answer(message)
+
+    def _catch_up(self, answer: asyncio.Future[tuple[StepReport, ...]]) -> None:
+        if answer.cancelled() or answer.exception() is not None:
+            return
+        for report in answer.result():
+            if report.state == "running":
+                self._on_output(report.step, report.log_length)
 
     def _take_answer(self, message: Mapping[str, object]) -> None:
         error, documents = message.get("error"), message.get("reports", [])
@@ -361,8 +369,3 @@ async def _wait_readable(descriptor: int, seconds: float) -> None:
         pass
     finally:
         loop.remove_reader(descriptor)
-
-
-def _taken(answer: asyncio.Future[tuple[StepReport, ...]]) -> None:
-    if not answer.cancelled():
-        answer.exception()
