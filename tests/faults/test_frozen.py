@@ -133,6 +133,6 @@ def test_a_worker_that_stands_still_past_lost_after_is_replaced_and_its_late_wor
         up.api.post(f"{API}/runs/{ended_by_the_keeper}/abort")
         states = {number: up.finish(number).state for number in (ends_by_itself, ended_by_the_keeper)}
 
-        (check(up, witness, kept.expected) + check(up, witness, stopped.expected)).assert_none()
+        check(up, witness, kept.expected | stopped.expected).assert_none()
         assert states == {ends_by_itself: "succeeded", ended_by_the_keeper: "aborted"}
         assert late_words(up, ends_by_itself) == late_words(up, ended_by_the_keeper) == [1]
