@@ -67,6 +67,12 @@ class Impostor:
                     return message
             self._heard += decode_from_master(self._connection.recv(PATIENCE_SECONDS))
 
+    def hear_next(self) -> MasterMessage:
+        """The oldest message that was not given out yet; TimeoutError if none comes."""
+        while not self._heard:
+            self._heard += decode_from_master(self._connection.recv(PATIENCE_SECONDS))
+        return self._heard.pop(0)
+
     def greet(self, worker: str, *, held: Sequence[Held] = ()) -> Welcome:
         """Says hello and waits for the welcome."""
         self.say(hello(worker=worker, held=held))
