@@ -4,6 +4,8 @@
 #   make unit                  the same without real processes and browsers (ARGS='-k schedule' narrows)
 #   make browser               the website in Chromium, which is installed if it is not here and we are root
 #   make screenshots           a picture of every page, into screenshots/
+#   make simulate              many simulated worlds under faults (SEEDS=1000; ARGS='--seeds 257' repeats one)
+#   make faults                every real fault, the long ones too: about an hour
 #   make check                 lint, format, types, floors
 #   make cores                 every branch of the pure cores, tried by the tests about them (TIMES=20 as many examples)
 #   make fuzz                  many made-up requests against the API, others each time (EXAMPLES=100 of each kind)
@@ -15,12 +17,14 @@
 PYTHON ?= python3
 ARGS ?=
 EXAMPLES ?= 100
+SEEDS ?= 1000
 TIMES ?= 1
 
 SERVER := .venv/.installed-server
 DEVELOPMENT := .venv/.installed-development
 SLOW_TESTS := $(wildcard tests/journeys tests/faults)
 BROWSER_TESTS := tests/website/browser
+SIMULATION_TESTS := tests/simulation
 CORE_TESTS := tests/properties tests/core/protocol \
 	$(addprefix tests/core/test_,lifecycle.py logs.py matching.py cron.py cron_clock_changes.py schedule_calendar.py schedule_preview.py) \
 	$(addprefix tests/master/test_,reconcile.py report.py) \
@@ -29,17 +33,24 @@ CORE_TESTS := tests/properties tests/core/protocol \
 # --no-print-directory keeps "Entering directory" out of what people read.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := demo
-.PHONY: demo test unit journeys faults browser screenshots check cores fuzz bench docs clean
+.PHONY: demo test unit simulation simulate journeys faults browser screenshots check cores fuzz bench docs clean
 
 demo: $(SERVER)
 	@.venv/bin/orchestra up --demo $(ARGS)
 
 # All parts run even if the first one fails, so that one call tells everything.
 test: $(DEVELOPMENT)
-	@status=0; for part in unit journeys browser; do $(MAKE) $$part || status=1; done; exit $$status
+	@status=0; for part in unit simulation journeys browser; do $(MAKE) $$part || status=1; done; exit $$status
 
 unit: $(DEVELOPMENT)
-	@.venv/bin/pytest -n 3 --dist worksteal $(SLOW_TESTS:%=--ignore=%) --ignore=$(BROWSER_TESTS) tests $(ARGS)
+	@.venv/bin/pytest -n 3 --dist worksteal $(SLOW_TESTS:%=--ignore=%) --ignore=$(BROWSER_TESTS) --ignore=$(SIMULATION_TESTS) tests $(ARGS)
+
+# It takes all processors by itself.
+simulation: $(DEVELOPMENT)
+	@.venv/bin/pytest --timeout 1200 $(SIMULATION_TESTS) $(ARGS)
+
+simulate: $(DEVELOPMENT)
+	@.venv/bin/python -m tests.simulation $(SEEDS) --every-fault $(ARGS)
 
 # Journeys mostly wait for real processes, so that more of them than processors run at a time.
 journeys: $(DEVELOPMENT)
