@@ -25,7 +25,7 @@ class Injection:
     def count(self) -> int:
         """How many calls were tampered with so far."""
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
-        return text.count("(INJECTED)") + text.count("+++ killed by")
+        return sum(text.count(mark) for mark in ("(INJECTED)", "(DELAYED)", "+++ killed by"))
 
 
 def strace_or_skip() -> str:

@@ -1,6 +1,7 @@
 """Each write and sync of agent and keeper fails in turn, or ends them there: the run ends truly, nothing runs twice."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.faults.fired import Fired
 from tests.faults.load import Load
 from tests.faults.strace import injected
 from tests.faults.witness import Witness
-from tests.support.journey import Orchestra, Program, keeper_of, wait_until
+from tests.support.journey import Orchestra, Program, keeper_of, running, wait_until
 
 CALLS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "ftruncate")
 FAULTS = ("error=ENOSPC", "error=EIO", "signal=KILL")
@@ -58,11 +59,11 @@ class Sweep:
 
 
 @pytest.fixture
-def sweep(up: Orchestra, tmp_path: Path, witness: Witness) -> Sweep:
-    """A worker that is connected."""
+def sweep(up: Orchestra, tmp_path: Path, witness: Witness) -> Iterator[Sweep]:
+    """A worker that is started."""
     worker = up.worker(tmp_path, "atlas")
-    worker.start()
-    return Sweep(up=up, folder=tmp_path, load=Load(up, witness), worker=worker)
+    with running(worker):
+        yield Sweep(up=up, folder=tmp_path, load=Load(up, witness), worker=worker)
 
 
 def test_a_sample_of_failing_calls_costs_no_truth(

@@ -37,6 +37,7 @@ class WallClock:
             f"FAKETIME_TIMESTAMP_FILE={self._file}",
             "FAKETIME_NO_CACHE=1",
             "DONT_FAKE_MONOTONIC=1",
+            "NO_FAKE_STAT=1",  # else the file is read at each look at any file
         )
 
 
