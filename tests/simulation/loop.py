@@ -114,7 +114,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> Task[T]:
         """A task of the present life, or of the one whose context is given."""
-        task: SimulatedTask[T] = SimulatedTask(coro, loop=self, name=str(name), context=context)  # type: ignore[arg-type]
+        task: SimulatedTask[T] = SimulatedTask(
+            coro,  # type: ignore[arg-type]  # what a task takes is narrower in its stub than what a loop is given
+            loop=self,
+            name=str(name),
+            context=context,
+        )
         self._made += 1
         task.serial = self._made
         # Kept: a task of a killed process that was collected would run its `finally`.
@@ -203,7 +208,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             return 0
         serials: list[tuple[int, int]] = []
         for place, handle in enumerate(ready):
-            task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+            callback = handle._callback  # type: ignore[attr-defined]  # private, and stable for ten years
+            task = getattr(callback, "__self__", None)
             if not isinstance(task, SimulatedTask):
                 break
             serials.append((task.serial, place))
