@@ -34,7 +34,8 @@ ATTEMPTS_MAX = 9
 RETRY = f"    retry: {{ max-attempts: {ATTEMPTS_MAX}, wait: 100ms, on: [lost] }}\n"
 KEEPER_LOST = ("exception",)
 """What a run may come to whose keeper was killed, if its policy allows no further attempt."""
-KILLS = [12, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
+FEW, MANY = 12, 200
+KILLS = [FEW, pytest.param(MANY, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
 
 
 @dataclass
@@ -96,7 +97,7 @@ class Killing:
         wait_until(lambda: all(self.instance.connected(name) for name in WORKERS), seconds=30, what="the workers")
 
     def assert_soon(self) -> None:
-        """Fails if one of them usually takes too long; the worst of fifty tells of the machine's other work too."""
+        """Fails if one of them usually takes too long, on a machine that does nothing else: only among the long ones."""
         bounds = {"master": SERVES_SECONDS_MAX, "worker": ADOPTS_SECONDS_MAX, "contact": ADOPTS_SECONDS_MAX}
         late = {kind: each for kind, each in self.seconds.items() if median(each) > bounds.get(kind, inf)}
         assert not late, late
@@ -200,7 +201,8 @@ def test_whoever_of_one_instance_is_killed_every_run_ends_once_and_whole(
                         killing.all_of_it(name, up, agents[name], tmp_path / name)
         print(f"{crowd.triggered} runs\n{killing}")
         assert_kept(up, witness, loads, partial(restart, up))
-        killing.assert_soon()
+        if kills == MANY:
+            killing.assert_soon()
 
 
 @pytest.mark.parametrize("kills", KILLS)
@@ -229,7 +231,8 @@ def test_whoever_of_several_machines_is_killed_every_run_ends_once_and_whole(
                             killing.keeper(name, tmp_path / name)
             print(f"{crowd.triggered} runs\n{killing}")
             assert_kept(instance, witness, loads, partial(restart_all, instance))
-            killing.assert_soon()
+            if kills == MANY:
+                killing.assert_soon()
 
 
 def restart(up: Orchestra) -> None:
