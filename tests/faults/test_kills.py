@@ -97,7 +97,7 @@ class Killing:
         wait_until(lambda: all(self.instance.connected(name) for name in WORKERS), seconds=30, what="the workers")
 
     def assert_soon(self) -> None:
-        """Fails if one of them usually takes too long, on a machine that does nothing else: only among the long ones."""
+        """Fails if one of them usually takes too long; only of use on a machine that does nothing else."""
         bounds = {"master": SERVES_SECONDS_MAX, "worker": ADOPTS_SECONDS_MAX, "contact": ADOPTS_SECONDS_MAX}
         late = {kind: each for kind, each in self.seconds.items() if median(each) > bounds.get(kind, inf)}
         assert not late, late
