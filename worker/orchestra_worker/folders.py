@@ -12,9 +12,6 @@ from orchestra.protocol.window import AttemptKey
 from orchestra_worker.keeper_log import RESERVE_NAME
 
 _ROOM_TO_START_BYTES = 4 << 20
-from orchestra_worker.keeper_log import RESERVE_NAME
-
-_ROOM_TO_START_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,10 @@ class WorkerFolder:
 
     def attempt(self, key: AttemptKey) -> Path:
         """The folder of one attempt: log, scripts, claims, results."""
-        return self.attempts / f"{key[0]}-{key[1]}"
+        return Path(self._attempt(key))
+
+    def _attempt(self, key: AttemptKey) -> str:
+        return f"{self.attempts}/{key[0]}-{key[1]}"
 
     def make_attempt(self, key: AttemptKey) -> Path:
         """Makes the attempt's folder, if it is not there."""
@@ -60,7 +60,7 @@ class WorkerFolder:
 
     def workspace(self, project: str) -> Path:
         """The project's workspace, kept from run to run; made if it is not there."""
-        workspace = self.path / "workspaces" / project
+        workspace = Path(f"{self.path}/workspaces/{project}")
         _make(workspace)
         return workspace
 
@@ -77,7 +77,7 @@ class WorkerFolder:
 
     def remove_attempt(self, key: AttemptKey) -> None:
         """Deletes the attempt's folder with all that is in it."""
-        folder = str(self.attempt(key))
+        folder = self._attempt(key)
         try:
             # Plain files as a rule: a walk through a tree costs several times as much.
             for name in os.listdir(folder):
@@ -93,12 +93,6 @@ class WorkerFolder:
         except OSError:
             return 0
         return disk.f_bavail * disk.f_frsize
-
-    def make_room(self) -> None:
-        """On a full disk, gives back what the keeper has in reserve: an agent that comes up delivers logs, and that
-        frees the rest."""
-        if self.free_bytes() < _ROOM_TO_START_BYTES:
-            (self.path / RESERVE_NAME).unlink(missing_ok=True)
 
     def make_room(self) -> None:
         """On a full disk, gives back what the keeper has in reserve: an agent that comes up delivers logs, and that

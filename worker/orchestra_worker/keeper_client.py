@@ -24,10 +24,9 @@ from orchestra_worker.keeper_protocol import (
     decode_object,
     encode_line,
     integer,
-    report_from_document,
     text,
 )
-from orchestra_worker.keeper_wire import KeeperWire
+from orchestra_worker.keeper_wire import KeeperMessage, KeeperWire, decode_message
 
 __all__ = ["KeeperClient", "StepOrder", "StepPlace", "StepReport"]
 
@@ -39,7 +38,6 @@ DEATH_SECONDS_MAX = 2.0
 """The socket of a keeper that dies breaks first, its process is gone within this time."""
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(dict[str, object]).decode
 """Quicker than the keeper's own, which has nothing but the standard library."""
 
 
@@ -305,17 +303,16 @@ class KeeperClient:
         self._on_lost()
 
     def _hear(self, line: bytes) -> None:
-        message = _decoded(line)
-        event = message.get("event")
-        if event == "ended":
-            self._announce(report_from_document(message.get("report")))
-        elif event == "output":
-            self._on_output(text(message, "step"), integer(message, "length"))
-        elif event == "missed":
+        message = decode_message(line)
+        if message.event is None:
+            self._take_answer(message)
+        elif message.event == "ended" and message.report is not None:
+            self._announce(message.report.report())
+        elif message.event == "output":
+            self._on_output(message.step, message.length)
+        elif message.event == "missed":
             # Its news did not fit into the socket: the answer to this tells what became of every step.
             self._send({"do": "steps"}).add_done_callback(self._catch_up)
-        else:
-            self._take_answer(message)
 
     def _catch_up(self, answer: asyncio.Future[tuple[StepReport, ...]]) -> None:
         if answer.cancelled() or answer.exception() is not None:
@@ -324,15 +321,14 @@ class KeeperClient:
             if report.state == "running":
                 self._on_output(report.step, report.log_length)
 
-    def _take_answer(self, message: Mapping[str, object]) -> None:
-        error, documents = message.get("error"), message.get("reports", [])
-        reports = tuple(report_from_document(entry) for entry in documents) if isinstance(documents, list) else ()
-        answer = self._answers.pop(integer(message, "id"), None)
+    def _take_answer(self, message: KeeperMessage) -> None:
+        reports = tuple(document.report() for document in message.reports)
+        answer = self._answers.pop(message.id, None) if message.id is not None else None
         if answer is not None and not answer.done():
-            if error is None:
+            if message.error is None:
                 answer.set_result(reports)
             else:
-                answer.set_exception(KeeperRefused(str(error)))
+                answer.set_exception(KeeperRefused(message.error))
         for report in reports:
             if report.state == "ended":
                 self._announce(report)
@@ -349,13 +345,6 @@ def _encoded(request: Mapping[str, object]) -> bytes:
     except UnicodeEncodeError:
         # A name or a value of the machine that is no UTF-8.
         return encode_line(request)
-
-
-def _decoded(line: bytes) -> dict[str, object]:
-    try:
-        return _decode(line)
-    except msgspec.MsgspecError:
-        return decode_object(line)
 
 
 async def _wait_readable(descriptor: int, seconds: float) -> None:

@@ -3,7 +3,58 @@
 import asyncio
 from collections.abc import Callable
 
-from orchestra_worker.keeper_protocol import LINE_BYTES_MAX
+import msgspec
+
+from orchestra.clock import Instant
+from orchestra_worker.keeper_protocol import LINE_BYTES_MAX, StepReport, StepState, decode_object
+
+
+class ReportDocument(msgspec.Struct, frozen=True):
+    """A step's report on the wire, in the fields' order of StepReport."""
+
+    step: str
+    number: int
+    state: StepState
+    pid: int | None
+    log_start: int
+    log_length: int
+    exit_code: int | None
+    reason: str
+    started_at: Instant | None
+    ended_at: Instant | None
+    lost: tuple[tuple[int, int], ...] = ()
+
+    def report(self) -> StepReport:
+        """The report itself."""
+        return StepReport(*msgspec.structs.astuple(self))
+
+
+class KeeperMessage(msgspec.Struct, frozen=True):
+    """What the keeper says: news if it has an `event`, else an answer to the request of this `id`."""
+
+    event: str | None = None
+    step: str = ""
+    length: int = 0
+    report: ReportDocument | None = None
+    id: int | None = None
+    error: str | None = None
+    reports: tuple[ReportDocument, ...] = ()
+
+
+_decode = msgspec.json.Decoder(KeeperMessage).decode
+
+
+def decode_message(line: bytes) -> KeeperMessage:
+    """A line of the keeper; raises ValueError."""
+    try:
+        return _decode(line)
+    except msgspec.MsgspecError:
+        pass
+    try:
+        # A name of the machine that is no UTF-8, which only the standard library passes on.
+        return msgspec.convert(decode_object(line), KeeperMessage)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"the keeper says what nobody understands: {error}") from None
 
 
 class KeeperWire(asyncio.Protocol):

@@ -66,7 +66,7 @@ class AttemptLife:
         self._source = source
         self.log_path = source.path
         self._parts = parts
-        self._folder = parts.folder.attempt(attempt.key)
+        self._folder = source.folder
         self._environment = step_environment(
             parts.base_environment,
             attempt.offer,

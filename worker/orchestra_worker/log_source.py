@@ -26,6 +26,7 @@ class LogSource:
     """Reads one attempt's log for sending. Offsets and lengths count from the log's beginning, holes included."""
 
     def __init__(self, folder: Path, masker: Masker) -> None:
+        self.folder = folder
         self.path = folder / LOG_NAME
         self._segments_path = f"{folder}/{SEGMENTS_NAME}"
         self._masker = masker
