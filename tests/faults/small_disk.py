@@ -47,11 +47,6 @@ class SmallDisk:
         """Makes the disk larger."""
         _run("mount", "-o", f"remount,size={mebibytes}m", str(self.folder))
 
-    def set_read_only(self, is_read_only: bool) -> None:
-        """As a kernel does with a disk that fails."""
-        # Lazily for those who have files open: a bind mount of its own may become read-only below them.
-        _run("mount", "-o", f"remount,{'ro' if is_read_only else 'rw'}", str(self.folder))
-
 
 @contextlib.contextmanager
 def small_disk(folder: Path, *, mebibytes: int) -> Iterator[SmallDisk]:
