@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from tests.simulation.mutants.catalogue import MUTANTS
+from tests.simulation.mutants.search import working_with
 from tests.simulation.nemesis import KINDS
 from tests.simulation.runner import Summary, run_seeds
 
@@ -16,7 +18,8 @@ def main(arguments: Sequence[str]) -> int:
     seeds = [int(text) for text in options.seeds.split(",")] if options.seeds else []
     seeds = seeds or list(range(options.first, options.first + options.count))
     summary, began = Summary(), time.monotonic()
-    for outcome in run_seeds(seeds):
+    work = working_with(MUTANTS[options.mutant]) if options.mutant else None
+    for outcome in run_seeds(seeds, work=work):
         summary.add(outcome)
     summary.real_seconds = time.monotonic() - began
     if options.digest:
@@ -36,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seeds", help="these instead, as in 257,289")
     parser.add_argument("--every-fault", action="store_true", help="fail unless every kind of fault has happened")
+    parser.add_argument("--mutant", choices=sorted(MUTANTS), help="with this defect planted in the product")
     parser.add_argument("--digest", action="store_true", help="print a digest of all traces instead")
     return parser
 

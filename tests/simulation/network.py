@@ -8,7 +8,7 @@ connection's words can arrive after a newer one's.
 import random
 from asyncio import Future
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from orchestra.protocol.codec import Frame
 from orchestra_worker.transport import CannotConnect, TransportClosed
@@ -116,7 +116,12 @@ class Wire:
         if sender is self.worker_end:
             self.sent_by_worker.append(frame)
         sender.other.in_flight += len(frame)
-        self._deliver(sender.other, lambda: sender.other.arrive(frame))
+        self._deliver(sender.other, lambda: self._reach(sender.other, frame))
+
+    def _reach(self, end: End, frame: Frame) -> None:
+        if end is self.master_end and end.life.is_alive and not end.is_gone:
+            self._network.note_contact(self.worker_end.life.name)
+        end.arrive(frame)
 
     def say_goodbye(self, sender: End) -> None:
         """The end of what this end sends."""
@@ -168,8 +173,21 @@ class Network:
         """Added to every delivery, at most."""
         self._chance = chance
         self._doors: dict[str, tuple[Life, Accept]] = {}
+        self._heard_at: dict[str, float] = {}
+        self._silences: dict[str, float] = {}
         self.partitions: set[tuple[str, str]] = set()
         """Pairs of a worker's and a master's name between which nothing passes."""
+
+    def note_contact(self, worker: str) -> None:
+        """Something of the worker has reached a master."""
+        self._silences[worker] = max(self._silences.get(worker, 0.0), self.loop.now - self._heard_at.get(worker, 0.0))
+        self._heard_at[worker] = self.loop.now
+
+    def silence_seconds_max(self, workers: Collection[str]) -> float:
+        """The longest time in which no master has heard of one of these workers."""
+        for worker in workers:
+            self.note_contact(worker)
+        return max((self._silences[worker] for worker in workers), default=0.0)
 
     def delay(self) -> float:
         """Of one delivery."""

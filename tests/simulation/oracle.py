@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlalchemy import Connection, Row, select
 
-from orchestra.clock import Instant
+from orchestra.clock import Instant, seconds_between
 from orchestra.cron.occurrences import next_after
 from orchestra.lifecycle import AttemptState, RunState
 from orchestra.specification import JobSpecification, ScheduleSpecification
@@ -17,6 +17,11 @@ from tests.simulation.jobs import SECRET
 if TYPE_CHECKING:
     from tests.simulation.truth import Spawn
     from tests.simulation.world import World
+
+
+COMMIT_SECONDS_MAX = 0.1
+"""From a reading of the clock until what it dates is committed, by a database that is well."""
+_NEVER_RAN = (AttemptState.OFFERED, AttemptState.ACCEPTED, AttemptState.WITHDRAWN)
 
 
 class Oracle:
@@ -53,6 +58,7 @@ class Oracle:
         yield from self._spawned_once()
         yield from self._no_overlap()
         yield from self._true_ends()
+        yield from self._stops_come_before_go()
         yield from self._logs()
         yield from self._ticks_decided()
         yield from self._nothing_lives_on()
@@ -99,6 +105,10 @@ class Oracle:
             spawned, counted = tried[run.id], run.attempts_counted
             if spawned > counted:
                 yield f"R3: #{run.id} was tried {spawned} times, {counted} were counted"
+        made = Counter(each.run_id for each in self._attempts if each.state not in _NEVER_RAN)
+        for run in self._runs.values():
+            if run.attempts_counted > made[run.id]:
+                yield f"R3: #{run.id} has counted {run.attempts_counted} attempts, {made[run.id]} were made"
 
     def _no_overlap(self) -> Iterator[str]:
         by_run: dict[int, list[Spawn]] = defaultdict(list)
@@ -146,6 +156,17 @@ class Oracle:
             if attempt.state == AttemptState.WITHDRAWN and self._spawns.get((attempt.run_id, attempt.number)):
                 yield f"R3: #{attempt.run_id} attempt {attempt.number} was withdrawn, but it ran"
 
+    def _stops_come_before_go(self) -> Iterator[str]:
+        """Where clocks and commits can be compared: what is accepted after a stop was asked for must not go."""
+        if self._truth.faults.keys() & {"clock set", "database away", "database slow", "master without database"}:
+            return
+        for attempt in self._attempts:
+            asked_at = self._runs[attempt.run_id].stop_requested_at
+            if asked_at is not None and attempt.accepted_at is not None:
+                seconds = seconds_between(asked_at, attempt.accepted_at)
+                if seconds > COMMIT_SECONDS_MAX:
+                    yield f"R12: #{attempt.run_id} could go {seconds:.1f} s after it was asked to stop"
+
     def _waited_for_a_retry(self, run: int, number: int) -> bool:
         return any(
             (each.run_id, each.number) == (run, number)
@@ -163,6 +184,10 @@ class Oracle:
         may_be_lost = specification.lost_after_seconds < 600
         may_be_stopped = specification.execution.disconnect_stop_seconds is not None
         if "out of contact" in where and (may_be_lost or may_be_stopped):
+            silent = [worker.name for worker in self._world.workers if worker.name in where]
+            silence = self._world.network.silence_seconds_max(silent)
+            if "worker lost" in where and silence < specification.given_up_after_seconds / 2:
+                yield f"R8/R9: {where}, but it was never silent for more than {silence:.0f} s"
             return
         # A failed set-up or teardown of the job's own.
         if "set-up" in where and specification.execution.setup:
