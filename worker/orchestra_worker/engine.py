@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 
 from orchestra.clock import Clock
-from orchestra.identifiers import AttemptNumber, RunId
+from orchestra.errors import BadName
+from orchestra.identifiers import AttemptNumber, RunId, checked_name
 from orchestra.lifecycle import AttemptState
 from orchestra.limits import CHECK_IN_SECONDS_MIN, JOURNAL_RETRY_SECONDS, WORKER_DISK_RESERVE_BYTES
 from orchestra.protocol.messages import Accept, Forget, Go, Happening, MasterMessage, Offer, Refuse, Stop
@@ -192,6 +193,14 @@ class Engine:
     def _refusal(self, offer: Offer) -> str | None:
         if not self.takes_offers:
             return "takes no new runs: it is draining"
+        try:
+            # They become a path, and slots below 1 would make room without end: whoever speaks for the master.
+            checked_name("project", offer.project)
+            checked_name("job", offer.job)
+        except BadName as error:
+            return str(error)
+        if offer.slots < 1:
+            return f"no run takes {offer.slots} slots"
         taken = sum(life.attempt.offer.slots for life in self._lives.values() if not life.attempt.is_over)
         if taken + offer.slots > self._slots:
             return f"no free slot: {taken} of {self._slots} are taken, {offer.slots} are asked for"
