@@ -33,7 +33,7 @@ def test_an_agent_and_a_keeper_with_few_descriptors_refuse_and_go_on(
         up.api.post(f"{API}/runs/{running_one}/abort", {})
         load.expected[running_one] = replace(load.expected[running_one], states=frozenset({"aborted"}))
         assert up.finish(running_one).state == "aborted"
-        assert marked_processes(f"/{running_one}-1/") == []
+        assert marked_processes(str(tmp_path / "atlas" / "attempts" / f"{running_one}-1")) == []
         load.await_over(seconds=60)
 
         refused = [number for number, state in load.ends().items() if state == "exception"]
