@@ -179,7 +179,7 @@ class Oracle:
     ) -> Iterator[str]:
         """Only what was destroyed under a run, or its own policy, may end it as exception."""
         number = run.attempt if attempt is None else attempt
-        if (run.id, number) in self._truth.excused:
+        if (run.id, number) in self._truth.excused or (run.id, number) in self._truth.cut_off:
             return
         may_be_lost = specification.lost_after_seconds < 600
         may_be_stopped = specification.execution.disconnect_stop_seconds is not None
