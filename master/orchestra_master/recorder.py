@@ -108,13 +108,16 @@ class Recorder:
         if not pieces and not finals:
             return
 
+        held = [key for key in finals if key in self._connected.held]
+
         def write_and_digest() -> None:
             for key, length in self._parts.logs.write(pieces).items():
                 report[key].log_length = length
             for key in finals:
                 report[key].log_digest = self._parts.logs.digest(*key)
-            # In the same visit to the thread: what comes after a final comes in a new session, which begins anew.
-            self._release_logs(finals)
+            # In the same visit to the thread: what comes after a final comes in a new session, which begins anew. Of
+            # others' runs this worker may say anything: their logs are still being written.
+            self._release_logs(held)
 
         try:
             await self._parts.run_blocking(write_and_digest)
