@@ -1,10 +1,6 @@
 """SIGSTOP: who is frozen hears nothing and says nothing, and goes on afterwards as if no time had passed."""
 
-import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +12,9 @@ from orchestra.network.client import API
 from tests.faults.checker import check
 from tests.faults.fired import Fired
 from tests.faults.load import Load
+from tests.faults.standstill import everything_of, frozen
 from tests.faults.witness import BEGINS, Witness
-from tests.support.journey import Instance, Orchestra, Program, marked_processes, running, wait_until
+from tests.support.journey import Instance, Orchestra, running, wait_until
 
 SLOTS = 4
 LOST = """\
@@ -25,36 +22,6 @@ LOST = """\
     lost-after: 30s
     worker: { prefer: { zone: far } }
 """
-
-
-@contextmanager
-def frozen(pids: Sequence[int]) -> Iterator[None]:
-    """These processes stand still meanwhile."""
-    send(signal.SIGSTOP, pids)
-    try:
-        wait_until(lambda: all(is_stopped(pid) for pid in pids), what="all of them to stand still")
-        yield
-    finally:
-        send(signal.SIGCONT, pids)
-
-
-def send(number: signal.Signals, pids: Sequence[int]) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def is_stopped(pid: int) -> bool:
-    """Or has ended meanwhile, as the `sleep` of a job does."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TtZ"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def everything_of(agent: Program, folder: Path) -> list[int]:
-    """The agent, its keeper, and what they have started."""
-    return sorted({agent.pid, *marked_processes(str(folder))})
 
 
 class History(msgspec.Struct, frozen=True):

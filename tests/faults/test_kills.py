@@ -1,8 +1,6 @@
 """`kill -9` of master, worker, service and keeper at random, under load: every run ends once, executed as allowed."""
 
-import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +20,7 @@ from tests.faults.load import Load
 from tests.faults.own_connection import own_connection
 from tests.faults.witness import Witness
 from tests.support.distributed import Distributed, Part
-from tests.support.journey import Instance, Orchestra, Program, keeper_of, running, wait_until
+from tests.support.journey import Instance, Orchestra, Program, end_keeper, keeper_of, running, wait_until
 
 SERVES_SECONDS_MAX = 3.0
 ADOPTS_SECONDS_MAX = 5.0
@@ -129,20 +127,6 @@ class Killing:
             f"{kind}: {len(each)} times, again after {median(each):.2f} s, at most {max(each):.2f} s"
             for kind, each in self.seconds.items()
         )
-
-
-def end_keeper(folder: Path) -> int:
-    """Kills the worker's keeper and gives its pid; one that is still being started has others for a moment."""
-
-    def end() -> int | None:
-        pid = keeper_of(folder)
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return None
-        return pid
-
-    return wait_until(end, what="a keeper to kill")
 
 
 def nothing() -> None:

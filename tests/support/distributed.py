@@ -125,12 +125,14 @@ class Distributed(Instance):
         finally:
             await database.close()
 
-    def worker(self, name: str, *, slots: int = 2, ports: Sequence[int] = ()) -> Program:
+    def worker(self, name: str, *, slots: int = 2, ports: Sequence[int] = (), **properties: str) -> Program:
         """A worker that knows every master, or what is behind these ports instead; not yet started."""
         words = [PYTHON, "-m", "orchestra", "worker", "start", "--name", name, "--slots", str(slots)]
         words += ["--folder", str(self._folder / name), "--token-file", str(self.data / "worker.token")]
         for port in ports or [master.port for master in self.masters]:
             words += ["--master", f"http://127.0.0.1:{port}"]
+        for key, value in properties.items():
+            words += ["--property", f"{key}={value}"]
         return Program(words, log=self._folder / f"{name}.log")
 
     def sign_in_link(self) -> str:

@@ -324,6 +324,20 @@ def keeper_of(worker_folder: Path) -> int:
     return wait_until(look, what=f"one keeper of {worker_folder}")[0]
 
 
+def end_keeper(folder: Path) -> int:
+    """Kills the worker's keeper and gives its pid; one that is still being started has others for a moment."""
+
+    def end() -> int | None:
+        pid = keeper_of(folder)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return None
+        return pid
+
+    return wait_until(end, what="a keeper to kill")
+
+
 @contextlib.contextmanager
 def running(*programs: Program) -> Iterator[None]:
     """The programs started, and ended afterwards."""
