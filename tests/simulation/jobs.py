@@ -28,7 +28,10 @@ def project(chance: random.Random, *, has_schedules: bool) -> ProjectDefinition:
         _job("retried", retry=RetryPolicy(max_attempts=3, wait_seconds=2.0, on=("exit", "lost", "exception"))),
         _job("hasty", timeout_seconds=4.0, grace_seconds=1.0),
         _job(
-            "stopping", disconnect_stop_seconds=15.0, retry=RetryPolicy(max_attempts=2, wait_seconds=1.0, on=("lost",))
+            "stopping",
+            disconnect_stop_seconds=15.0,
+            lost_after_seconds=20.0,
+            retry=RetryPolicy(max_attempts=2, wait_seconds=1.0, on=("lost",)),
         ),
         _job("wide", slots=2),
         _job("impatient", lost_after_seconds=60.0, retry=RetryPolicy(max_attempts=2, wait_seconds=1.0, on=("lost",))),

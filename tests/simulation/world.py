@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select, update
 from orchestra.commands.bearer_texts import BearerText
 from orchestra.commands.bootstrap import first_administrator, local_worker_user
 from orchestra.commands.definitions import apply_definition
+from orchestra.limits import RESCUE_PATIENCE_SECONDS
 from orchestra.sealing import Sealing
 from orchestra.specification import JobSpecification
 from orchestra.storage.bearers import find_token
@@ -121,6 +122,9 @@ class World:
         bearer = await database.read(partial(find_token, digest=token.digest, now=START))
         assert bearer is not None
         self._make_parts(admission)
+        if random.Random(f"beginning {self.seed}").random() < 0.25:
+            # Before that no master calls a worker lost, so that what comes of it would never be seen.
+            await asyncio.sleep(RESCUE_PATIENCE_SECONDS)
         client = Client(
             database=database, who=bearer.principal, sealing=self.sealing, truth=self.truth, chance=self.chance
         )
