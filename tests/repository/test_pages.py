@@ -82,3 +82,11 @@ def test_the_readme_triggers_jobs_that_the_demo_has() -> None:
 
     jobs = {job.name for job in read_definition(demo, "demo.yaml").jobs}
     assert set(re.findall(r"\bdemo/([a-z-]+)", readme)) <= jobs
+
+
+def test_the_page_of_guarantees_names_tests_that_exist() -> None:
+    named = set(re.findall(r"`(tests/[\w/]+\.py)`", page("guarantees.md")))
+
+    assert len(named) > 20
+    missing = sorted(name for name in named if not (ROOT / name).exists())
+    assert not missing, "\n".join(missing)
