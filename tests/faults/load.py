@@ -6,7 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from orchestra.network.client import API
-from orchestra.network.problems import ServerUnreachable
+from orchestra.network.problems import RequestRefused, ServerUnreachable
 from tests.faults.checker import Expected
 from tests.faults.witness import Witness
 from tests.support.journey import Instance, Run, wait_until
@@ -49,6 +49,7 @@ class Load:
         self._jobs = f"{API}/projects/{project}/jobs"
         self._attempts_max = attempts_max
         self.expected: dict[int, Expected] = {}
+        self._asked: dict[int, tuple[Mapping[str, object], str]] = {}
         instance.apply(_DEFINITION.format(script=witness.script, project=project, more=more))
 
     def trigger(
@@ -77,13 +78,26 @@ class Load:
         )
         return number
 
+    def repeat(self, number: int) -> int:
+        """Asks for the run once more in the same words under the same key; the run that comes of it."""
+        body, key = self._asked[number]
+        return self._send(body, key)
+
     def _ask(self, body: Mapping[str, object]) -> int:
         key = token_hex(16)
+        number = self._send(body, key)
+        self._asked[number] = body, key
+        return number
 
+    def _send(self, body: Mapping[str, object], key: str) -> int:
         def ask() -> Run | None:
             try:
                 return self._instance.api.post(f"{self._jobs}/witnessed/runs", body, key=key).read(Run)
             except ServerUnreachable:
+                return None
+            except RequestRefused as refused:
+                if not refused.problem.retryable:
+                    raise
                 return None
 
         return wait_until(ask, seconds=60, what="somebody to take the run").id

@@ -35,7 +35,7 @@ class Part:
 
     def await_port(self) -> None:
         """Waits until it serves."""
-        wait_until(self._listens, seconds=START_SECONDS_MAX, what=f"port {self.port}:\n{self.program.output}")
+        wait_until(lambda: self.listens, seconds=START_SECONDS_MAX, what=f"port {self.port}:\n{self.program.output}")
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -46,7 +46,9 @@ class Part:
         """Whether it has not ended."""
         return self.program.process is not None and self.program.process.poll() is None
 
-    def _listens(self) -> bool:
+    @property
+    def listens(self) -> bool:
+        """Whether it takes connections; fails the test if it has ended."""
         assert self.is_running, f"it ended, or was not started:\n{self.program.output}"
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
             return True

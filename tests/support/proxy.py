@@ -95,6 +95,12 @@ class Proxy:
         with self._asked:
             return len({pair for pair in self._pairs.values() if pair.lost})
 
+    @property
+    def passing(self) -> int:
+        """Connections that it passes on now."""
+        with self._asked:
+            return len({pair for pair in self._pairs.values() if not pair.lost})
+
     def cut(self) -> None:
         """Resets every connection and lets none through until `mend`."""
         with self._asked:
