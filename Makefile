@@ -6,6 +6,7 @@
 #   make screenshots           a picture of every page, into screenshots/
 #   make simulate              many simulated worlds under faults (SEEDS=1000; ARGS='--seeds 257' repeats one)
 #   make faults                every real fault, the long ones too: about an hour
+#   make soak                  half an hour of runs under faults, into docs/soak.md (MINUTES=30 RUNS=10000 WORKERS=20)
 #   make check                 lint, format, types, floors
 #   make cores                 every branch of the pure cores, tried by the tests about them (TIMES=20 as many examples)
 #   make fuzz                  many made-up requests against the API, others each time (EXAMPLES=100 of each kind)
@@ -17,8 +18,11 @@
 PYTHON ?= python3
 ARGS ?=
 EXAMPLES ?= 100
+MINUTES ?= 30
+RUNS ?= 10000
 SEEDS ?= 1000
 TIMES ?= 1
+WORKERS ?= 20
 
 SERVER := .venv/.installed-server
 DEVELOPMENT := .venv/.installed-development
@@ -33,7 +37,7 @@ CORE_TESTS := tests/properties tests/core/protocol \
 # --no-print-directory keeps "Entering directory" out of what people read.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := demo
-.PHONY: demo test unit simulation simulate journeys faults browser screenshots check cores fuzz bench docs clean
+.PHONY: demo test unit simulation simulate journeys faults soak browser screenshots check cores fuzz bench docs clean
 
 demo: $(SERVER)
 	@.venv/bin/orchestra up --demo $(ARGS)
@@ -62,6 +66,9 @@ endif
 # One after the other: what they measure is what the processors are for.
 faults: $(DEVELOPMENT)
 	@.venv/bin/pytest tests/faults $(ARGS)
+
+soak: $(DEVELOPMENT)
+	@.venv/bin/python -m tests.faults.soak --minutes $(MINUTES) --runs $(RUNS) --workers $(WORKERS) $(ARGS)
 
 # A process has an instance and a browser of its own: not more of them than processors.
 browser: $(DEVELOPMENT)

@@ -20,6 +20,8 @@ MEBIBYTE = 1 << 20
 RESIDENT_PER_HOUR_MAX = 1_000_000.0
 """Bytes by which a process may grow."""
 DESCRIPTORS_PER_HOUR_MAX = 0.0
+SLOPES_MINUTES_MIN = 16.0
+"""Five minutes are left then of the second half, after warming up."""
 PACKAGES = ("websockets", "msgspec", "starlette", "uvicorn", "sqlalchemy", "asyncpg")
 
 
@@ -41,11 +43,16 @@ class Soak:
     verdict: Verdict
 
     @property
+    def has_slopes(self) -> bool:
+        """Whether it was long enough for its slopes to be judged."""
+        return self.minutes >= SLOPES_MINUTES_MIN
+
+    @property
     def shortfalls(self) -> list[str]:
         """Why it has failed, in words; nothing if it has not."""
         found = [f"{len(self.verdict.violations.found)} violations"] if self.verdict.violations.found else []
         found += [f"no fault of this kind was felt: {kind}" for kind in self.missing]
-        for growth in self.growths:
+        for growth in self.growths if self.has_slopes else ():
             if growth.resident.exceeds(RESIDENT_PER_HOUR_MAX):
                 found.append(f"each {growth.kind} grows by {_megabytes(growth.resident)} MB an hour")
             if growth.descriptors.exceeds(DESCRIPTORS_PER_HOUR_MAX):
@@ -73,7 +80,7 @@ def section(soak: Soak) -> str:
             f"### Faults\n\n{len(soak.struck)} were felt.",
             _table(("", "times"), _fault_lines(soak)),
             "### Memory and descriptors",
-            "Of one process of each kind, in the second half:",
+            f"Of one process of each kind, in the second half{'' if soak.has_slopes else '; too short to be judged'}:",
             _table(
                 (
                     "",

@@ -128,7 +128,8 @@ class Workload:
         number = load.trigger(lines=lines, pause=pause, exit_code=kind.exit_code, gate=gate, allowed=(KEEPER_LOST,))
         self.counts[kind.name] += 1
         if kind.stop:
-            ends = {"aborted", "cancelled", KEEPER_LOST} if kind.is_endless else {"succeeded", "cancelled", KEEPER_LOST}
+            # A cancel that was taken while the run was offered stops it, if its worker has begun by then.
+            ends = {"aborted", "cancelled", KEEPER_LOST} | (set() if kind.is_endless else {"succeeded"})
             log = partial(printed, lines=lines)
             load.expected[number] = Expected(states=frozenset(ends), attempts_max=kind.attempts_max, log=log)
             patience = STOPPED_AFTER_SECONDS_MAX if kind.is_endless else WITHDRAWN_AFTER_SECONDS_MAX
