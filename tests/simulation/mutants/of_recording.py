@@ -8,15 +8,18 @@ from sqlalchemy import Connection, bindparam, select, text, update
 
 from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, Epoch, RunId, WorkerId
+from orchestra.lifecycle import AttemptState
 from orchestra.logs import store
 from orchestra.logs.store import LogPiece
-from orchestra.protocol.messages import Acknowledge, Chunk, Event, Final, Forget, WorkerMessage
+from orchestra.protocol.messages import Acknowledge, Chunk, Event, Final, Forget, Held, Resume, WorkerMessage
 from orchestra.protocol.window import AttemptKey
 from orchestra.storage import workers as worker_rows
+from orchestra.storage.attempts import OpenAttempt
 from orchestra.storage.prepared import PreparedChange
 from orchestra.storage.tables import attempts, runs, workers
-from orchestra_master import link, report
+from orchestra_master import greeting, link, report
 from orchestra_master.attempt_fold import Applied, AttemptFold, AttemptReport, Report
+from orchestra_master.reconcile import Reconciliation, reconcile
 from orchestra_master.recorder import Recorder
 from orchestra_master.report import ReportApplier
 from tests.simulation.mutants.planting import Graft, Mutants
@@ -58,7 +61,18 @@ def no_terminal_guard(graft: Graft) -> None:
             changes = {"state": final.outcome, "reason": final.reason, "exit_code": final.exit_code, "ended_at": now}
             connection.execute(update(runs).where(runs.c.id == key[0]).values(changes))
 
+    def listen(held: Sequence[Held], stored: Sequence[OpenAttempt]) -> Reconciliation:
+        result = reconcile(held, stored)
+        # What is over there as well has perhaps nothing more to say, and would wait for ever to be forgotten.
+        lives = {(each.run, each.attempt) for each in held if each.state is AttemptState.STARTED}
+        over = lives - {(each.run, each.attempt) for each in stored}
+        for place, answer in enumerate(result.answers):
+            if isinstance(answer, Forget) and (answer.run, answer.attempt) in over:
+                result.answers[place] = Resume(run=answer.run, attempt=answer.attempt, sequence=0, log_length=0)
+        return result
+
     graft.replace(ReportApplier, "_refuse_foreign", apply_late)
+    graft.replace(greeting, "reconcile", listen)
 
 
 @recording.breaks("R1", "R3", "R4", "R6")
