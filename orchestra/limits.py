@@ -34,7 +34,13 @@ OUTGOING_MESSAGES_MAX: Final = 20_000
 """For a worker that talks and does not take what it is sent; beyond it the connection is closed."""
 BYE_SECONDS: Final = 2.0
 """Within so long the workers come back after a master has closed on purpose."""
-HANDSHAKES_PER_SECOND_MAX: Final = 100
+GREETINGS_AT_ONCE_MAX: Final = 16
+"""Workers between the accepted socket and their welcome: enough for one commit to serve many."""
+GREETING_SECONDS_MAX: Final = 0.5
+"""Who has not said hello by then takes no place from those who come next."""
+HANDSHAKES_WAITING_MAX: Final = 1000
+HANDSHAKE_WAIT_SECONDS_MAX: Final = 1.0
+"""A worker that had to wait for longer is told to come again."""
 RECONNECT_SECONDS_MIN: Final = 0.5
 RECONNECT_SECONDS_MAX: Final = 10.0
 REFUSED_RECONNECT_SECONDS: Final = 60.0
@@ -72,6 +78,10 @@ CHECK_IN_BYTES_MAX: Final = 64 << 10
 """Of the check-in file read at once; what is older than the last so many unread bytes is skipped."""
 CHECK_IN_SECONDS_MIN: Final = 0.5
 """Check-ins of one attempt become at most one event in so long: the newest counts."""
+LOG_BACKLOG_BYTES_MAX: Final = 256 << 20
+"""Of a log that the master has not stored; beyond it a step that writes faster than the link has to wait."""
+HOLD_SECONDS: Final = 10.0
+"""A step is held back for so long at most after the master has last stored something of its log."""
 LOG_SYNC_SECONDS: Final = 0.8
 """Logs that grew are put on the disk so often: with the sync itself, a power failure costs a second of output."""
 JOURNAL_RETRY_SECONDS: Final = 1.0

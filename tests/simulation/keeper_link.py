@@ -44,6 +44,9 @@ class SimulatedKeeperLink:
             if self._machine.keeper is None:
                 self._machine.keeper = KeeperProcess(self._machine)
         keeper = self._keeper = self._machine.keeper
+        for process in keeper.known.values():
+            # Whoever had asked for it is gone.
+            self._machine.hold(process, 0.0)
         keeper.on_report = lambda report: self._tell(self._announce, report)
         keeper.on_output = lambda step, length: self._tell(self._on_output, step, length)
         keeper.on_death = self._died
@@ -63,6 +66,17 @@ class SimulatedKeeperLink:
     async def stop(self, step: str, reason: str, grace_seconds: float) -> None:
         """Ends the step."""
         await self._ask(lambda keeper: self._machine.stop(_known(keeper, step), reason, grace_seconds))
+
+    def hold(self, step: str, seconds: float) -> None:
+        """Leaves the step's output unread."""
+        keeper = self._keeper
+
+        def arrive() -> None:
+            process = keeper.known.get(step) if keeper is not None and keeper is self._machine.keeper else None
+            if process is not None:
+                self._machine.hold(process, seconds)
+
+        self._loop.in_world(self._delay(), arrive)
 
     async def forget(self, step: str) -> None:
         """The keeper may drop the step."""

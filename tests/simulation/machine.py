@@ -9,7 +9,7 @@ import os
 import random
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestra_worker.keeper_client import StepOrder
@@ -52,6 +52,11 @@ class Process:
     ignores_term: bool = False
     leaves_something: bool = False
     """A descendant goes on writing after the step's own end."""
+    waiting: list[bytes] = field(default_factory=list)
+    """Output that is held back."""
+    holds: int = 0
+    """How often it was held back, or let go: only the newest counts."""
+    is_held: bool = False
     deadlines: int = 0
     """How often its deadline was set: only the newest counts."""
 
@@ -174,6 +179,24 @@ class Machine:
         wait = grace_seconds if process.ignores_term else 0.01
         self.loop.in_world(wait, self._end, process, -9 if process.ignores_term else -15)
 
+    def hold(self, process: Process, seconds: float) -> None:
+        """Leaves the output unread for so long; 0 reads on."""
+        if process.is_over:
+            return
+        process.holds += 1
+        mine = process.holds
+        if seconds <= 0:
+            self._read_on(process)
+            return
+        process.is_held = True
+        self.truth.fault("step held back")
+
+        def lapse() -> None:
+            if process.holds == mine:
+                self._read_on(process)
+
+        self.loop.in_world(seconds, lapse)
+
     def report(self, process: Process) -> StepReport:
         """What the step's files say."""
         if process.report is not None:
@@ -265,6 +288,9 @@ class Machine:
             return
         if process.is_over and not process.leaves_something:
             return
+        if process.is_held:
+            process.waiting.append(content)
+            return
         folder = process.order.folder
         if not folder.is_dir():
             return
@@ -274,6 +300,13 @@ class Machine:
         if process.keeper.on_output:
             process.keeper.on_output(process.order.step, self._log_length(folder))
 
+    def _read_on(self, process: Process) -> None:
+        """What has waited was in the pipe."""
+        process.is_held = False
+        waiting, process.waiting = process.waiting, []
+        for content in waiting:
+            self._write(process, content)
+
     def _exit(self, process: Process, exit_code: int) -> None:
         if not process.is_over:
             self._end(process, exit_code)
@@ -282,6 +315,7 @@ class Machine:
         """The main process is over; its end is told when its output is drained."""
         if process.is_over or process.boot != self.boots:
             return
+        self._read_on(process)
         process.is_over = True
         process.spawn.exit_code = exit_code
         wait = DRAIN_SECONDS if process.leaves_something else 0.001

@@ -32,6 +32,8 @@ from tests.simulation.network import MasterConnection, Network, SimulatedConnect
 
 T = TypeVar("T")
 FREE_BYTES = 1 << 40
+LOG_BACKLOG_BYTES = 2000
+"""So little of a log waits for its master here, that steps are held back now and then."""
 RESTART_SECONDS = 2.0
 """After which a service manager begins anew what has ended in order."""
 
@@ -271,6 +273,7 @@ class WorkerProcess:
             log_syncs=LogSyncs(off_the_loop=self._sync),
             outbox=outbox,
             clock=machine.clock,
+            log_backlog_bytes_max=LOG_BACKLOG_BYTES,
         )
         link = Link(
             connector=Rotation([SimulatedConnector(self._network, life, master) for master in self._masters]),

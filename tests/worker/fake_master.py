@@ -145,6 +145,11 @@ class FakeMaster:
         self.stops[key] = Stop(run=offer.run, attempt=offer.attempt, reason=reason, grace_seconds=grace_seconds)
         self.say(self.stops[key])
 
+    def acknowledge_all(self) -> None:
+        """Acknowledges what was not, and from now on everything."""
+        self.acknowledges = True
+        self.say(*self._acknowledgements(dict.fromkeys(self.attempts)))
+
     async def until(self, condition: Callable[[], object]) -> None:
         """Waits until the condition holds; it is looked at after every frame of the worker."""
         async with asyncio.timeout(DEADLINE_SECONDS), self.changed:

@@ -15,6 +15,7 @@ from orchestra.identifiers import Epoch
 from orchestra.limits import REFUSED_RECONNECT_SECONDS, SUBPROTOCOL
 from orchestra.protocol.codec import CloseCode, decode_from_worker, encode
 from orchestra.protocol.messages import Bye, Heartbeat, Hello, MasterMessage, Outdated, Welcome
+from orchestra.protocol.window import AttemptKey
 from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.link import Link
 from orchestra_worker.outbox import Outbox
@@ -36,6 +37,15 @@ class IdleExecutor:
 
     def note_contact(self, sent_at: float) -> None:
         self.contacts.append(sent_at)
+
+    def begin_session(self) -> None:
+        pass
+
+    def note_stored(self, key: AttemptKey) -> None:
+        pass
+
+    def end_session(self) -> None:
+        pass
 
     def look_at_check_ins(self) -> None:
         pass

@@ -9,11 +9,17 @@ from orchestra.clock import Clock
 from orchestra.errors import BadName
 from orchestra.identifiers import AttemptNumber, RunId, checked_name
 from orchestra.lifecycle import AttemptState
-from orchestra.limits import CHECK_IN_SECONDS_MIN, JOURNAL_RETRY_SECONDS, WORKER_DISK_RESERVE_BYTES
+from orchestra.limits import (
+    CHECK_IN_SECONDS_MIN,
+    JOURNAL_RETRY_SECONDS,
+    LOG_BACKLOG_BYTES_MAX,
+    WORKER_DISK_RESERVE_BYTES,
+)
 from orchestra.protocol.messages import Accept, Forget, Go, Happening, MasterMessage, Offer, Refuse, Stop
 from orchestra.protocol.window import AttemptKey
 from orchestra_worker.attempt import HeldAttempt
 from orchestra_worker.attempt_rows import adding, deleting
+from orchestra_worker.back_pressure import BackPressure
 from orchestra_worker.check_in import HintSocket
 from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.journal import Journal, JournalBroken
@@ -50,6 +56,7 @@ class Engine:
         log_syncs: LogSyncs,
         outbox: Outbox,
         clock: Clock,
+        log_backlog_bytes_max: int = LOG_BACKLOG_BYTES_MAX,
     ) -> None:
         self._slots = slots
         self._boot_id = boot_id
@@ -60,6 +67,7 @@ class Engine:
         self._clock = clock
         self._recorder = AttemptRecorder(journal=journal, clock=clock, on_written=lambda each: self._moved(each.key))
         self._runner = StepRunner(make_keeper=make_keeper, on_output=self._log_grew)
+        self._pressure = BackPressure(hold=self._runner.hold, clock=clock, backlog_bytes_max=log_backlog_bytes_max)
         self._parts = LifeParts(
             worker=worker,
             boot_id=boot_id,
@@ -94,6 +102,18 @@ class Engine:
         if self._contact_at is None or sent_at > self._contact_at:
             self._contact_at = sent_at
             self._contact_moved.set()
+
+    def begin_session(self) -> None:
+        """The master takes what the worker has, from now on."""
+        self._pressure.begin_session()
+
+    def note_stored(self, key: AttemptKey) -> None:
+        """The master has stored more of the attempt."""
+        self._look_at_backlog(key)
+
+    def end_session(self) -> None:
+        """The master is gone: nobody waits for it."""
+        self._pressure.end_session()
 
     def look_at_check_ins(self) -> None:
         """The safety net below the hints, at each heartbeat."""
@@ -295,6 +315,7 @@ class Engine:
             life.close()
             self._log_syncs.drop(life.log_path)
         self._turns.pop(key, None)
+        self._pressure.drop(key)
         self._outbox.remove(key)
 
     def _start(self, key: AttemptKey, life: AttemptLife, tasks: asyncio.TaskGroup) -> None:
@@ -317,13 +338,20 @@ class Engine:
 
     def _log_grew(self, step: str) -> None:
         run, attempt, _ = step.split("-")
-        self._moved((RunId(int(run)), AttemptNumber(int(attempt))))
+        key = (RunId(int(run)), AttemptNumber(int(attempt)))
+        self._moved(key)
+        self._look_at_backlog(key)
 
     def _moved(self, key: AttemptKey) -> None:
         self._outbox.note(key)
         life = self._lives.get(key)
         if life is not None:
             self._log_syncs.note(life.log_path)
+
+    def _look_at_backlog(self, key: AttemptKey) -> None:
+        life = self._lives.get(key)
+        if life is not None:
+            life.look_at_backlog(self._pressure)
 
     def _hinted(self, name: str) -> None:
         self._checked_in.add(name)

@@ -139,6 +139,7 @@ class Keeper:
             self._poll.unregister(self._link.fileno())
             self._link.close()
             self._link = None
+            self._house.read_on()
 
     def _answer(self, request: dict[str, object]) -> dict[str, object]:
         number: int | None = None

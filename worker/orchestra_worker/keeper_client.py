@@ -150,6 +150,14 @@ class KeeperClient:
         """Ends the step's whole tree: asks at first, kills after the grace. Its report follows."""
         await self._ask({"do": "stop", "step": step, "reason": reason, "grace_seconds": grace_seconds})
 
+    def hold(self, step: str, seconds: float) -> None:
+        """Lets the keeper leave the step's output unread for so long, so that it has to wait; 0 reads on.
+
+        Nobody answers. Without a keeper it does nothing, nor does a keeper that is too old to know of it.
+        """
+        with contextlib.suppress(KeeperAway):
+            self._tell({"do": "hold", "step": step, "seconds": seconds})
+
     async def forget(self, step: str) -> None:
         """Lets the keeper drop an ended step; its files are the caller's to remove."""
         self._announced.discard(step)

@@ -104,6 +104,11 @@ class StepHouse:
             self._orphan_look_at = now + ORPHAN_LOOK_SECONDS
             reap_orphans(self._pids)
 
+    def read_on(self) -> None:
+        """Ends every hold: the agent that asked for them is gone."""
+        for step in self._open.values():
+            step.hold(0.0)
+
     def take_news(self) -> list[dict[str, object]]:
         """What has happened since the last call, for the agent."""
         news, self._news = self._news, []
@@ -128,6 +133,9 @@ class StepHouse:
         elif verb == "deadline":
             if step is not None:
                 step.set_deadline(optional_number(request, "deadline"), text(request, "reason"))
+        elif verb == "hold":
+            if step is not None:
+                step.hold(number(request, "seconds"))
         elif verb == "stop":
             if step is not None:
                 step.stop(text(request, "reason"), number(request, "grace_seconds"))
@@ -194,6 +202,7 @@ class StepHouse:
             pid=pid,
             pidfd=os.pidfd_open(pid),
             pipe=reader,
+            watch=self._watch,
             unwatch=self._unwatch,
             log=log,
             tree=tree,

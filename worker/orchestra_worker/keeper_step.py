@@ -32,6 +32,7 @@ class KeptStep:
         pid: int,
         pidfd: int,
         pipe: int,
+        watch: Callable[[int, "KeptStep"], None],
         unwatch: Callable[[int], None],
         log: LogWriter,
         tree: ProcessTree,
@@ -44,6 +45,7 @@ class KeptStep:
         self.pipe: int | None = pipe
         self.is_over = False
         self.is_written = False
+        self._watch = watch
         self._unwatch = unwatch
         self._log = log
         self._tree = tree
@@ -62,6 +64,7 @@ class KeptStep:
         self._hint_at: float | None = None
         self._hint_not_before = clock.monotonic() + HINT_SECONDS
         self._write_exit_at = 0.0
+        self._held_until: float | None = None
 
     # --- what happens ---
 
@@ -90,10 +93,25 @@ class KeptStep:
         if result is None:
             return
         self._unwatch(self.pidfd)
+        # What is in the pipe was written before; a descendant that writes on has no more than the drain for it.
+        self._read_on()
         self._exit_code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
         self._ended_at = self._clock.now()
         # With the pipe at its end there is nothing to wait for; else a descendant may have more to say.
         self._look_at = 0.0 if self.pipe is None else self._clock.monotonic() + STEP_DRAIN_SECONDS
+
+    def hold(self, seconds: float) -> None:
+        """Leaves the output unread for so long, so that whoever writes has to wait; 0 reads on.
+
+        It ends by itself, and with the main process: an agent that is gone, or asleep, holds nobody back.
+        """
+        if seconds <= 0:
+            self._read_on()
+        elif self.pipe is not None and self._ended_at is None:
+            if self._held_until is None:
+                # Not only without events: a hang-up is told whether one asks for it or not.
+                self._unwatch(self.pipe)
+            self._held_until = self._clock.monotonic() + seconds
 
     def set_deadline(self, deadline: float | None, reason: str) -> None:
         """Moves the moment at which the keeper itself ends the step."""
@@ -120,12 +138,15 @@ class KeptStep:
         due = [self._hint_at, self._look_at]
         if self._ended_at is None:
             due.append(self._deadline if self._kill_at is None else self._kill_at)
+            due.append(self._held_until)
         return min((moment for moment in due if moment is not None), default=None)
 
     def tick(self, now: float) -> None:
         """Does what is due."""
         if self.is_over:
             return
+        if self._held_until is not None and now >= self._held_until:
+            self._read_on()
         if self._ended_at is not None:
             if self._look_at is not None and now >= self._look_at:
                 self._end_leftovers(now)
@@ -208,6 +229,12 @@ class KeptStep:
         os.close(self.pidfd)
         self._tree.remove()
         self._log.close()
+
+    def _read_on(self) -> None:
+        if self._held_until is not None:
+            self._held_until = None
+            if self.pipe is not None:
+                self._watch(self.pipe, self)
 
     def _close_pipe(self) -> None:
         if self.pipe is not None:

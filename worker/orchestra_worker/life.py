@@ -12,6 +12,7 @@ from orchestra.limits import TEARDOWN_SECONDS_MAX
 from orchestra.protocol.messages import CheckIn, Final, Happening, LostRange, Results, Started, StepEnded, StepStarted
 from orchestra.specification import PropertyValue
 from orchestra_worker.attempt import HeldAttempt, StepProgress
+from orchestra_worker.back_pressure import BackPressure
 from orchestra_worker.check_in import read_check_ins
 from orchestra_worker.environment import (
     check_templates,
@@ -125,6 +126,12 @@ class AttemptLife:
         """Ends whatever runs, because `attempt.is_forgotten` is set."""
         if self._order is not None:
             await self._parts.runner.stop(self._order.step, reason=_FORGOTTEN, grace_seconds=self._grace())
+
+    def look_at_backlog(self, pressure: BackPressure) -> None:
+        """Lets the running step wait, or go on, by what the master has not stored of its log."""
+        if self._order is not None:
+            length, stored = self._source.length, self._source.acknowledged
+            pressure.look(self.attempt.key, self._order.step, length=length, stored=stored)
 
     async def extend_lease(self) -> None:
         """Pushes the running step's deadline forward, after `attempt.contact_boottime` did."""

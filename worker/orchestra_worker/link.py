@@ -30,7 +30,7 @@ from orchestra.protocol.messages import (
     Welcome,
 )
 from orchestra.protocol.session import WorkerSession
-from orchestra.protocol.window import LogWindow
+from orchestra.protocol.window import AttemptKey, LogWindow
 from orchestra.specification import PropertyValue
 from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.outbox import Outbox
@@ -62,6 +62,15 @@ class Executor(Protocol):
 
     def note_contact(self, sent_at: float) -> None:
         """The master has answered what was sent then."""
+
+    def begin_session(self) -> None:
+        """The master has said welcome."""
+
+    def note_stored(self, key: AttemptKey) -> None:
+        """The master has stored more of the attempt."""
+
+    def end_session(self) -> None:
+        """The connection is gone."""
 
     def look_at_check_ins(self) -> None:
         """A good moment to look."""
@@ -156,6 +165,7 @@ class Link:
             raise error from None
         finally:
             self._outbox.end_session()
+            self._engine.end_session()
             await transport.close(code, reason)
 
     def _hello(self) -> Hello:
@@ -193,6 +203,7 @@ class Link:
                 case Acknowledge():
                     key = (message.run, message.attempt)
                     self._outbox.acknowledge(key, sequence=message.sequence, log_length=message.log_length)
+                    self._engine.note_stored(key)
                 case Drain():
                     self._engine.takes_offers = False
                 case Undrain():
@@ -210,6 +221,7 @@ class Link:
         self._outbox.start_session(
             LogWindow(run_bytes=welcome.run_window_bytes, worker_bytes=welcome.worker_window_bytes)
         )
+        self._engine.begin_session()
         log.info("link_welcome worker=%s epoch=%d", self._worker, welcome.epoch)
         self._on_welcome(welcome)
 

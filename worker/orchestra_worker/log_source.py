@@ -44,6 +44,11 @@ class LogSource:
         file = self._open()
         return 0 if file is None else os.fstat(file).st_size
 
+    @property
+    def acknowledged(self) -> int:
+        """How much of it the master is known to have stored."""
+        return self._acknowledged
+
     def rewind(self, offset: int) -> None:
         """Goes on from what the master has; everything before may be gone from this disk."""
         self._offset = offset

@@ -33,6 +33,9 @@ class Keeper(Protocol):
     async def stop(self, step: str, reason: str, grace_seconds: float) -> None:
         """Ends the step's whole tree."""
 
+    def hold(self, step: str, seconds: float) -> None:
+        """Leaves the step's output unread for so long; 0 reads on."""
+
     async def forget(self, step: str) -> None:
         """Lets the keeper drop an ended step."""
 
@@ -122,6 +125,10 @@ class StepRunner:
             await self._keeper.set_deadline(step, deadline, reason)
         except (KeeperAway, KeeperRefused) as error:
             log.info("deadline_not_taken step=%s: %s", step, error)
+
+    def hold(self, step: str, seconds: float) -> None:
+        """Leaves the step's output unread for so long, so that it has to wait; 0 reads on."""
+        self._keeper.hold(step, seconds)
 
     async def forget(self, step: str) -> None:
         """Lets the keeper drop an ended step."""
