@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Self
 from tests.faults.soak.installation import Installation
 
 EVERY_SECONDS = 10.0
+_ESTABLISHED = "01"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,7 @@ class Sample:
     proportional_bytes: int
     """With shared pages counted by halves, thirds and so on."""
     descriptors: int
+    """Without the connections that others have opened to it, which come and go with them."""
 
 
 class Sampler:
@@ -55,12 +58,16 @@ class Sampler:
 
     def _watch(self) -> None:
         while not self._ending.wait(self._every_seconds):
+            taken = connections_taken()
             for name, program in self._made.programs.items():
-                self._look("agent" if name in self._made.agents else name.partition("-")[0], program.pid)
+                if name in self._made.agents:
+                    self._look("agent", program.pid)
+                else:
+                    self._look(name.partition("-")[0], program.pid, taken[self._made.part(name).port])
             for pid in self._made.keepers().values():
                 self._look("keeper", pid)
 
-    def _look(self, kind: str, pid: int) -> None:
+    def _look(self, kind: str, pid: int, taken: int = 0) -> None:
         try:
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
@@ -70,11 +77,17 @@ class Sampler:
                 at_seconds=time.monotonic(),
                 resident_bytes=_bytes(rollup, "Rss:"),
                 proportional_bytes=_bytes(rollup, "Pss:"),
-                descriptors=descriptors,
+                descriptors=descriptors - taken,
             )
         except (OSError, IndexError):
             return  # it has been killed meanwhile
         self._samples.append(sample)
+
+
+def connections_taken() -> Counter[int]:
+    """Living connections by the port that they came to (proc(5), net/tcp)."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return Counter(int(row[1].partition(":")[2], 16) for row in rows if row[3] == _ESTABLISHED)
 
 
 def _bytes(rollup: str, field: str) -> int:

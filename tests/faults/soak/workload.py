@@ -130,7 +130,7 @@ class Workload:
         if kind.stop:
             # A cancel that was taken while the run was offered stops it, if its worker has begun by then.
             ends = {"aborted", "cancelled", KEEPER_LOST} | (set() if kind.is_endless else {"succeeded"})
-            log = partial(printed, lines=lines)
+            log = said_when_stopped if kind.is_endless else partial(printed, lines=lines)
             load.expected[number] = Expected(states=frozenset(ends), attempts_max=kind.attempts_max, log=log)
             patience = STOPPED_AFTER_SECONDS_MAX if kind.is_endless else WITHDRAWN_AFTER_SECONDS_MAX
             heapq.heappush(self._later, (due + self._chance.uniform(0, patience), number, kind.stop))
@@ -145,6 +145,11 @@ class Workload:
             return True
 
         asked(post)
+
+
+def said_when_stopped(run: int, attempt: int) -> bytes:
+    """What an endless run prints: nothing, or its shell's word about a `sleep` that was stopped before it."""
+    return b"Terminated\n"
 
 
 def asked(request: Callable[[], bool]) -> None:
