@@ -10,7 +10,7 @@
 #   make check                 lint, format, types, floors
 #   make cores                 every branch of the pure cores, tried by the tests about them (TIMES=20 as many examples)
 #   make fuzz                  many made-up requests against the API, others each time (EXAMPLES=100 of each kind)
-#   make bench                 speed and memory beside their floors, into docs/benchmarks.md
+#   make bench                 speed and memory beside floors and peers, into docs/benchmarks.md (ARGS=--quick: a try)
 #   make docs                  the pages that are generated
 #   make clean                 forget .venv and all caches
 #   make ... PYTHON=python3.13 another interpreter (3.11 or later)
@@ -92,15 +92,17 @@ cores: $(DEVELOPMENT)
 fuzz: $(DEVELOPMENT)
 	@ORCHESTRA_FUZZ_EXAMPLES=$(EXAMPLES) .venv/bin/pytest --timeout 3600 tests/service/test_fuzz.py $(ARGS)
 
+# What may be installed to compare with is installed first; what may not makes its row, and so the whole, fail.
 bench: $(DEVELOPMENT)
-	@.venv/bin/python -m benchmarks
+	@.ci/set-up-peers "$(PYTHON)"
+	@.venv/bin/python -m benchmarks $(ARGS)
 
 docs: $(DEVELOPMENT)
 	@.venv/bin/python -m docs.generate_lifecycle
 	@.venv/bin/python -m docs.generate_openapi
 
 clean:
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(SERVER): pyproject.toml .ci/set-up

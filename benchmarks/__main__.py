@@ -1,49 +1,94 @@
-"""All benchmarks, and the page they fill: `python -m benchmarks`, or `make bench`."""
+"""All benchmarks, and the page they fill: `python -m benchmarks [--quick] [row ...]`, or `make bench`.
+
+Without names every row is measured. `--quick` measures each row small, to see that it works, and leaves the page alone.
+It ends with an error if something could not be measured at all; that a figure is not as wanted is for people to judge.
+"""
 
 import os
 import platform
+import sys
 import tempfile
 import time
+import traceback
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.gentleness import gentleness_table, measure_gentleness
-from benchmarks.history import compare_history, history_table
-from benchmarks.latency import compare_latency
-from benchmarks.log import compare_logs
-from benchmarks.table import idleness_table, latency_table, log_table, throughput_table
-from benchmarks.throughput import compare_throughput
+from benchmarks import (
+    fleet,
+    full_house,
+    gentleness,
+    history,
+    idle,
+    large_log,
+    latency,
+    log,
+    noise,
+    same_second,
+    schedules,
+    startup,
+    throughput,
+)
+from benchmarks.gates import Gate, Section
+from benchmarks.page import Measured, Page
+from benchmarks.rows import Row, be_quick_if_asked, gates_table, place_for
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
-LONG_HISTORY, LARGE_LOG = 1_000_000, 1000
+ROWS = (
+    latency.ROW,
+    throughput.ROW,
+    log.ROW,
+    large_log.ROW,
+    idle.ROW,
+    noise.ROW,
+    full_house.ROW,
+    schedules.ROW,
+    same_second.ROW,
+    fleet.ROW,
+    startup.ROW,
+    history.ROW,
+    gentleness.ROW,
+)
 PACKAGES = ("websockets", "msgspec", "starlette", "uvicorn", "sqlalchemy")
 
 
-def measure_all() -> str:
-    """The section with every table."""
-    parts = [_setting()]
-    with tempfile.TemporaryDirectory(prefix="orchestra-bench-") as made:
-        folders = [Path(made) / name for name in ("throughput", "latency", "log", "history", "gentleness")]
-        for folder in folders:
-            folder.mkdir()
-        parts += ["### Throughput", throughput_table(compare_throughput(folders[0], 2000))]
-        parts += ["### Latency", latency_table(compare_latency(folders[1], 500))]
-        logs, idle = compare_logs(folders[2], 100, 30)
-        parts += ["### Log", log_table(logs), "### Idle", idleness_table(idle)]
-        answers = compare_history(folders[3], LONG_HISTORY)
-        parts += [f"### A history of {LONG_HISTORY:,} runs", history_table(answers)]
-        lags = measure_gentleness(folders[4], LARGE_LOG, LONG_HISTORY)
-        parts += ["### How long a small request waits beside heavy ones", gentleness_table(lags)]
-    return "\n\n".join(parts)
+def measure_all(rows: Sequence[Row], *, is_quick: bool) -> dict[str, Measured]:
+    """One row after the other; one that breaks off does not keep the others from being measured."""
+    measured = {}
+    with tempfile.TemporaryDirectory(prefix="orchestra-bench-shared-") as shared:
+        for row in rows:
+            began, setting = time.monotonic(), _setting()
+            try:
+                with place_for(row.name, Path(shared), is_quick=is_quick) as place:
+                    section = row.measure(place)
+            except Exception as error:  # noqa: BLE001 - it is printed, told on the page, and makes the whole fail
+                traceback.print_exc()
+                failed = Gate(what=row.title, limit=0, measured=None, lacking=f"broke off: {type(error).__name__}")
+                section = Section(gates=(failed,), tables=())
+            found = Measured(setting=setting, seconds=time.monotonic() - began, section=section)
+            measured[row.name] = found
+            print(
+                f"### {row.title} ({found.seconds:.0f} s)", gates_table(section.gates), *section.tables, "", sep="\n\n"
+            )
+    return measured
 
 
-def write_page(section: str) -> None:
-    """Replaces the figures on the page and leaves the rest of it alone."""
-    text = PAGE.read_text()
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{after}")
+def main(words: Sequence[str]) -> int:
+    """Measures, writes, and says whether everything could be measured."""
+    is_quick = be_quick_if_asked()
+    names = [word for word in words if not word.startswith("-")]
+    unknown = set(names) - {row.name for row in ROWS}
+    if unknown:
+        print(
+            f"there is no {', '.join(sorted(unknown))}: rows are {', '.join(row.name for row in ROWS)}", file=sys.stderr
+        )
+        return os.EX_USAGE
+    measured = measure_all([row for row in ROWS if not names or row.name in names], is_quick=is_quick)
+    if not is_quick:
+        Page().write(ROWS, measured)
+    lacking = [gate for found in measured.values() for gate in found.section.gates if gate.measured is None]
+    for gate in lacking:
+        print(f"{gate.what}: {gate.lacking}", file=sys.stderr)
+    return 1 if lacking else 0
 
 
 def _setting() -> str:
@@ -57,6 +102,4 @@ def _setting() -> str:
 
 
 if __name__ == "__main__":
-    figures = measure_all()
-    write_page(figures)
-    print(figures)
+    sys.exit(main(sys.argv[1:]))

@@ -1,25 +1,24 @@
 """How long the embedded process keeps a small request waiting while it does something heavy:
-`python -m benchmarks.gentleness [log megabytes] [runs]`.
+`python -m benchmarks.gentleness [--quick]`.
 
 The probe asks for the cheapest route every few milliseconds on a connection of its own. What it waits beyond the
 quiet median is the time in which the event loop (or Python's lock) was taken: an upper bound of the loop's lag.
 """
 
 import statistics
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.history import apply_teams, fill
+from benchmarks.gates import Gate, Section
+from benchmarks.history import prepared_history
 from benchmarks.peer import Kind
-from benchmarks.processes import Processes, wait_until
-from benchmarks.product import Json, Product
+from benchmarks.processes import Processes
+from benchmarks.product import ApiConnection, Json, Product
+from benchmarks.rows import Place, Row, run_alone
 from benchmarks.table import plain_table
 
 PROBE_SECONDS = 0.003
@@ -42,8 +41,8 @@ class Lag:
 class Probe:
     """Asks and asks, in a thread of its own."""
 
-    def __init__(self, product: Product) -> None:
-        self._connection = product.connection()
+    def __init__(self, connection: ApiConnection) -> None:
+        self._connection = connection
         self._quiet = 0.0
         self._quiet = statistics.median(self._during(lambda: time.sleep(1.0))[1])
 
@@ -87,22 +86,29 @@ class Probe:
             thread.join()
 
 
-def measure_gentleness(folder: Path, megabytes: int, runs: int) -> list[Lag]:
+def measure(place: Place) -> Section:
+    """What is waited at most, whatever it was that was waited for."""
+    lags = _lags(place, place.size(1000, 20), place.size(1_000_000, 2000), place.size(2000, 100))
+    most = max(lag.most for lag in lags)
+    return Section(
+        gates=(Gate(what="what a small request waits beside heavy ones, at most", limit=50, measured=most, unit="ms"),),
+        tables=(gentleness_table(lags),),
+    )
+
+
+def _lags(place: Place, megabytes: int, runs: int, count: int) -> list[Lag]:
     """Ten sign-ins at once, a search through a large log, lists over a long history, a download of the log."""
-    data = folder / "product"
-    with Processes(folder) as processes:
-        apply_teams(Product(processes, data, slots=1))
-    (data / "connection.toml").unlink()
-    fill(data / "orchestra.db", runs)
-    with Processes(folder) as processes:
+    data = prepared_history(place, runs)
+    with Processes(place.folder) as processes:
         product = Product(processes, data, slots=2)
         api = product.connection()
         for number in range(SIGN_INS):
             viewer: Json = {"name": f"ana-{number}", "password": PASSWORD, "roles": [{"role": "viewer"}]}
             api.json("POST", "/users", viewer)
+        product.subscribe()
         run = product.trigger(Kind.LOG, str(megabytes))
-        wait_until(lambda: product.is_done(run), seconds=900, what="the log")
-        probe = Probe(product)
+        product.told_at(run)
+        probe = Probe(product.connection())
         return [
             probe.lag("nothing", lambda: time.sleep(2.0)),
             probe.lag(f"{SIGN_INS} sign-ins at once", lambda: _sign_in(product)),
@@ -111,7 +117,7 @@ def measure_gentleness(folder: Path, megabytes: int, runs: int) -> list[Lag]:
                 f"a search through a log of {megabytes} MB", lambda: _ask(product, f"/runs/{run}/log?q=nowhere", 1)
             ),
             probe.lag(f"the end of a log of {megabytes} MB", lambda: _ask(product, f"/runs/{run}/log", 5)),
-            probe.lag(f"2,000 runs of `{Kind.ECHO}`", lambda: product.run_many(Kind.ECHO, 2000)),
+            probe.lag(f"{count:,} runs of `{Kind.ECHO}`", lambda: product.run_many(Kind.ECHO, count)),
         ]
 
 
@@ -141,7 +147,7 @@ def _ask(product: Product, path: str, times: int) -> None:
         pages.exchange("GET", path)
 
 
+ROW = Row(name="gentleness", title="How long a small request waits beside heavy ones", measure=measure)
+
 if __name__ == "__main__":
-    asked = [int(text) for text in sys.argv[1:]]
-    with tempfile.TemporaryDirectory(prefix="orchestra-bench-") as made:
-        print(gentleness_table(measure_gentleness(Path(made), *(asked + [1000, 1_000_000][len(asked) :]))))
+    run_alone(ROW)

@@ -1,25 +1,26 @@
-"""Pages and lists over a long history: `python -m benchmarks.history [runs]`.
+"""Pages and lists over a long history: `python -m benchmarks.history [--quick]`.
 
 The history is written straight into the database of an instance that is not running: its shape is that of a team with
 50 jobs and 8 workers, nearly all runs succeeded, the newest ones with everything that a run page shows.
 """
 
 import random
+import shutil
 import sqlite3
 import statistics
-import sys
-import tempfile
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import Processes
+from benchmarks.gates import Gate, Section
+from benchmarks.processes import Processes, percentile
 from benchmarks.product import ApiConnection, Product
+from benchmarks.rows import Place, Row, run_alone
 from benchmarks.table import plain_table
 
 PROJECTS, JOBS_EACH, WORKERS = 5, 10, 8
-SAMPLES = 120
 DAY = 86_400_000_000
 OUTCOMES = ("succeeded",) * 93 + ("failed",) * 4 + ("exception", "aborted", "cancelled")
 LISTS = (
@@ -96,22 +97,50 @@ def fill(database: Path, count: int) -> None:
     connection.close()
 
 
-def compare_history(folder: Path, count: int) -> list[Answers]:
-    """The answers of an instance with so many runs: as JSON, and as pages."""
-    data = folder / "product"
-    with Processes(folder) as processes:
-        apply_teams(Product(processes, data, slots=1))
-    (data / "connection.toml").unlink()
-    fill(data / "orchestra.db", count)
-    with Processes(folder) as processes:
+def prepared_history(place: Place, count: int) -> Path:
+    """The folder of an instance with so many runs that is not running: a copy of its own for the row.
+
+    It is made once for all rows, since that takes longer than what they measure.
+    """
+    made = place.shared / f"history-{count}"
+    if not made.exists():
+        with Processes(place.folder) as processes:
+            _apply_teams(Product(processes, place.folder / "made", slots=1))
+        shutil.rmtree(place.folder / "made" / "workers", ignore_errors=True)
+        (place.folder / "made" / "connection.toml").unlink()
+        fill(place.folder / "made" / "orchestra.db", count)
+        (place.folder / "made").rename(made)
+    subprocess.run(["cp", "-a", "--reflink=auto", made, place.folder / "product"], check=True)
+    return place.folder / "product"
+
+
+def measure(place: Place) -> Section:
+    """What the slowest list and the slowest page of a run take."""
+    count, samples = place.size(1_000_000, 2000), place.size(120, 3)
+    answers = _answers(place, count, samples)
+    lists = max(each.p95 for each in answers if "/runs" in each.request and "N" not in each.request)
+    page = next(each.p95 for each in answers if each.request == "page /runs/N")
+    return Section(
+        gates=(
+            Gate(what="run list with two filters at 1,000,000 runs, p95", limit=50, measured=lists, unit="ms"),
+            Gate(what="run page at 1,000,000 runs, p95", limit=80, measured=page, unit="ms"),
+        ),
+        tables=(history_table(answers),),
+    )
+
+
+def _answers(place: Place, count: int, samples: int) -> list[Answers]:
+    """Of an instance with so many runs: as JSON, and as pages."""
+    data = prepared_history(place, count)
+    with Processes(place.folder) as processes:
         product = Product(processes, data, slots=1)
-        runs = [random.Random(7).randrange(1, count) for _ in range(SAMPLES)]
+        runs = [random.Random(7).randrange(1, count) for _ in range(samples)]
         found = []
         for api, words in ((product.connection(), "JSON"), (product.connection(prefix=""), "page")):
             for path in LISTS:
-                found.append(_measure(api, f"{words} {path}", [path] * SAMPLES))
+                found.append(_measure(api, f"{words} {path}", [path] * samples))
             found.append(_measure(api, f"{words} /runs/N", [f"/runs/{run}" for run in runs]))
-        found += [_measure(api, f"page {path}", [path] * SAMPLES) for path in PAGES]
+        found += [_measure(api, f"page {path}", [path] * samples) for path in PAGES]
     return found
 
 
@@ -127,12 +156,11 @@ def _measure(api: ApiConnection, request: str, paths: Sequence[str]) -> Answers:
         began = time.perf_counter()
         size = len(api.exchange("GET", path))
         taken.append(1000 * (time.perf_counter() - began))
-    taken.sort()
-    p95 = taken[round(0.95 * (len(taken) - 1))]
-    return Answers(request=request, p50=statistics.median(taken), p95=p95, kilobytes=size / 1000)
+    p50, p95 = statistics.median(taken), percentile(taken, 0.95)
+    return Answers(request=request, p50=p50, p95=p95, kilobytes=size / 1000)
 
 
-def apply_teams(product: Product) -> None:
+def _apply_teams(product: Product) -> None:
     """The definitions that the history needs."""
     for project in range(PROJECTS):
         jobs = "".join(f'  job-{number}: {{ run: "true" }}\n' for number in range(JOBS_EACH))
@@ -160,6 +188,7 @@ def _history(
         )  # fmt: skip
 
 
+ROW = Row(name="history", title="A history of 1,000,000 runs", measure=measure)
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="orchestra-bench-") as made:
-        print(history_table(compare_history(Path(made), int(sys.argv[1]) if sys.argv[1:] else 1_000_000)))
+    run_alone(ROW)

@@ -1,34 +1,55 @@
-"""One large log until it is stored, and the memory it takes on its way; then what an idle instance costs.
+"""One log of 100 MB until it is stored, and the memory it takes on its way: `python -m benchmarks.log [--quick]`."""
 
-`python -m benchmarks.log [megabytes] [idle seconds]`
-"""
-
-import sys
-import tempfile
-from pathlib import Path
+import statistics
+from collections.abc import Sequence
 
 from benchmarks.floor import Floor
-from benchmarks.measurements import Idleness, LargeLog, measure_idleness, measure_log
+from benchmarks.gates import Gate, Section
+from benchmarks.measurements import LargeLog, measure_log
+from benchmarks.peer import Peer
 from benchmarks.processes import Processes
 from benchmarks.product import Product
-from benchmarks.table import idleness_table, log_table
+from benchmarks.rows import Place, Row, run_alone
+from benchmarks.table import log_table, role_of
+
+TIMES = 3
 
 
-def compare_logs(folder: Path, megabytes: int, idle_seconds: float) -> tuple[list[LargeLog], list[Idleness]]:
-    """The product, then the floor."""
-    with Processes(folder) as processes:
-        product = Product(processes, folder / "product", slots=8)
-        idle = [measure_idleness(product, idle_seconds)]
-        logs = [measure_log(product, megabytes)]
-    with Processes(folder) as processes:
-        floor = Floor(processes, folder / "floor", width=8)
-        idle.append(measure_idleness(floor, idle_seconds))
-        logs.append(measure_log(floor, megabytes))
-    return logs, idle
+def measure(place: Place) -> Section:
+    """The product, then the floor, each a few times; the first one is what memory is judged by."""
+    megabytes = place.size(100, 10)
+    with Processes(place.folder) as processes:
+        logs = _measure(Product(processes, place.folder / "product", slots=8), megabytes)
+    with Processes(place.folder) as processes:
+        floors = _measure(Floor(processes, place.folder / "floor", width=8), megabytes)
+    speed = _speed(logs)
+    growth = next(grown for process, grown in logs[0].grown if role_of(process).startswith("master"))
+    return Section(
+        gates=(
+            Gate(what="100 MB of log, live and stored", limit=100, measured=speed, unit="MB/s", is_at_least=True),
+            Gate(
+                what="100 MB of log, to the floor",
+                limit=0.25,
+                measured=speed / _speed(floors),
+                unit="×",
+                is_at_least=True,
+            ),
+            Gate(what="growth of the master during 100 MB of log", limit=16, measured=growth, unit="MiB"),
+        ),
+        tables=(log_table([*logs, *floors]),),
+    )
 
+
+def _measure(peer: Peer, megabytes: int) -> list[LargeLog]:
+    peer.subscribe()
+    return [measure_log(peer, megabytes) for _ in range(TIMES)]
+
+
+def _speed(logs: Sequence[LargeLog]) -> float:
+    return statistics.median(log.megabytes / log.seconds for log in logs)
+
+
+ROW = Row(name="log", title="Log", measure=measure)
 
 if __name__ == "__main__":
-    asked = [int(text) for text in sys.argv[1:]]
-    with tempfile.TemporaryDirectory(prefix="orchestra-bench-") as made:
-        large, quiet = compare_logs(Path(made), *(asked + [100, 30][len(asked) :]))
-    print(log_table(large), idleness_table(quiet), sep="\n\n")
+    run_alone(ROW)

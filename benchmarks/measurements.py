@@ -1,4 +1,4 @@
-"""The measurements themselves, the same for every peer: throughput, latency, a large log, idleness."""
+"""The measurements themselves, the same for every peer: throughput, latency, a large log."""
 
 import random
 import statistics
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peer import Kind, Peer, read_stamp
-from benchmarks.processes import Memory, cpu_seconds, memory, reset_peaks, wait_until
+from benchmarks.processes import Memory, cpu_seconds, memory, percentile, reset_peaks
 from benchmarks.quiet import Foreign, wait_quiet
 
 
@@ -57,17 +57,6 @@ class LargeLog:
     foreign_percent: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Idleness:
-    """What a peer costs when it has nothing to do."""
-
-    name: str
-    seconds: float
-    cpu_percent: float
-    processes: tuple[Memory, ...]
-    foreign_percent: float
-
-
 def measure_throughput(
     peer: Peer, kind: Kind, count: int, *, name: str = "", database: Sequence[int] = ()
 ) -> Throughput:
@@ -91,6 +80,7 @@ def measure_throughput(
 
 def measure_latency(peer: Peer, folder: Path, samples: int, *, rest_seconds: float = 0.05) -> Latency:
     """One run after the other on an idle peer; the rests are random, so as not to fall into step with a poll."""
+    peer.subscribe()
     wait_quiet(peer.roots)
     starts, ends = [], []
     with Foreign(peer.roots) as foreign:
@@ -105,9 +95,9 @@ def measure_latency(peer: Peer, folder: Path, samples: int, *, rest_seconds: flo
         samples=samples,
         start_minimum=min(starts),
         start_p50=statistics.median(starts),
-        start_p99=_percentile(starts, 0.99),
+        start_p99=percentile(starts, 0.99),
         done_p50=statistics.median(ends),
-        done_p99=_percentile(ends, 0.99),
+        done_p99=percentile(ends, 0.99),
         foreign_percent=foreign.percent,
     )
 
@@ -120,7 +110,7 @@ def measure_log(peer: Peer, megabytes: int) -> LargeLog:
     with Foreign(peer.roots) as foreign:
         used, began = cpu_seconds(peer.roots), time.monotonic()
         run = peer.trigger(Kind.LOG, str(megabytes))
-        wait_until(lambda: peer.is_done(run), seconds=900, what="the log")
+        peer.told_at(run)
         seconds = time.monotonic() - began
         used = cpu_seconds(peer.roots) - used
     return LargeLog(
@@ -137,34 +127,11 @@ def measure_log(peer: Peer, megabytes: int) -> LargeLog:
     )
 
 
-def measure_idleness(peer: Peer, seconds: float) -> Idleness:
-    """Does nothing for so long."""
-    wait_quiet(peer.roots)
-    with Foreign(peer.roots) as foreign:
-        before, began = cpu_seconds(peer.roots), time.monotonic()
-        time.sleep(seconds)
-        used = cpu_seconds(peer.roots) - before
-        passed = time.monotonic() - began
-    return Idleness(
-        name=peer.name,
-        seconds=passed,
-        cpu_percent=100 * used / passed,
-        processes=tuple(memory(peer.roots)),
-        foreign_percent=foreign.percent,
-    )
-
-
 def _sample(peer: Peer, stamp: Path) -> tuple[float, float]:
     sent = time.time_ns()
     run = peer.trigger(Kind.STAMP, str(stamp))
-    # The file first: a poll over HTTP would take the processor from what is being measured.
-    wait_until(lambda: read_stamp(stamp) is not None, seconds=60, every=0.0005, what=f"the stamp of #{run}")
-    wait_until(lambda: peer.is_done(run), seconds=60, every=0.002, what=f"#{run}")
-    done = time.time_ns()
-    started = read_stamp(stamp) or 0
+    # The client only listens: a poll would take the processor from what is being measured.
+    done = peer.told_at(run)
+    started = read_stamp(stamp)
     stamp.unlink()
     return (started - sent) / 1e6, (done - sent) / 1e6
-
-
-def _percentile(values: Sequence[float], fraction: float) -> float:
-    return sorted(values)[round(fraction * (len(values) - 1))]

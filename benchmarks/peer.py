@@ -35,11 +35,14 @@ class Peer(Protocol):
     def roots(self) -> list[int]:
         """The long-lived processes; the client is none of them."""
 
+    def subscribe(self) -> None:
+        """From now on the client is told of the end of every run."""
+
     def trigger(self, kind: Kind, argument: str = "") -> int:
         """Asks for one run and gives its number once that is durable or on its way."""
 
-    def is_done(self, run: int) -> bool:
-        """Whether a client can see that it is over, its log stored."""
+    def told_at(self, run: int) -> int:
+        """Waits until the client is told that the run is over, its log stored: the wall clock in nanoseconds then."""
 
     def run_many(self, kind: Kind, count: int) -> None:
         """That many runs as fast as they go; returns when all are over."""
@@ -56,7 +59,6 @@ def argv_of(kind: Kind, argument: str) -> list[str]:
     }[kind]
 
 
-def read_stamp(path: Path) -> int | None:
-    """What a stamp run wrote; None before it did."""
-    text = path.read_text() if path.exists() else ""
-    return int(text) if text.endswith("\n") else None
+def read_stamp(path: Path) -> int:
+    """What a stamp run wrote, which is over."""
+    return int(path.read_text())

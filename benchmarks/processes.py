@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +34,7 @@ def tree(roots: Iterable[int]) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, IndexError):
-                children.setdefault(int(_statistics(int(entry.name))[1]), []).append(int(entry.name))
+                children.setdefault(int(statistics_of(int(entry.name))[1]), []).append(int(entry.name))
     found: list[int] = []
     waiting = list(roots)
     while waiting:
@@ -50,7 +50,7 @@ def cpu_seconds(roots: Iterable[int]) -> float:
     ticks = 0
     for pid in tree(roots):
         with contextlib.suppress(OSError, IndexError):
-            ticks += sum(int(field) for field in _statistics(pid)[11:15])
+            ticks += sum(int(field) for field in statistics_of(pid)[11:15])
     return ticks / TICKS_PER_SECOND
 
 
@@ -88,6 +88,12 @@ def wait_until(check: Callable[[], bool], *, seconds: float, every: float = 0.05
         time.sleep(every)
 
 
+def percentile(values: Iterable[float], fraction: float) -> float:
+    """The value that so large a part does not exceed."""
+    ordered = sorted(values)
+    return ordered[round(fraction * (len(ordered) - 1))]
+
+
 class Processes:
     """Starts processes and ends exactly those, by process id, and what lives below them."""
 
@@ -95,11 +101,19 @@ class Processes:
         self._folder = folder
         self._children: list[subprocess.Popen[bytes]] = []
 
-    def start(self, argv: Sequence[str]) -> int:
+    def start(
+        self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None, folder: Path | None = None
+    ) -> int:
         """Starts a process in a session of its own and gives its pid."""
         with (self._folder / f"output-{len(self._children)}.log").open("wb") as log:
             child = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=folder,
+                start_new_session=True,
             )
         self._children.append(child)
         return child.pid
@@ -120,7 +134,8 @@ class Processes:
                     child.wait(10)
 
 
-def _statistics(pid: int) -> list[str]:
+def statistics_of(pid: int) -> list[str]:
+    """The fields of proc(5), stat, from the state on."""
     # The command is in brackets and may hold blanks and brackets of its own.
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
 

@@ -14,6 +14,7 @@ import msgspec
 from benchmarks.floor import free_port
 from benchmarks.peer import LOG_SCRIPT, STAMP_SCRIPT, Kind
 from benchmarks.processes import Processes, wait_until
+from benchmarks.subscription import Subscription
 from orchestra.configuration import read_token_file
 from orchestra.definition.reader import read_definition
 from orchestra.network.client import API
@@ -99,6 +100,7 @@ class Instance:
 
     def __init__(self, *, port: int, token: str, roots: Sequence[int], folder: Path) -> None:
         self._port, self._token = port, token
+        self._subscription: Subscription | None = None
         self._api = self.connection()
         self._others = [self.connection() for _ in range(CONNECTIONS)]
         self.apply(DEFINITION)
@@ -122,9 +124,14 @@ class Instance:
         """One POST; the answer is there once the run is committed."""
         return _trigger(self._api, kind, argument)
 
-    def is_done(self, run: int) -> bool:
+    def subscribe(self) -> None:
+        """Opens the stream of events."""
+        self._subscription = Subscription(self._port, self._token)
+
+    def told_at(self, run: int) -> int:
         """A run is over when its log's length and digest agree with what the worker has, and not before."""
-        return self._api.json("GET", f"/runs/{run}")["ended_at"] is not None
+        assert self._subscription is not None, "nobody has subscribed"
+        return self._subscription.told_at(run)
 
     def run_many(self, kind: Kind, count: int) -> None:
         """One POST for each run, over several connections at a time; then all must have succeeded."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from benchmarks.measurements import Idleness, LargeLog, Latency, Throughput
+from benchmarks.measurements import LargeLog, Latency, Throughput
 from benchmarks.processes import Memory
 
 _ROLES = (
@@ -56,12 +56,12 @@ def latency_table(rows: Sequence[Latency]) -> str:
             f"{row.start_p99:.1f}",
             f"{row.done_p50:.1f}",
             f"{row.done_p99:.1f}",
-            f"{row.start_p50 / rows[-1].start_p50:.1f}",
+            f"{row.start_p50 / rows[-1].start_p50:.1f} / {row.done_p50 / rows[-1].done_p50:.1f}",
             f"{row.foreign_percent:.0f}",
         )
         for row in rows
     ]
-    head = ("ms", "n", "start min", "start p50", "start p99", "done p50", "done p99", "× floor p50", "foreign CPU %")
+    head = ("ms", "n", "start min", "start p50", "start p99", "done p50", "done p99", "× floor, p50", "foreign CPU %")
     return plain_table(head, lines)
 
 
@@ -79,23 +79,6 @@ def log_table(rows: Sequence[LargeLog]) -> str:
         for row in rows
     ]
     return plain_table(("", "MB", "MB/s", "CPU s", "growth of each process, MiB", "foreign CPU %"), lines)
-
-
-def idleness_table(rows: Sequence[Idleness]) -> str:
-    """CPU of one core, and memory."""
-    lines = [
-        (
-            row.name,
-            f"{row.seconds:.0f}",
-            f"{row.cpu_percent:.2f}",
-            ", ".join(f"{role_of(each)} {each.resident_mib:.0f}" for each in row.processes),
-            f"{sum(each.proportional_mib for each in row.processes):.0f}",
-            f"{row.foreign_percent:.0f}",
-        )
-        for row in rows
-    ]
-    head = ("", "s", "CPU % of a core", "resident memory, MiB", "together (shared pages once), MiB", "foreign CPU %")
-    return plain_table(head, lines)
 
 
 def role_of(process: Memory) -> str:

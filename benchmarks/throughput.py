@@ -1,72 +1,127 @@
-"""How many runs a second, and the CPU time of each: `python -m benchmarks.throughput [runs]`.
+"""How many runs a second, and the CPU time of each: `python -m benchmarks.throughput [--quick]`.
 
 The product is asked over HTTP, one request for each run, until every run is over and its log stored; in its embedded
-form, and with master and service as processes of their own over a durable PostgreSQL. Two floors stand beside it:
-`xargs`, which only starts processes, and `benchmarks.floor`.
+form, and with master and service as processes of their own over a durable PostgreSQL. Beside it stand the floor, what
+only starts processes, and Celery.
 """
 
-import os
-import subprocess
-import sys
-import tempfile
-import time
+import statistics
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks.distributed import Distributed
 from benchmarks.floor import Floor
+from benchmarks.gates import Gate, Section
 from benchmarks.measurements import Throughput, measure_throughput
-from benchmarks.peer import Kind, argv_of
+from benchmarks.peer import Kind
+from benchmarks.peers import Celery, MissingPeer, measure_starter
 from benchmarks.processes import Processes
 from benchmarks.product import Product
-from benchmarks.quiet import Foreign, wait_quiet
+from benchmarks.rows import Place, Row, run_alone
 from benchmarks.table import COMMAND, DISTRIBUTED, SCRIPT, throughput_table
 from tests.support.postgres import postgres_server
 
 WIDTH = 8
+TIMES = 3
+"""Where a gate is; the median counts."""
 LOG_LENGTH = len("hello\n")
 
 
-def compare_throughput(folder: Path, count: int) -> list[Throughput]:
-    """The product's rows, then the floors'."""
-    rows = []
-    with Processes(folder) as processes:
-        product = Product(processes, folder / "product", slots=WIDTH)
-        for kind, name in ((Kind.ECHO, COMMAND), (Kind.SCRIPT, SCRIPT)):
-            rows.append(measure_throughput(product, kind, count, name=name))
-            product.check(kind, count, log_length=LOG_LENGTH)
-    with Processes(folder) as processes, postgres_server(is_durable=True) as server:
-        distributed = Distributed(processes, folder / "distributed", server, slots=WIDTH)
-        postgres = [distributed.postgres]
-        rows.append(measure_throughput(distributed, Kind.ECHO, count, name=DISTRIBUTED, database=postgres))
-        distributed.check(Kind.ECHO, count, log_length=LOG_LENGTH)
-    with Processes(folder) as processes:
-        floor = Floor(processes, folder / "floor", width=WIDTH)
-        for kind in (Kind.ECHO, Kind.SCRIPT, Kind.TRUE):
-            rows.append(measure_throughput(floor, kind, count, name=f"floor, {kind}"))
-    rows += [_with_xargs(kind, count) for kind in (Kind.ECHO, Kind.SCRIPT)]
-    return rows
-
-
-def _with_xargs(kind: Kind, count: int) -> Throughput:
-    """What it costs to start the processes and nothing else."""
-    wait_quiet()
-    argv: Sequence[str] = ("xargs", "-P", str(WIDTH), "-I", "number", *argv_of(kind, ""))
-    lines = "".join(f"{number}\n" for number in range(count)).encode()
-    with Foreign([]) as foreign:
-        before, began = os.times(), time.monotonic()
-        subprocess.run(argv, input=lines, stdout=subprocess.DEVNULL, check=True)
-        seconds, after = time.monotonic() - began, os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    return Throughput(
-        name=f"xargs -P{WIDTH}, {kind}",
-        runs=count,
-        seconds=seconds,
-        cpu_milliseconds_per_run=1000 * used / count,
-        foreign_percent=foreign.percent,
+def measure(place: Place) -> Section:
+    """The product's rows, then the others'."""
+    count = place.size(2000, 100)
+    embedded, script = _embedded(place, count)
+    distributed = _distributed(place, count)
+    floors = _floors(place, count)
+    celery, missing = _celery(place, count)
+    rows = [*embedded, *script, *distributed, *floors, *celery]
+    for name in ("parallel", "xargs"):
+        try:
+            rows.append(measure_starter(name, Kind.ECHO, count, WIDTH))
+        except MissingPeer as error:
+            missing.append(error)
+    return Section(
+        gates=(
+            *_gates(embedded, distributed, [row for row in floors if row.name == "floor, echo"], celery),
+            *_lack(missing),
+        ),
+        tables=(throughput_table(rows),),
     )
 
 
+def _embedded(place: Place, count: int) -> tuple[list[Throughput], list[Throughput]]:
+    with Processes(place.folder) as processes:
+        product = Product(processes, place.folder / "product", slots=WIDTH)
+        embedded = [measure_throughput(product, Kind.ECHO, count, name=COMMAND) for _ in range(TIMES)]
+        product.check(Kind.ECHO, TIMES * count, log_length=LOG_LENGTH)
+        script = [measure_throughput(product, Kind.SCRIPT, count, name=SCRIPT)]
+        product.check(Kind.SCRIPT, count, log_length=LOG_LENGTH)
+    return embedded, script
+
+
+def _distributed(place: Place, count: int) -> list[Throughput]:
+    with Processes(place.folder) as processes, postgres_server(is_durable=True) as server:
+        distributed = Distributed(processes, place.folder / "distributed", server, slots=WIDTH)
+        postgres = [distributed.postgres]
+        rows = [
+            measure_throughput(distributed, Kind.ECHO, count, name=DISTRIBUTED, database=postgres) for _ in range(TIMES)
+        ]
+        distributed.check(Kind.ECHO, TIMES * count, log_length=LOG_LENGTH)
+    return rows
+
+
+def _floors(place: Place, count: int) -> list[Throughput]:
+    with Processes(place.folder) as processes:
+        floor = Floor(processes, place.folder / "floor", width=WIDTH)
+        kinds = [*[Kind.ECHO] * TIMES, Kind.SCRIPT, Kind.TRUE]
+        return [measure_throughput(floor, kind, count, name=f"floor, {kind}") for kind in kinds]
+
+
+def _celery(place: Place, count: int) -> tuple[list[Throughput], list[MissingPeer]]:
+    with Processes(place.folder) as processes:
+        try:
+            celery = Celery(processes, place.folder, width=WIDTH)
+        except MissingPeer as error:
+            return [], [error]
+        return [celery.measure(count) for _ in range(TIMES)], []
+
+
+def _gates(
+    embedded: Sequence[Throughput],
+    distributed: Sequence[Throughput],
+    floors: Sequence[Throughput],
+    celery: Sequence[Throughput],
+) -> list[Gate]:
+    ours, shared, floor = _speed(embedded), _speed(distributed), _speed(floors)
+    over_celery = ours / _speed(celery) if celery else None
+    cpu, floor_cpu = _cpu(embedded), _cpu(floors)
+    what = "`echo hello`, 2,000 at once"
+    return [
+        Gate(what=f"{what}, embedded", limit=500, measured=ours, unit="runs/s", is_at_least=True),
+        Gate(what=f"{what}, to the floor", limit=0.25, measured=ours / floor, unit="×", is_at_least=True),
+        Gate(what=f"{what}, to Celery + Redis", limit=1, measured=over_celery, unit="×", is_at_least=True),
+        Gate(what=f"{what}, over PostgreSQL", limit=300, measured=shared, unit="runs/s", is_at_least=True),
+        Gate(
+            what=f"{what}, over PostgreSQL, to embedded", limit=0.6, measured=shared / ours, unit="×", is_at_least=True
+        ),
+        Gate(what="CPU per run, all parts", limit=3.1, measured=cpu, unit="ms"),
+        Gate(what="CPU per run, all parts, to the floor", limit=4, measured=cpu / floor_cpu, unit="×"),
+    ]
+
+
+def _lack(missing: Sequence[MissingPeer]) -> list[Gate]:
+    """A peer that is not here makes the row fail instead of vanishing from it."""
+    return [Gate(what=f"peer: {error.name}", limit=0, measured=None) for error in missing]
+
+
+def _speed(rows: Sequence[Throughput]) -> float:
+    return statistics.median(row.runs_per_second for row in rows)
+
+
+def _cpu(rows: Sequence[Throughput]) -> float:
+    return statistics.median(row.cpu_milliseconds_per_run for row in rows)
+
+
+ROW = Row(name="throughput", title="Throughput", measure=measure)
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="orchestra-bench-") as made:
-        print(throughput_table(compare_throughput(Path(made), int(sys.argv[1]) if len(sys.argv) > 1 else 2000)))
+    run_alone(ROW)
