@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
@@ -36,10 +36,18 @@ class Link:
     in is bounded: log by the windows that the worker must keep, words beyond a few MiB by waiting for the recorder.
     """
 
-    def __init__(self, *, parts: MasterParts, connection: WorkerConnection, user: UserId) -> None:
+    def __init__(
+        self,
+        *,
+        parts: MasterParts,
+        connection: WorkerConnection,
+        user: UserId,
+        on_greeted: Callable[[], None] = lambda: None,
+    ) -> None:
         self._parts = parts
         self._connection = connection
         self._user = user
+        self._on_greeted = on_greeted
         self._session = MasterSession(now=parts.clock.monotonic())
         self._connected: ConnectedWorker | None = None
         self.was_broken = False
@@ -177,6 +185,7 @@ class Link:
         for answer in greeting.reconciliation.answers:
             self._send(answer)
         roster.enter(connected)
+        self._on_greeted()
         logger.info("worker_connected worker=%s epoch=%d held=%d", hello.worker, connected.epoch, len(hello.held))
         return connected
 

@@ -2,45 +2,50 @@
 a link."""
 
 import logging
-from collections import deque
-from collections.abc import Collection
 
-from sqlalchemy import Connection
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from orchestra.clock import seconds_between
 from orchestra.commands.bearer_texts import digest_in_header
 from orchestra.errors import ProtocolError, StorageError
 from orchestra.identifiers import UserId
-from orchestra.limits import HANDSHAKES_PER_SECOND_MAX, POLL_SECONDS, SUBPROTOCOL
+from orchestra.limits import POLL_SECONDS, SUBPROTOCOL
 from orchestra.protocol.codec import CloseCode, Frame
 from orchestra.protocol.messages import Bye
-from orchestra.storage.bearers import KnownBearer, find_token, may_connect_worker, note_token_use
 from orchestra.storage.database import Topic
 from orchestra_master.link import Link
 from orchestra_master.parts import MasterParts, WorkerConnection
+from orchestra_master.token_look_up import TokenLookUp
+from orchestra_master.waiting_room import Place, WaitingRoom
 
 logger = logging.getLogger(__name__)
 
 WORKER_PATH = "/worker/v1"
-SECONDS_PER_DAY = 86_400.0
-"""A token's use is written down so often."""
+CLOSING = "the master is closing"
 
 
 class Listener:
-    """Admits workers while the master is open, a bounded number in each second."""
+    """Admits workers while the master is open, a few at once.
+
+    The token is looked at first: who has none cannot take the place of those who have one, however often he tries.
+    """
 
     def __init__(self, *, parts: MasterParts) -> None:
         self._parts = parts
         self._links: dict[Link, str] = {}
-        self._admitted: deque[float] = deque(maxlen=HANDSHAKES_PER_SECOND_MAX)
+        self._tokens = TokenLookUp(parts=parts)
+        self._room = WaitingRoom()
         self._is_closing = False
         self.refused = 0
         """Connections turned away for a bad token, since the start."""
         self.broken = 0
         """Connections closed because of what was said on them, since the start."""
+
+    @property
+    def waiting(self) -> int:
+        """Workers that have a good token and wait to be greeted."""
+        return self._room.waiting
 
     def route(self) -> WebSocketRoute:
         """The route to mount."""
@@ -59,21 +64,35 @@ class Listener:
             return
         digest = digest_in_header(socket.headers.get("authorization"))
         try:
-            user = None if digest is None else await self._user(digest)
+            bearer = None if digest is None else await self._tokens.find(digest)
         except StorageError as error:
             await socket.send_denial_response(_problem(503, str(error), retry_after_seconds=5))
             return
-        if digest is None or user is None:
+        if digest is None or bearer is None:
             # A bad token is counted, not logged: whoever tries them must not be able to fill a disk.
             self.refused += 1
             await socket.send_denial_response(_problem(401, "the token is not valid, or is no worker token"))
             return
-        await socket.accept(subprotocol=SUBPROTOCOL)
-        await self.serve(StarletteConnection(socket), digest=digest, user=user)
+        place = await self._room.enter()
+        if place is None:
+            await socket.send_denial_response(_problem(503, "too many workers come at once", retry_after_seconds=2))
+            return
+        try:
+            if self._is_closing:
+                await socket.send_denial_response(_problem(503, CLOSING, retry_after_seconds=2))
+                return
+            await socket.accept(subprotocol=SUBPROTOCOL)
+            await self.serve(StarletteConnection(socket), digest=digest, user=bearer.principal.user_id, place=place)
+        finally:
+            place.leave()
 
-    async def serve(self, connection: WorkerConnection, *, digest: str, user: UserId) -> None:
-        """Serves a connection that was admitted, until it is gone; `digest` is that of its token."""
-        link = Link(parts=self._parts, connection=connection, user=user)
+    async def serve(
+        self, connection: WorkerConnection, *, digest: str, user: UserId, place: Place | None = None
+    ) -> None:
+        """Serves a connection that was admitted, until it is gone; `digest` is that of its token, `place` what it
+        leaves when it was greeted."""
+        on_greeted = place.leave if place else lambda: None
+        link = Link(parts=self._parts, connection=connection, user=user, on_greeted=on_greeted)
         self._links[link] = digest
         try:
             await link.run()
@@ -84,9 +103,7 @@ class Listener:
     async def check_tokens(self) -> None:
         """Ends the connections whose token was revoked, or whose user was disabled, since they were admitted."""
         looked_at = dict(self._links)
-        known = await self._bearers(set(looked_at.values()))
-        for bearer in known.values():
-            await self._note_use(bearer)
+        known = await self._tokens.find_all(set(looked_at.values()))
         for link, digest in looked_at.items():
             if digest not in known:
                 link.send_away(ProtocolError(CloseCode.REFUSED, "the worker's token is not valid any more"))
@@ -98,34 +115,9 @@ class Listener:
             return _problem(403, "this address is for workers, not for browsers")
         if SUBPROTOCOL not in socket.scope.get("subprotocols", []):
             return _problem(400, f"a worker must offer the sub-protocol {SUBPROTOCOL}")
-        now = self._parts.clock.monotonic()
-        full = len(self._admitted) == HANDSHAKES_PER_SECOND_MAX and now - self._admitted[0] < 1.0
-        if self._is_closing or full:
-            return _problem(503, "the master is closing" if self._is_closing else "too many handshakes at once", 2)
-        self._admitted.append(now)
+        if self._is_closing:
+            return _problem(503, CLOSING, retry_after_seconds=2)
         return None
-
-    async def _user(self, digest: str) -> UserId | None:
-        bearer = (await self._bearers({digest})).get(digest)
-        if bearer is None:
-            return None
-        await self._note_use(bearer)
-        return bearer.principal.user_id
-
-    async def _bearers(self, digests: Collection[str]) -> dict[str, KnownBearer]:
-        """Those of the tokens that open this door."""
-        now = self._parts.clock.now()
-
-        def look(connection: Connection) -> dict[str, KnownBearer]:
-            found = {digest: find_token(connection, digest, now=now) for digest in digests}
-            return {digest: bearer for digest, bearer in found.items() if bearer and may_connect_worker(bearer)}
-
-        return await self._parts.database.read(look)
-
-    async def _note_use(self, bearer: KnownBearer) -> None:
-        token, now = bearer.principal.token_id, self._parts.clock.now()
-        if token is not None and (bearer.used_at is None or seconds_between(bearer.used_at, now) >= SECONDS_PER_DAY):
-            await self._parts.database.write(lambda connection: note_token_use(connection, token, now=now))
 
 
 class TokenWatch:

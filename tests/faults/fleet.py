@@ -88,6 +88,12 @@ class Holding(Outbox):
     def note_contact(self, sent_at: float) -> None:
         """No lease to extend."""
 
+    def begin_session(self) -> None:
+        """Nothing waits for the master."""
+
+    def note_stored(self, key: AttemptKey) -> None:
+        """No log grows."""
+
     def look_at_check_ins(self) -> None:
         """Nobody checks in."""
 

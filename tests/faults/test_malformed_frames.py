@@ -2,7 +2,6 @@
 
 import random
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from orchestra.configuration import read_token_file
-from orchestra.limits import HANDSHAKES_PER_SECOND_MAX
 from orchestra.protocol.codec import CloseCode
 from tests.faults.fired import Fired
 from tests.faults.mangled import FROM_MASTER, FROM_WORKER, Mangler
@@ -122,7 +120,6 @@ def provoke(up: Orchestra, mangler: Mangler, frames: int, fired: Fired) -> None:
                 sent += until_closed(guest, mangler, frames - sent, fired)
         except InvalidStatus as refusal:
             check_refusal(refusal)
-            time.sleep(1 / HANDSHAKES_PER_SECOND_MAX)  # the door lets in so many in a second
 
 
 def until_closed(guest: Impostor, mangler: Mangler, most: int, fired: Fired) -> int:

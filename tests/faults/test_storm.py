@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,9 @@ def test_many_workers_come_back_to_a_master_that_was_killed(
         wait_until(all_back, seconds=60, what="all to come back")
         back = welcomes(told, killed_at)
         fired("came back", len(back))
-        lag = histogram(up, "orchestra_event_loop_lag_seconds")
+        # The master looks at its lag every five seconds; a quick storm is over before it has once.
+        wait_until(lambda: lag_of(up)[float("inf")] > 0, seconds=10, what="the master to look at its lag")
+        lag = lag_of(up)
 
         back_seconds = max(one.at for one in back) - killed_at
         handshakes = [one.handshake_seconds for one in back]
@@ -101,8 +103,13 @@ def test_many_workers_come_back_to_a_master_that_was_killed(
         assert back_seconds <= BACK_SECONDS_MAX
         assert percentile(handshakes, 0.99) <= HANDSHAKE_SECONDS_MAX
         assert percentile(pings, 0.99) <= LAG_SECONDS_MAX
-        assert lag[LAG_SECONDS_MAX] == lag[float("inf")] > 0
+        assert lag[LAG_SECONDS_MAX] == lag[float("inf")]
         assert stored(up) == before
+
+
+def lag_of(up: Orchestra) -> Mapping[float, float]:
+    """How often the master's event loop was late by at most so many seconds."""
+    return histogram(up, "orchestra_event_loop_lag_seconds")
 
 
 def runs_of(up: Orchestra) -> Sequence[tuple[object, ...]]:

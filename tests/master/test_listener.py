@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from sqlalchemy import update
@@ -13,12 +13,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from orchestra.clock import SystemClock
 from orchestra.commands.bearer_texts import new_bearer_text
 from orchestra.commands.bootstrap import first_administrator, local_worker_user
-from orchestra.limits import HANDSHAKES_PER_SECOND_MAX, SUBPROTOCOL
+from orchestra.limits import GREETINGS_AT_ONCE_MAX, SUBPROTOCOL
 from orchestra.network.server import serve
 from orchestra.protocol.codec import CloseCode, encode
 from orchestra.storage.database import Database
 from orchestra.storage.tables import tokens
-from orchestra_master.listener import TokenWatch
+from orchestra_master.listener import Listener, TokenWatch
 from tests.master.conftest import MasterWorld
 from tests.support.worker_end import hello
 
@@ -113,10 +113,49 @@ async def test_a_revoked_token_ends_the_connection_that_it_opened(world: MasterW
     assert closed.value.rcvd.code == CloseCode.REFUSED
 
 
-async def test_a_storm_of_handshakes_is_bounded(world: MasterWorld, port: int) -> None:
+async def test_more_workers_than_are_greeted_at_once_wait_and_all_come_in(world: MasterWorld, port: int) -> None:
     good = await make_token(world.database, "worker")
 
-    statuses = await asyncio.gather(*(status_of(port, good) for _ in range(HANDSHAKES_PER_SECOND_MAX + 20)))
+    statuses = await asyncio.gather(*(status_of(port, good) for _ in range(5 * GREETINGS_AT_ONCE_MAX)))
 
-    assert set(statuses) <= {101, 503}
-    assert statuses.count(101) >= HANDSHAKES_PER_SECOND_MAX
+    assert set(statuses) == {101}
+
+
+async def test_bad_tokens_take_nobodys_place(world: MasterWorld, port: int) -> None:
+    good = await make_token(world.database, "worker")
+
+    bad = [asyncio.ensure_future(status_of(port, "orc_w_" + "0" * 64)) for _ in range(10 * GREETINGS_AT_ONCE_MAX)]
+    welcome = await status_of(port, good)
+
+    assert welcome == 101
+    assert set(await asyncio.gather(*bad)) == {401}
+
+
+async def test_a_socket_that_says_nothing_keeps_the_others_waiting_for_a_moment_only(
+    world: MasterWorld, port: int
+) -> None:
+    good = await make_token(world.database, "worker")
+    async with AsyncExitStack() as stack:
+        for _ in range(GREETINGS_AT_ONCE_MAX):
+            await stack.enter_async_context(connection(port, good))
+
+        assert await status_of(port, good) == 101
+
+
+async def test_who_waits_while_the_master_closes_is_told_to_come_again(world: MasterWorld, port: int) -> None:
+    good = await make_token(world.database, "worker")
+    async with AsyncExitStack() as stack:
+        for _ in range(GREETINGS_AT_ONCE_MAX):
+            await stack.enter_async_context(connection(port, good))
+        waiting = asyncio.ensure_future(status_of(port, good))
+        await until_somebody_waits(world.master.listener)
+        await world.master.say_bye()
+
+        assert await waiting == 503
+
+
+async def until_somebody_waits(listener: Listener) -> None:
+    """Until a worker has a good token and no place."""
+    async with asyncio.timeout(5):
+        while not listener.waiting:  # noqa: ASYNC110 - the room sets no event for its visitors
+            await asyncio.sleep(0)
