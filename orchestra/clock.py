@@ -1,8 +1,10 @@
 """Time as a value: instants, and the port through which every part reads its clock."""
 
 import time
-from datetime import UTC, datetime
-from typing import NewType, Protocol
+from typing import TYPE_CHECKING, NewType, Protocol
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Instant = NewType("Instant", int)
 """Microseconds since 1970-01-01 00:00 UTC, leap seconds ignored. Stored and sent as a plain integer."""
@@ -45,14 +47,18 @@ def seconds_between(earlier: Instant, later: Instant) -> float:
     return (later - earlier) / MICROSECONDS_PER_SECOND
 
 
-def to_datetime(instant: Instant) -> datetime:
+def to_datetime(instant: Instant) -> "datetime":
     """The instant as an aware datetime in UTC."""
+    from datetime import UTC, datetime  # Half a megabyte that the keeper, which tells nobody a date, does without.
+
     seconds, microseconds = divmod(instant, MICROSECONDS_PER_SECOND)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
 
 
-def from_datetime(moment: datetime) -> Instant:
+def from_datetime(moment: "datetime") -> Instant:
     """The instant of an aware datetime; a naive one raises ValueError, because its zone would be a guess."""
+    from datetime import UTC
+
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone")
     whole = moment.astimezone(UTC)
