@@ -31,7 +31,7 @@ from benchmarks import (
 )
 from benchmarks.gates import Gate, Section
 from benchmarks.page import Measured, Page
-from benchmarks.rows import Row, be_quick_if_asked, gates_table, place_for
+from benchmarks.rows import Row, be_quick_if_asked, gates_table, place_for, tidy_when_ended
 
 ROWS = (
     latency.ROW,
@@ -75,6 +75,7 @@ def measure_all(rows: Sequence[Row], *, is_quick: bool) -> dict[str, Measured]:
 def main(words: Sequence[str]) -> int:
     """Measures, writes, and says whether everything could be measured."""
     is_quick = be_quick_if_asked()
+    tidy_when_ended()
     names = [word for word in words if not word.startswith("-")]
     unknown = set(names) - {row.name for row in ROWS}
     if unknown:

@@ -51,7 +51,13 @@ def _with_unit(value: float, unit: str, like: float | None = None) -> str:
     """So many digits that the figure can be told from its limit."""
     size = abs(value if like is None else like)
     digits = (
-        0 if size >= 100 or (like is None and value == int(value)) else 1 if size >= 10 else 2 if size >= 0.2 else 3
+        0
+        if size >= 100 or size == 0 or (like is None and value == int(value))
+        else 1
+        if size >= 10
+        else 2
+        if size >= 0.2
+        else 3
     )
     text = f"{value:,.{digits}f}"
     return f"{text} {unit}".rstrip() if unit != "×" else f"{text} ×"

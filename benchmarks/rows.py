@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ from benchmarks.gates import Gate, Section
 from benchmarks.quiet import PATIENCE_NAME
 from benchmarks.table import plain_table
 from tests.support.journey import end_marked_processes
+
+
+SAID_CHARACTERS_MAX = 4000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,15 +52,26 @@ def place_for(name: str, shared: Path, *, is_quick: bool) -> Iterator[Place]:
     folder = Path(tempfile.mkdtemp(prefix=f"orchestra-bench-{name}-"))
     try:
         yield Place(folder=folder, is_quick=is_quick, shared=shared)
+    except Exception:
+        _tell_outputs(folder)
+        raise
     finally:
         # Keepers outlive the agent that started them, as they should.
         end_marked_processes(str(folder))
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _tell_outputs(folder: Path) -> None:
+    """What the processes said, before it is removed: why a measurement broke off is nowhere else."""
+    for log in sorted(folder.rglob("*.log")):
+        if "logs" not in log.parts and (said := log.read_text(errors="replace").strip()):
+            print(f"{log}:\n{said[-SAID_CHARACTERS_MAX:]}", file=sys.stderr)
+
+
 def run_alone(row: Row) -> None:
     """The row as a command of its own; `--quick` shows that it works. Prints, and writes nothing."""
     is_quick = be_quick_if_asked()
+    tidy_when_ended()
     with (
         tempfile.TemporaryDirectory(prefix="orchestra-bench-shared-") as shared,
         place_for(row.name, Path(shared), is_quick=is_quick) as place,
@@ -71,6 +86,11 @@ def be_quick_if_asked() -> bool:
     if is_quick:
         os.environ[PATIENCE_NAME] = "0"
     return is_quick
+
+
+def tidy_when_ended() -> None:
+    """Whoever ends the measurement early (SIGTERM) does not leave an instance behind."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def gates_table(gates: tuple[Gate, ...]) -> str:
