@@ -1,5 +1,6 @@
 """The agent as a process of its own: how it starts, ends, and refuses to start."""
 
+import importlib.metadata
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestra_worker.detection import detected_properties, given_properties, size_text
+from orchestra_worker.detection import detected_properties, given_properties, installed_version, size_text
 from tests.worker import given
 
 
@@ -105,6 +106,10 @@ def test_bad_options_are_one_sentence(worker: WorkerProcess, options: tuple[str,
     assert process.returncode == 1
     assert complaint in said
     assert "Traceback" not in said
+
+
+def test_the_version_is_the_installed_packages_own() -> None:
+    assert installed_version() == importlib.metadata.version("job-orchestra")
 
 
 def test_properties_are_detected() -> None:

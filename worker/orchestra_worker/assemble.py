@@ -1,7 +1,6 @@
 """Puts a worker together: the only place that names concrete classes."""
 
 import asyncio
-import importlib.metadata
 import logging
 import os
 import random
@@ -19,7 +18,7 @@ from orchestra.protocol.messages import Welcome
 from orchestra.specification import PropertyValue
 from orchestra_worker.agent import Agent
 from orchestra_worker.attempt_rows import load_attempts
-from orchestra_worker.detection import all_properties
+from orchestra_worker.detection import all_properties, installed_version
 from orchestra_worker.engine import Engine
 from orchestra_worker.environment import base_environment
 from orchestra_worker.folders import WorkerFolder
@@ -124,7 +123,7 @@ def make_agent(
         worker=settings.name,
         instance=instance_of(folder),
         boot_id=boot,
-        version=importlib.metadata.version("job-orchestra"),
+        version=installed_version(),
         properties=all_properties(settings.properties),
         slots=settings.slots,
         on_welcome=on_welcome,
