@@ -15,7 +15,6 @@ from benchmarks.quiet import PATIENCE_NAME
 from benchmarks.table import plain_table
 from tests.support.journey import end_marked_processes
 
-
 SAID_CHARACTERS_MAX = 4000
 
 
