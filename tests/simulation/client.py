@@ -60,7 +60,14 @@ class Client:
         known = [request.answers[0] for request in self._truth.requests if request.answers]
         if not known:
             return
-        run = self._chance.choice(known[-3:])
+        await self._stop(self._chance.choice(known[-3:]), even_running=even_running)
+
+    async def abort(self, run: int, after_seconds: float) -> None:
+        """Aborts this run after so long."""
+        await asyncio.sleep(after_seconds)
+        await self._stop(run, even_running=True)
+
+    async def _stop(self, run: int, *, even_running: bool) -> None:
         while True:
             # Noted before: the answer may be lost although the stop was taken.
             self._truth.stops.setdefault(run, []).append("asked")

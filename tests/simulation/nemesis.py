@@ -5,6 +5,7 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from tests.simulation import faults_of_moments as moments
 from tests.simulation import faults_of_networks as networks
 from tests.simulation import faults_of_processes as processes
 from tests.simulation import faults_of_storage as storage
@@ -39,6 +40,9 @@ KINDS: Mapping[str, Fault] = {
     "worker disk slow": storage.slow_worker_disk,
     "log disk full": storage.fill_log_disk,
     "clock set": storage.set_clock,
+    "link cut at a word": moments.cut_link_at_a_word,
+    "killed at a word": moments.kill_at_a_word,
+    "run aborted at a word": moments.abort_at_a_word,
 }
 
 
@@ -71,6 +75,7 @@ class Nemesis:
     def _mend(self) -> None:
         """What mends itself by a timer is left to that."""
         network = self._world.network
+        network.ambush = None
         for worker, master in sorted(network.partitions):
             network.heal(worker, master)
         for client in self._world.server.clients:

@@ -119,6 +119,11 @@ class Wire:
         self._deliver(sender.other, lambda: self._reach(sender.other, frame))
 
     def _reach(self, end: End, frame: Frame) -> None:
+        ambush, is_dropped = self._network.ambush, False
+        if ambush is not None:
+            is_dropped = ambush(self, end, frame)
+        if is_dropped:
+            return
         if end is self.master_end and end.life.is_alive and not end.is_gone:
             self._network.note_contact(self.worker_end.life.name)
         end.arrive(frame)
@@ -161,6 +166,8 @@ class Wire:
 
 
 Accept = Callable[["Wire"], None]
+Ambush = Callable[["Wire", End, Frame], bool]
+"""Sees every frame when it arrives, and may do what it likes; True drops the frame."""
 
 
 class Network:
@@ -172,6 +179,7 @@ class Network:
         self.lag_seconds = 0.0
         """Added to every delivery, at most."""
         self._chance = chance
+        self.ambush: Ambush | None = None
         self._doors: dict[str, tuple[Life, Accept]] = {}
         self._heard_at: dict[str, float] = {}
         self._silences: dict[str, float] = {}

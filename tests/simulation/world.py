@@ -72,6 +72,7 @@ class World:
         self.logs.mkdir()
         self.masters: list[MasterProcess] = []
         self.workers: list[WorkerProcess] = []
+        self.client: Client
         self._folder = folder
         self._is_settled = False
         self._has_schedules = self.chance.random() < 0.4
@@ -125,7 +126,7 @@ class World:
         if random.Random(f"beginning {self.seed}").random() < 0.25:
             # Before that no master calls a worker lost, so that what comes of it would never be seen.
             await asyncio.sleep(RESCUE_PATIENCE_SECONDS)
-        client = Client(
+        client = self.client = Client(
             database=database, who=bearer.principal, sealing=self.sealing, truth=self.truth, chance=self.chance
         )
         active_seconds = self.chance.choice((30.0, 60.0, 120.0))
