@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -51,8 +51,8 @@ ROWS = (
 PACKAGES = ("websockets", "msgspec", "starlette", "uvicorn", "sqlalchemy")
 
 
-def measure_all(rows: Sequence[Row], *, is_quick: bool) -> dict[str, Measured]:
-    """One row after the other; one that breaks off does not keep the others from being measured."""
+def measure_all(rows: Sequence[Row], *, is_quick: bool, keep: Callable[[str, Measured], None]) -> dict[str, Measured]:
+    """One row after the other, each kept at once; one that breaks off does not keep the others from being measured."""
     measured = {}
     with tempfile.TemporaryDirectory(prefix="orchestra-bench-shared-") as shared:
         for row in rows:
@@ -66,6 +66,7 @@ def measure_all(rows: Sequence[Row], *, is_quick: bool) -> dict[str, Measured]:
                 section = Section(gates=(failed,), tables=())
             found = Measured(setting=setting, seconds=time.monotonic() - began, section=section)
             measured[row.name] = found
+            keep(row.name, found)
             print(
                 f"### {row.title} ({found.seconds:.0f} s)", gates_table(section.gates), *section.tables, "", sep="\n\n"
             )
@@ -83,13 +84,23 @@ def main(words: Sequence[str]) -> int:
             f"there is no {', '.join(sorted(unknown))}: rows are {', '.join(row.name for row in ROWS)}", file=sys.stderr
         )
         return os.EX_USAGE
-    measured = measure_all([row for row in ROWS if not names or row.name in names], is_quick=is_quick)
-    if not is_quick:
-        Page().write(ROWS, measured)
+    measured = measure_all(
+        [row for row in ROWS if not names or row.name in names],
+        is_quick=is_quick,
+        keep=_forget if is_quick else _write,
+    )
     lacking = [gate for found in measured.values() for gate in found.section.gates if gate.measured is None]
     for gate in lacking:
         print(f"{gate.what}: {gate.lacking}", file=sys.stderr)
     return 1 if lacking else 0
+
+
+def _write(row: str, found: Measured) -> None:
+    Page().write(ROWS, {row: found})
+
+
+def _forget(row: str, found: Measured) -> None:
+    """Figures of a try are worth nothing."""
 
 
 def _setting() -> str:
@@ -98,7 +109,8 @@ def _setting() -> str:
     kernel = platform.release().partition("-")[0]
     return (
         f"{time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {memory:.0f} GiB, Linux {kernel}, "
-        f"{platform.python_implementation()} {platform.python_version()}, {versions}."
+        f"{platform.python_implementation()} {platform.python_version()}, {versions};"
+        f" load before {os.getloadavg()[0]:.1f}."
     )
 
 

@@ -5,6 +5,7 @@ and `MissingPeer` says so: its row tells it.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -47,7 +48,7 @@ def measure_starter(name: str, kind: Kind, count: int, width: int) -> Throughput
     assert done.stdout == b"hello\n" * count, "not every run said hello"
     used = after.children_user + after.children_system - before.children_user - before.children_system
     return Throughput(
-        name=f"{name}, {width} at a time, {kind}",
+        name=f"{name} {_number([name, '--version'])}, {width} at a time, {kind}",
         runs=count,
         seconds=seconds,
         cpu_milliseconds_per_run=1000 * used / count,
@@ -72,7 +73,7 @@ class Celery:
         worker = [str(INTERPRETER), "-m", "celery", "-A", "benchmarks.celery_app", "worker"]
         worker += ["--pool", "prefork", "--concurrency", str(width), "--loglevel", "WARNING"]
         self.roots = [redis, processes.start(worker, environment=self._environment, folder=ROOT)]
-        self.name = f"Celery {_version()} + Redis"
+        self.name = f"{_version()} + Redis {_number(['redis-server', '--version'])}"
         self._run_many(100)
 
     def measure(self, count: int) -> Throughput:
@@ -96,7 +97,13 @@ class Celery:
 
 
 def _version() -> str:
-    return _output([str(INTERPRETER), "-c", "import celery; print(celery.__version__)"], None).strip()
+    return "Celery " + _number([str(INTERPRETER), "-m", "celery", "--version"])
+
+
+def _number(argv: Sequence[str]) -> str:
+    """The first number in what a program says of its version."""
+    found = re.search(r"\d[\d.]*\d", _output(argv, None))
+    return found[0] if found else "?"
 
 
 def _output(argv: Sequence[str], environment: dict[str, str] | None) -> str:

@@ -145,7 +145,7 @@ class Instance:
             thread.start()
         for thread in threads:
             thread.join()
-        wait_until(lambda: self._all_are_over(runs), seconds=RUNS_SECONDS_MAX, every=0.1, what="all runs")
+        wait_until(lambda: self._all_are_over(runs), seconds=RUNS_SECONDS_MAX, every=0.05, what="all runs")
         assert len(runs) == count, f"{len(runs)} of {count} runs were taken"
 
     def check(self, kind: Kind, count: int, *, log_length: int) -> None:
