@@ -261,7 +261,9 @@ class Bye(Message, frozen=True, kw_only=True, tag="bye"):
 
 
 WorkerMessage = Hello | Accept | Refuse | Event | Heartbeat
-MasterMessage = Welcome | Outdated | Resume | Stop | Forget | Offer | Go | Acknowledge | HeartbeatAnswer | Drain | Undrain | Bye
+MasterMessage = (
+    Welcome | Outdated | Resume | Stop | Forget | Offer | Go | Acknowledge | HeartbeatAnswer | Drain | Undrain | Bye
+)
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
