@@ -6,7 +6,7 @@ from html import escape
 
 from benchmarks.gates import Gate
 
-LINE, LABELS, WIDTH, FIGURES = 22, 430, 420, 220
+LINE, LABELS, WIDTH, FIGURES = 22, 430, 420, 250
 """Pixels: the height of a gate, and the widths of its three columns."""
 LEAST, MOST = 1 / 64, 4.0
 """What is less or more is drawn up to the edge."""
