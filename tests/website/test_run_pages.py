@@ -178,7 +178,7 @@ async def test_results_are_a_table_and_only_web_addresses_are_links(world: World
 
 async def test_a_retry_makes_one_run_however_often_the_form_is_sent(world: World) -> None:
     client, run = await failed_run(world)
-    key = re.search(r'name="key" value="([0-9a-f]{32})"', (await client.get(f"/runs/{run}")).text)
+    key = re.search(r'name="key" value="([0-9a-f]{30,})"', (await client.get(f"/runs/{run}")).text)
     assert key is not None
 
     first = await client.post(f"/runs/{run}/retry", content=f"key={key[1]}", headers=OWN)

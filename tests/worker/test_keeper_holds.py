@@ -46,7 +46,15 @@ def processor_seconds(pid: int) -> float:
 def is_blocked(pid: int) -> bool:
     """Whether the process, or the one that it waits for, waits for room in a pipe."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return any("pipe" in Path(f"/proc/{each}/wchan").read_text() for each in (pid, *children))
+    return any("pipe" in waits_at(each) for each in (str(pid), *children))
+
+
+def waits_at(pid: str) -> str:
+    """Where in the kernel the process waits; nowhere if it has ended between two looks."""
+    try:
+        return Path(f"/proc/{pid}/wchan").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 async def test_a_writer_waits_while_its_step_is_held_and_not_a_byte_is_lost(room: KeeperRoom) -> None:
