@@ -24,6 +24,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def wanted(self) -> str:
         """The limit in words."""
+        if self.measured is None and self.limit == 0:
+            return "to be measured"
         return f"{'≥' if self.is_at_least else '≤'} {_with_unit(self.limit, self.unit)}"
 
     @property

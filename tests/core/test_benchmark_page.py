@@ -46,6 +46,7 @@ def text(folder: Path) -> str:
         (Gate(what="ratio", limit=0.25, measured=0.2, unit="×", is_at_least=True), "≥ 0.25 ×", "0.20 ×", False),
         (Gate(what="double", limit=0, measured=0.0), "≤ 0", "0", True),
         (PEER, "≤ 1", "absent", False),
+        (Gate(what="peer: parallel", limit=0, measured=None), "to be measured", "absent", False),
     ],
 )
 def test_a_gate_says_whether_the_figure_is_as_wanted(gate: Gate, wanted: str, found: str, holds: bool) -> None:
