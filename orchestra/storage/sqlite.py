@@ -82,6 +82,8 @@ class Sqlite:
             except BaseException as error:  # noqa: BLE001 — a dead writer would leave every later caller waiting for ever
                 for change in batch:
                     change.fail(error)
+            if self._file.is_kept_out:
+                batch = [*batch, *self._turn_away()]
             self._tell(self._settle, batch)
             if self._queue.empty():
                 self._file.tidy()
@@ -100,6 +102,17 @@ class Sqlite:
                     return batch, False
                 batch.append(change)
         return batch, True
+
+    def _turn_away(self) -> Sequence[Waiting]:
+        """Who came while a batch waited in vain for a locked file has waited as well: one more full wait would be too
+        long for those who ask."""
+        turned: list[Waiting] = []
+        with contextlib.suppress(Empty):
+            while (change := self._queue.get(block=False)) is not None:
+                change.fail(DatabaseAway(self._file.address, "another program has locked it"))
+                turned.append(change)
+            self._queue.put(None)
+        return turned
 
     def _tell(self, function: Callable[[Sequence[Waiting]], None], batch: Sequence[Waiting]) -> None:
         # The loop may have ended without closing us; then nobody waits for the answer.

@@ -48,6 +48,8 @@ class SqliteFile:
         self._writing = _engine(path, is_reader=False, connections=1)
         self._reading = _engine(path, is_reader=True, connections=readers)
         self._connection: Connection | None = None
+        self.is_kept_out = False
+        """The last batch could not begin: another program has the file locked."""
 
     def commit(self, changes: Sequence[Waiting]) -> None:
         """Applies the changes in as few transactions as it takes; each then has its value or its error."""
@@ -82,7 +84,9 @@ class SqliteFile:
         try:
             connection = self._connect()
             transaction = connection.begin()
+            self.is_kept_out = False
         except DBAPIError as error:
+            self.is_kept_out = _code(error) == sqlite3.SQLITE_BUSY
             # Without a transaction none of them could do better alone.
             for change in segment:
                 change.fail(self._explained(error))

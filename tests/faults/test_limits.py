@@ -31,7 +31,8 @@ def test_an_agent_and_a_keeper_with_few_descriptors_refuse_and_go_on(
         wait_until(lambda: atlas.output.count("link_welcome") == 2, what="the agent to be back")
         running_one = next(number for number in load.expected if up.run(number).state == "running")
         up.api.post(f"{API}/runs/{running_one}/abort", {})
-        load.expected[running_one] = replace(load.expected[running_one], states=frozenset({"aborted"}))
+        # Its shell may have a word of its own about the `sleep` that was stopped before it.
+        load.expected[running_one] = replace(load.expected[running_one], states=frozenset({"aborted"}), log=None)
         assert up.finish(running_one).state == "aborted"
         assert marked_processes(str(tmp_path / "atlas" / "attempts" / f"{running_one}-1")) == []
         load.await_over(seconds=60)

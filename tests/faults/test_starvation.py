@@ -23,7 +23,9 @@ RUNS_AT_ONCE = 2
 @contextmanager
 def busy_loops(count: int) -> Iterator[None]:
     """So many processes that never wait for anything."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    # Each in a session of its own: the kernel shares the processors out among sessions first.
+    command = [sys.executable, "-c", "while True: pass"]
+    loops = [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
     try:
         yield
     finally:

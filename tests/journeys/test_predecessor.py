@@ -159,13 +159,13 @@ def test_d4_a_worker_can_neither_claim_nor_harm_anothers_run(up: Orchestra, atla
         thief.hear(Forget)
         thief.say(Chunk(run=run, attempt=attempt, offset=0, content=b"forged"))
         thief.say(started_event(run, attempt), final(run, attempt, sequence=10, exit_code=1))
-        thief.hear(Forget)
+        stolen, _ = thief.closed()
     with impostor(up.port, token) as double:
         double.say(hello(worker="atlas"))
         code, _ = double.closed()
     over = up.finish(number)
 
-    assert code == CloseCode.REFUSED
+    assert (stolen, code) == (CloseCode.OUT_OF_TURN, CloseCode.REFUSED)
     assert (over.state, over.worker) == ("succeeded", "atlas"), over.reason
     assert up.log(number) == counted(20)
     assert lines_of(witness) == ["begin 1", "end 1"]

@@ -161,6 +161,23 @@ async def test_a_program_that_holds_the_file_is_waited_for_and_then_named_as_the
     assert await sqlite_database.write(add_project("a")) == "a"
 
 
+async def test_who_comes_while_another_waits_for_a_locked_file_is_refused_together_with_it(
+    sqlite_database: Database, sqlite_url: str
+) -> None:
+    await sqlite_database.write(lambda c: c.exec_driver_sql("pragma busy_timeout = 1000").all())
+    intruder = sqlite3.connect(file_of(sqlite_url), isolation_level=None)
+    intruder.execute("begin immediate")
+    first = asyncio.create_task(sqlite_database.write(add_project("a")))
+    await sqlite_database.read(lambda c: c.execute(select(func.count()).select_from(projects)).scalar_one())
+    second = asyncio.create_task(sqlite_database.write(add_project("b")))
+
+    done, _ = await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
+
+    intruder.close()
+    assert done == {first, second}
+    assert [type(each.exception()) for each in done] == [DatabaseAway, DatabaseAway]
+
+
 async def test_a_batch_can_be_driven_without_any_thread(sqlite_url: str) -> None:
     file = SqliteFile(path=file_of(sqlite_url), readers=1)
     loop = asyncio.get_running_loop()
