@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from sqlalchemy import Connection
 
 from orchestra.clock import Clock, Instant, seconds_between
-from orchestra.cron.occurrences import next_after
+from orchestra.cron.occurrences import dues_after, next_after
 from orchestra.definition.parameters import validate_parameters
 from orchestra.errors import InvalidFields, OrchestraError
 from orchestra.identifiers import RunId
@@ -169,12 +169,13 @@ def dues_until(specification: ScheduleSpecification, cursor: Instant, now: Insta
     """The due instants from the cursor until now, at most TICKS_PER_PASS_MAX of them, and where the cursor goes."""
     passed = [cursor]
     following = _next_after(specification.cron, specification.every_seconds, specification.zone, cursor)
-    while following is not None and following <= now:
-        if len(passed) == TICKS_PER_PASS_MAX:
-            return Dues(tuple(passed), following, True)
+    if following is None or following > now:
+        return Dues(tuple(passed), following, False)
+    for following in dues_after(specification, cursor):
+        if following > now or len(passed) == TICKS_PER_PASS_MAX:
+            return Dues(tuple(passed), following, following <= now)
         passed.append(following)
-        following = next_after(specification, following)
-    return Dues(tuple(passed), following, False)
+    return Dues(tuple(passed), None, False)
 
 
 @lru_cache(maxsize=1024)

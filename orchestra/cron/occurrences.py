@@ -10,8 +10,10 @@ The cron library computes over plain wall-clock time only; its own ideas about t
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from heapq import merge
+from itertools import count as count_from
 from itertools import groupby, islice
 from zoneinfo import ZoneInfo
 
@@ -58,35 +60,28 @@ def next_after(specification: ScheduleSpecification, instant: Instant) -> Instan
 
     Raises BadCron, UnknownZone, and CronEngineMissing if the expression needs the engine and it is not installed.
     """
-    if specification.every_seconds is not None:
-        step = max(1, round(specification.every_seconds * MICROSECONDS_PER_SECOND))
-        return Instant((instant // step + 1) * step)
-    expression = parse_cron(specification.cron or "")
-    zone = zone_of(specification.zone)
-    start = to_datetime(instant)
-    try:
-        moment = (
-            _following_clock(expression, zone, start)
-            if expression.follows_clock
-            else next(_fixed(expression, zone, start), None)
-        )
-    except OverflowError:
-        return None
-    return None if moment is None else from_datetime(moment)
+    return next(dues_after(specification, instant), None)
 
 
 def upcoming(specification: ScheduleSpecification, instant: Instant, count: int) -> list[Instant]:
     """The next so many instants at which the schedule is due."""
-    if specification.cron is not None and not (expression := parse_cron(specification.cron)).follows_clock:
-        # One engine for all of them: to make it costs more than to ask it.
-        moments = _fixed(expression, zone_of(specification.zone), to_datetime(instant))
-        return [from_datetime(moment) for moment in islice(moments, count)]
-    found: list[Instant] = []
-    following = next_after(specification, instant)
-    while following is not None and len(found) < count:
-        found.append(following)
-        following = next_after(specification, following) if len(found) < count else None
-    return found
+    return list(islice(dues_after(specification, instant), count))
+
+
+def dues_after(specification: ScheduleSpecification, instant: Instant) -> Iterator[Instant]:
+    """The instants after this one at which the schedule is due, in order, without end unless there is a last one.
+
+    Raises what `next_after` raises, when it is asked for the first of them.
+    """
+    # One engine for all of them: to make it costs more than to ask it.
+    if specification.every_seconds is not None:
+        step = max(1, round(specification.every_seconds * MICROSECONDS_PER_SECOND))
+        yield from map(Instant, count_from(instant // step * step + step, step))
+        return
+    expression = parse_cron(specification.cron or "")
+    moments = _following_clock if expression.follows_clock else _fixed
+    with suppress(OverflowError):
+        yield from map(from_datetime, moments(expression, zone_of(specification.zone), to_datetime(instant)))
 
 
 def _fixed(expression: CronExpression, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
@@ -110,23 +105,28 @@ def _first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     return change_between(zone, wall.replace(tzinfo=UTC) - later, moment)
 
 
-def _following_clock(expression: CronExpression, zone: ZoneInfo, start: datetime) -> datetime | None:
+def _following_clock(expression: CronExpression, zone: ZoneInfo, start: datetime) -> Iterator[datetime]:
     """Goes through stretches of constant offset, in each of which wall-clock time is plain arithmetic."""
-    position, passed = start, start.astimezone(zone).replace(tzinfo=None)
+    position = start
+    walls = _walls(expression, start.astimezone(zone).replace(tzinfo=None))
+    wall = next(walls, None)
     while True:
-        wall = next(_walls(expression, passed), None)
-        moment = None if wall is None else wall.replace(tzinfo=UTC) - _offset(position.astimezone(zone))
+        offset = _offset(position.astimezone(zone))
+        moment = None if wall is None else wall.replace(tzinfo=UTC) - offset
         near = position + _NEAR if moment is None else min(position + _NEAR, moment)
-        if _offset(near.astimezone(zone)) != _offset(position.astimezone(zone)):
+        if _offset(near.astimezone(zone)) != offset:
             # The first wall-clock second of the new stretch counts as well.
             position = change_between(zone, position, near)
-            passed = position.astimezone(zone).replace(tzinfo=None) - _SECOND
-        elif moment is None or moment == near:
-            return moment
+            walls = _walls(expression, position.astimezone(zone).replace(tzinfo=None) - _SECOND)
+            wall = next(walls, None)
+        elif moment is None:
+            return
+        elif moment == near:
+            yield moment
+            position, wall = moment, next(walls, None)
         else:
             # Until then the offset may change and change back. Nothing matches on the way, so look again from close by.
             position = max(near, moment - _NEAR)
-            passed = position.astimezone(zone).replace(tzinfo=None)
 
 
 def change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
