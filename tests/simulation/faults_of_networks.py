@@ -20,6 +20,20 @@ def freeze_link(scene: Scene) -> bool:
     return wire is not None
 
 
+def lose_link_at_one_end(scene: Scene) -> bool:
+    """One end gives the connection up and opens another, the other end goes on with it and hears late what was said."""
+    wire = _wire(scene)
+    if wire is not None:
+        lose_at_one_end(scene, wire)
+    return wire is not None
+
+
+def lose_at_one_end(scene: Scene, wire: Wire) -> None:
+    """Mostly the worker's: the master's may be the older session's for a while."""
+    wire.lose_at(scene.chance.choice((wire.worker_end, wire.worker_end, wire.worker_end, wire.master_end)))
+    scene.later((0.1, 0.5, 1.0, 2.0, 4.0, 8.0), wire.thaw)
+
+
 def delay_link(scene: Scene) -> bool:
     """Nothing arrives for a while, then all of it: perhaps after newer connections have been opened."""
     wire = _wire(scene)
@@ -60,7 +74,7 @@ def part_network(scene: Scene) -> bool:
         for master in parted:
             scene.world.network.heal(worker, master)
 
-    scene.later((3.0, 20.0, 50.0), heal)
+    scene.later((40.0, 70.0, 100.0) if scene.world.is_about_silence else (3.0, 20.0, 50.0), heal)
     return True
 
 

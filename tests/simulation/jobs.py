@@ -16,6 +16,8 @@ from orchestra.specification import (
 )
 
 PROJECT = "sim"
+OF_SILENCE = ("stopping", "impatient", "abandoned")
+"""What differs from the others when a worker is out of contact for long."""
 SECRETIVE = "secretive"
 SECRET = "what-nobody-may-read"
 
@@ -35,6 +37,7 @@ def project(chance: random.Random, *, has_schedules: bool) -> ProjectDefinition:
         ),
         _job("wide", slots=2),
         _job("impatient", lost_after_seconds=60.0, retry=RetryPolicy(max_attempts=2, wait_seconds=1.0, on=("lost",))),
+        _job("abandoned", lost_after_seconds=30.0),
         _job("fleeting", expire_after_seconds=20.0),
         _job(SECRETIVE, parameters=(Parameter(name="token", type=ParameterType.SECRET, required=True),)),
     ]

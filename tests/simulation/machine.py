@@ -88,7 +88,15 @@ class Machine:
     """One computer with a disk; `crash` is a power failure, `lose_keeper` kills the keeper alone."""
 
     def __init__(
-        self, *, name: str, folder: Path, loop: SimulatedLoop, clock: SimulatedClock, truth: Truth, seed: int
+        self,
+        *,
+        name: str,
+        folder: Path,
+        loop: SimulatedLoop,
+        clock: SimulatedClock,
+        truth: Truth,
+        seed: int,
+        has_long_steps: bool = False,
     ) -> None:
         self.name = name
         self.folder = folder
@@ -100,6 +108,7 @@ class Machine:
         self.keeper: KeeperProcess | None = None
         self.boots = 1
         self._seed = seed
+        self._has_long_steps = has_long_steps
         self._claims: dict[tuple[str, int], Process] = {}
         self._synced: dict[Path, int] = {}
 
@@ -134,9 +143,12 @@ class Machine:
         )
         self._claims[str(order.folder), order.number] = process
         seconds = plan.choice((0.0, 0.01, 0.1, 1.0, 5.0, 20.0)) * (0.2 + plan.random())
-        if random.Random(f"{self._seed} {order.step} is long").random() < 0.15:
+        length = random.Random(f"{self._seed} {order.step} is long")
+        if length.random() < 0.15:
             # Longer than a master waits for a worker that was to end it by itself.
             seconds *= 4
+        if self._has_long_steps and length.random() < 0.5:
+            seconds = 40.0 + 80.0 * length.random()
         pieces = plan.choice((0, 1, 1, 3, 8))
         for number in range(pieces):
             content = f"{order.step} {number} ".encode() + plan.randbytes(plan.choice((1, 30, 300, 5000)))

@@ -5,10 +5,10 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tests.simulation import faults_of_moments as moments
 from tests.simulation import faults_of_networks as networks
 from tests.simulation import faults_of_processes as processes
 from tests.simulation import faults_of_storage as storage
+from tests.simulation.faults_of_moments import MOMENTS
 from tests.simulation.scene import Fault, Scene
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ KINDS: Mapping[str, Fault] = {
     "journal lost": processes.lose_journal,
     "link cut": networks.cut_link,
     "link frozen": networks.freeze_link,
+    "link lost at one end": networks.lose_link_at_one_end,
     "link delayed": networks.delay_link,
     "link repeated": networks.repeat_link,
     "partition": networks.part_network,
@@ -40,10 +41,10 @@ KINDS: Mapping[str, Fault] = {
     "worker disk slow": storage.slow_worker_disk,
     "log disk full": storage.fill_log_disk,
     "clock set": storage.set_clock,
-    "link cut at a word": moments.cut_link_at_a_word,
-    "killed at a word": moments.kill_at_a_word,
-    "run aborted at a word": moments.abort_at_a_word,
+    **MOMENTS,
 }
+OF_SILENCE = ("link frozen", "link lost at one end", "link delayed", "agent paused", "agent killed", "signals lost")
+"""What goes with workers that are cut off for long."""
 
 
 class Nemesis:
@@ -55,17 +56,18 @@ class Nemesis:
         self._active_seconds = active_seconds
         self._scene = Scene(world=world, chance=self._chance)
         self._kinds = self._chance.sample(list(KINDS), self._chance.randint(2, 7))
+        if world.is_about_silence:
+            self._kinds = ["partition", "partition", *self._chance.sample(OF_SILENCE, self._chance.randint(0, 2))]
 
     async def rage(self) -> None:
         """Breaks things until the time is over, then mends all of them."""
         until = self._world.loop.now + self._active_seconds
-        mean = self._chance.choice((2.0, 5.0, 15.0))
+        mean = self._chance.choice((20.0, 40.0) if self._world.is_about_silence else (2.0, 5.0, 15.0))
         while True:
             wait = self._chance.expovariate(1.0 / mean)
             if self._world.loop.now + wait >= until:
                 break
             await asyncio.sleep(wait)
-            self._world.look()
             kind = self._chance.choice(self._kinds)
             if KINDS[kind](self._scene):
                 self._world.truth.fault(kind)

@@ -140,6 +140,11 @@ class Wire:
             for end in (self.worker_end, self.master_end):
                 self.loop.in_world(self._network.delay(), end.lose)
 
+    def lose_at(self, end: End) -> None:
+        """This end alone learns that the connection is gone; the other believes in it until it thaws, or for longer."""
+        self.freeze()
+        self.loop.in_world(self._network.delay(), end.lose)
+
     def freeze(self) -> None:
         """Nothing arrives any more, and nobody is told."""
         self.is_frozen = True

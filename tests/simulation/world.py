@@ -24,7 +24,7 @@ from tests.simulation.bounds import some_bounds_small
 from tests.simulation.client import Client
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.database import DatabaseServer
-from tests.simulation.jobs import project
+from tests.simulation.jobs import OF_SILENCE, project
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.machine import Machine
 from tests.simulation.nemesis import Nemesis
@@ -76,6 +76,8 @@ class World:
         self._folder = folder
         self._is_settled = False
         self._has_schedules = self.chance.random() < 0.4
+        self.is_about_silence = random.Random(f"theme {seed}").random() < 0.15
+        """Workers are cut off for longer than jobs wait, under masters that would not excuse it by their own start."""
 
     def run(self) -> Outcome:
         """Lives until everything is quiet, then judges."""
@@ -123,14 +125,17 @@ class World:
         bearer = await database.read(partial(find_token, digest=token.digest, now=START))
         assert bearer is not None
         self._make_parts(admission)
-        if random.Random(f"beginning {self.seed}").random() < 0.25:
+        if self.is_about_silence or random.Random(f"beginning {self.seed}").random() < 0.2:
             # Before that no master calls a worker lost, so that what comes of it would never be seen.
             await asyncio.sleep(RESCUE_PATIENCE_SECONDS)
         client = self.client = Client(
             database=database, who=bearer.principal, sealing=self.sealing, truth=self.truth, chance=self.chance
         )
-        active_seconds = self.chance.choice((30.0, 60.0, 120.0))
+        active_seconds = 240.0 if self.is_about_silence else self.chance.choice((30.0, 60.0, 120.0))
         names = [job.name for job in definition.jobs if job.schedule is None]
+        if self.is_about_silence:
+            names += 3 * OF_SILENCE
+        self.loop.create_task(self._keep_looking(), name="looks")
         async with asyncio.TaskGroup() as tasks:
             for _ in range(self.chance.randint(3, 12)):
                 at = active_seconds * self.chance.random()
@@ -156,7 +161,7 @@ class World:
                     on_error=self.errors.append,
                 )
             )
-        for number in range(1, self.chance.choice((1, 2, 2, 3)) + 1):
+        for number in range(1, self.chance.choice((2, 3) if self.is_about_silence else (1, 2, 2, 3)) + 1):
             folder = self._folder / f"worker-{number}"
             folder.mkdir()
             machine = Machine(
@@ -166,6 +171,7 @@ class World:
                 clock=SimulatedClock(self.loop),
                 truth=self.truth,
                 seed=self.seed,
+                has_long_steps=self.is_about_silence,
             )
             worker = WorkerProcess(
                 machine=machine,
@@ -188,14 +194,18 @@ class World:
         give_up_at = self.loop.now + SETTLE_SECONDS_MAX
         while self.loop.now < give_up_at:
             await asyncio.sleep(LOOK_SECONDS)
-            self.look()
             if self.errors or self._is_quiet():
                 self._is_settled = True
                 return
         self.errors.append(f"R1: not settled after {SETTLE_SECONDS_MAX:.0f} s: {self._what_is_left()}")
         self._is_settled = True
 
-    def look(self) -> None:
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._look()
+
+    def _look(self) -> None:
         """Remembers every run that is seen to be over for the first time: it must never change again."""
         for row in self.server.file.read(lambda connection: connection.execute(_TERMINAL.order_by(runs.c.id)).all()):
             self.truth.seen_over.setdefault(row.id, tuple(row))
