@@ -1,17 +1,24 @@
 """Secret parameters at rest: encrypted with a key that is kept in a file of its own, never in the database."""
 
+import base64
 import contextlib
 import hashlib
 import hmac
 import os
 import tempfile
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.fernet import Fernet, InvalidToken
 
 from orchestra.errors import FolderUnusable, OrchestraError
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+
+_KEY_BYTES = 32
 
 
 class Unsealable(OrchestraError):
@@ -26,7 +33,9 @@ class Sealing:
 
     def __init__(self, *, key: bytes) -> None:
         """The key is 32 bytes in URL-safe base64, as `new_key` makes it."""
-        self._fernet = Fernet(key)
+        if len(base64.urlsafe_b64decode(key)) != _KEY_BYTES:
+            raise ValueError(f"a key is {_KEY_BYTES} bytes in URL-safe base64")
+        self._key = key
         self._fingerprint_key = hashlib.sha256(b"fingerprint:" + key).digest()
 
     def seal(self, secrets: Mapping[str, str]) -> str:
@@ -35,6 +44,8 @@ class Sealing:
 
     def open(self, sealed: str) -> dict[str, str]:
         """The secrets again; raises Unsealable."""
+        from cryptography.fernet import InvalidToken
+
         try:
             plain = self._fernet.decrypt(sealed.encode())
         except InvalidToken:
@@ -45,10 +56,17 @@ class Sealing:
         """A digest that tells equal contents, but from which nobody without the key can guess one."""
         return hmac.new(self._fingerprint_key, content, hashlib.sha256).hexdigest()
 
+    @cached_property
+    def _fernet(self) -> "Fernet":
+        # Loaded with the first secret: it takes 6 MiB of memory, and many installations have no secrets.
+        from cryptography.fernet import Fernet
+
+        return Fernet(self._key)
+
 
 def new_key() -> bytes:
     """A key that nobody has seen."""
-    return Fernet.generate_key()
+    return base64.urlsafe_b64encode(os.urandom(_KEY_BYTES))
 
 
 def read_or_make_key(path: Path) -> bytes:

@@ -1,22 +1,20 @@
 """`orchestra db upgrade` and `orchestra db check`, as functions."""
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from orchestra.errors import DatabaseAway, WrongSchemaVersion
+from orchestra.errors import DatabaseAway, OrchestraError, WrongSchemaVersion
 from orchestra.limits import DATABASE_CONNECT_SECONDS_MAX
 from orchestra.storage.open import database_address
-from orchestra.storage.schema import found_version, require_file, require_version
+from orchestra.storage.schema import SCHEMA_VERSION, found_version, require_file, require_version
 from orchestra.storage.sqlite_file import sqlite_engine
 
 T = TypeVar("T")
@@ -32,7 +30,28 @@ def upgrade(location: str | Path) -> str:
     SQLite the caller holds the folder's lock. Blocks: inside an event loop call it by `asyncio.to_thread`. Raises
     DatabaseAway, or WrongSchemaVersion if the database is of a newer version than this program.
     """
-    return _connected(database_address(location), _upgrade)
+    _connected(database_address(location), _upgrade)
+    return SCHEMA_VERSION
+
+
+def upgrade_apart(location: str | Path) -> str:
+    """Like `upgrade`, for a process that lives on: what only migrations need is loaded by a child that ends.
+
+    Call it while no other thread runs, because the child is a fork. So it has the caller's lock of the folder, too:
+    were the caller killed meanwhile, nobody else would come in between.
+    """
+    with contextlib.suppress(WrongSchemaVersion):
+        return check(location)
+    child = os.fork()
+    if child == 0:
+        try:
+            with contextlib.suppress(OrchestraError):
+                upgrade(location)
+        finally:
+            os._exit(os.EX_OK)
+    os.waitpid(child, 0)
+    # Nothing is left to do, or what the child could not do fails here, where it can be told.
+    return upgrade(location)
 
 
 def check(location: str | Path) -> str:
@@ -40,43 +59,18 @@ def check(location: str | Path) -> str:
     address = database_address(location)
     if address.drivername == "sqlite":
         require_file(Path(address.database or ""))
-    return _connected(address, _check)
+    _connected(address, require_version)
+    return SCHEMA_VERSION
 
 
-def configuration(connection: Connection | None = None) -> Config:
-    """Alembic's settings, without an ini file."""
-    config = Config()
-    config.set_main_option("script_location", "orchestra_migrations:")
-    if connection is not None:
-        config.attributes["connection"] = connection
-    return config
-
-
-def newest_version() -> str:
-    """The newest revision among the migrations."""
-    head = ScriptDirectory.from_config(configuration()).get_current_head()
-    assert head is not None, "the wheel lacks its migrations"
-    return head
-
-
-def _upgrade(connection: Connection) -> str:
+def _upgrade(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     found = found_version(connection)
-    newest = newest_version()
-    if found == newest:
-        return newest
-    try:
-        command.upgrade(configuration(connection), "head")
-    except CommandError:
-        # Alembic does not know the revision: a newer program made it.
-        raise WrongSchemaVersion(found, newest) from None
-    return newest
+    if found != SCHEMA_VERSION:
+        from orchestra_migrations.revisions import run_revisions
 
-
-def _check(connection: Connection) -> str:
-    require_version(connection)
-    return newest_version()
+        run_revisions(connection, found=found)
 
 
 def _connected(address: URL, function: Callable[[Connection], T]) -> T:

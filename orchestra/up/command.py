@@ -1,6 +1,5 @@
 """The command `orchestra up`."""
 
-import asyncio
 import logging
 import sys
 import tempfile
@@ -73,7 +72,7 @@ def command(
             pages=WebsiteSettings(theme_folder=theme, title=title),
             say=lambda text: click.echo(text),
         )
-        return asyncio.run(run_up(settings))
+        return run_up(settings)
 
 
 @contextmanager

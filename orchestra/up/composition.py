@@ -27,7 +27,7 @@ from orchestra.web.assemble import WebSettings, build_application, build_web_par
 from orchestra.web.rate_settings import RateSettings
 from orchestra_master.assemble import build_master
 from orchestra_master.definition_watch import DefinitionWatch
-from orchestra_migrations import upgrade
+from orchestra_migrations import upgrade_apart
 from orchestra_service.assemble import service_routes
 from orchestra_website.assemble import website_routes
 from orchestra_website.settings import WebsiteSettings
@@ -54,18 +54,22 @@ class UpSettings:
     say: Callable[[str], None]
 
 
-async def run_up(settings: UpSettings) -> int:
+def run_up(settings: UpSettings) -> int:
     """Serves until it is told to stop, or until the demo is over; returns the exit code.
 
     Raises FolderInUse, FolderUnusable, PortInUse, WrongSchemaVersion.
     """
     with lock_folder(settings.data, "orchestra up"):
-        await asyncio.to_thread(upgrade, settings.data)
-        database = await open_database(settings.data)
-        try:
-            return await _Up(settings, database).run()
-        finally:
-            await database.close()
+        upgrade_apart(settings.data)
+        return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: UpSettings) -> int:
+    database = await open_database(settings.data)
+    try:
+        return await _Up(settings, database).run()
+    finally:
+        await database.close()
 
 
 class _Up:

@@ -44,3 +44,8 @@ def test_the_key_file_is_private_and_made_once_however_many_ask(tmp_path: Path) 
 def test_a_folder_that_cannot_hold_the_key_is_said_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(FolderUnusable, match="cannot be used"):
         read_or_make_key(tmp_path / "missing" / "secret.key")
+
+
+def test_a_key_of_the_wrong_length_is_refused_before_there_is_a_secret() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        Sealing(key=b"c2hvcnQ=")

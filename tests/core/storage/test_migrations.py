@@ -15,8 +15,8 @@ from orchestra.storage.open import BadDatabaseAddress, database_address, open_da
 from orchestra.storage.schema import SCHEMA_VERSION
 from orchestra.storage.tables import metadata
 from orchestra_migrations import check, upgrade
+from orchestra_migrations.revisions import configuration, newest_version
 from orchestra_migrations.triggers import TRIGGER_NAMES
-from orchestra_migrations.upgrade import configuration, newest_version
 
 
 def triggers_of(connection: Connection) -> set[str]:

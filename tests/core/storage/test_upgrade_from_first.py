@@ -9,8 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestra.storage.open import database_address, open_database
 from orchestra_migrations import upgrade
+from orchestra_migrations.revisions import configuration
 from orchestra_migrations.triggers import TRIGGER_NAMES
-from orchestra_migrations.upgrade import _connected, configuration
+from orchestra_migrations.upgrade import _connected
 from tests.core.storage.test_migrations import triggers_of
 
 OLD_ROWS = (
