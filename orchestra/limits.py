@@ -156,6 +156,12 @@ ALONE_SECONDS_MAX: Final = 15.0
 DATABASE_SIGN_SECONDS_MAX: Final = 5.0
 """How long the database may take for a write that changes nothing, before the master takes it for away."""
 OFFERS_PER_PASS_MAX: Final = 64
+PREFETCH_SECONDS: Final = 0.1
+"""A worker is given as many runs beyond its slots as it has ended in so long: they will start about as soon."""
+PREFETCHED_MAX: Final = 64
+"""No more runs wait at one worker, however many slots it has."""
+PREFETCHED_SECONDS_MAX: Final = 2.0
+"""A run that has waited at its worker for a free slot for so long goes back into the queue."""
 RESCUE_SECONDS: Final = 5.0
 RESCUE_PATIENCE_SECONDS: Final = 300.0
 """After a master's start no worker is declared lost for so long: the master's own downtime does not count."""

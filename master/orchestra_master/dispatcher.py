@@ -18,7 +18,6 @@ from orchestra.identifiers import Signature, WorkerId
 from orchestra.lifecycle import RunEvent, RunState
 from orchestra.limits import (
     FRAME_BYTES_MAX,
-    OFFER_SECONDS_MAX,
     OFFERS_PER_PASS_MAX,
     REFUSED_OFFER_SECONDS,
 )
@@ -32,7 +31,7 @@ from orchestra.storage.jobs import matching_of
 from orchestra.storage.pending import PendingRun, pending_heads, pending_signatures
 from orchestra.storage.runs import move_run, state_of_run
 from orchestra_master.parts import MasterParts
-from orchestra_master.selection import Candidate, WorkerSelector, able
+from orchestra_master.selection import Candidate, WorkerSelector, able, able_soon
 
 
 class SecretReader(Protocol):
@@ -159,10 +158,12 @@ class Dispatcher:
                 name=each.name,
                 properties=each.properties,
                 slots=each.slots,
-                free_slots=each.free_slots,
+                free_slots=free_slots,
+                prefetch_room=prefetch_room,
             )
             for each in self._parts.roster.connected()
-            if each.accepts_runs and each.refused_until <= now and each.free_slots > 0
+            if each.accepts_runs and each.refused_until <= now
+            if (free_slots := max(0, each.free_slots)) + (prefetch_room := each.prefetch_room(now)) > 0
         ]
 
     async def _learn_matchings(self) -> None:
@@ -212,11 +213,15 @@ class Dispatcher:
         claims, left = [], []
         for head in heads:
             matching = wanted[head.signature][0]
-            possible = able(matching, list(free.values()))
+            everybody = list(free.values())
             connected = None
-            if possible:
+            if possible := able(matching, everybody):
                 chosen = self._selector.select(matching, possible)
                 free[chosen.worker] = replace(chosen, free_slots=chosen.free_slots - matching.slots)
+                connected = self._parts.roster.find(chosen.worker)
+            elif possible := able_soon(matching, everybody):
+                chosen = self._selector.select(matching, possible)
+                free[chosen.worker] = replace(chosen, prefetch_room=chosen.prefetch_room - 1)
                 connected = self._parts.roster.find(chosen.worker)
             if connected is None:
                 left.append(head)
@@ -247,9 +252,7 @@ class Dispatcher:
             # Each worker would drop its connection over it, one after the other, with all that runs there.
             words = f"the job and its parameters have {size} bytes, {FRAME_BYTES_MAX} at most can be sent to a worker"
             return _Failure(claimed=claimed, reason="the offer could not be made", broken=words)
-        key = (claimed.run, claimed.attempt)
-        connected.held[key] = claimed.slots
-        connected.offers[key] = self._parts.clock.monotonic() + OFFER_SECONDS_MAX
+        connected.hold((claimed.run, claimed.attempt), claimed.slots, self._parts.clock.monotonic())
         self._parts.roster.offered.set()
         connected.send(offer)
         return None
@@ -282,8 +285,9 @@ class _Failure:
 
 
 def _room(matching: Matching, candidates: Sequence[Candidate]) -> int:
-    """How many runs of this kind fit on the candidates now."""
-    return sum(each.free_slots // matching.slots for each in able(matching, candidates))
+    """How many runs of this kind fit on the candidates now, or will in a moment."""
+    now = sum(each.free_slots // matching.slots for each in able(matching, candidates))
+    return now + sum(each.prefetch_room for each in able_soon(matching, candidates))
 
 
 def _signals_of(done: _Pass) -> list[Signal]:

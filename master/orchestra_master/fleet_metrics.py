@@ -23,10 +23,10 @@ class FleetCollector(Collector):
         """The families, as prometheus_client asks for them."""
         connected = self._roster.connected()
         yield _gauge("orchestra_workers_connected", "Workers that are connected to this master.", len(connected))
-        used = sum(sum(each.held.values()) for each in connected)
+        free = sum(each.free_slots for each in connected)
         slots = GaugeMetricFamily("orchestra_slots", "Slots of the connected workers.", labels=["use"])
-        slots.add_metric(["used"], used)
-        slots.add_metric(["free"], sum(each.slots for each in connected) - used)
+        slots.add_metric(["used"], sum(each.slots for each in connected) - free)
+        slots.add_metric(["free"], free)
         yield slots
         yield _gauge("orchestra_attempts_held", "Attempts on these workers.", sum(len(each.held) for each in connected))
         yield _gauge("orchestra_offers_open", "Offers not yet accepted.", sum(len(each.offers) for each in connected))

@@ -83,6 +83,7 @@ def _greet(connection: Connection, parts: MasterParts, hello: Hello, user: UserI
     if session.foreign_owner or session.newer_connection is not None or session.state is WorkerState.QUARANTINED:
         return Greeting(session=session, reconciliation=Reconciliation())
     result = reconcile(hello.held, open_attempts(connection, session.worker))
+    result.let_go(hello.slots)
     signals = {Signal(Topic.WORKERS, hello.worker)}
     actor = f"worker {hello.worker}"
     note_late(connection, hello.held, worker=session.worker, actor=actor, now=now)

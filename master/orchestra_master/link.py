@@ -16,7 +16,7 @@ from orchestra.limits import (
 from orchestra.protocol.codec import CloseCode, close_reason
 from orchestra.protocol.messages import Bye, Chunk, Hello, MasterMessage, Outdated, WorkerMessage
 from orchestra.protocol.session import MasterSession
-from orchestra.storage.attempts import withdraw_offer
+from orchestra.storage.attempts import recall_offer, withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.workers import end_session
 from orchestra_master.greeting import Greeting, greet, quarantine
@@ -209,7 +209,9 @@ class Link:
             replace=self._replace,
             heard_at=self._parts.clock.now(),
             free_disk_bytes=hello.free_disk_bytes,
+            prefetch=hello.prefetch,
             held={(kept.run, kept.attempt): kept.slots for kept in greeting.reconciliation.kept},
+            prefetched={(each.run, each.attempt): None for each in greeting.reconciliation.prefetched},
         )
 
     def _replace(self) -> None:
@@ -223,15 +225,21 @@ class Link:
             return
         self._parts.roster.leave(connected)
         now, actor, offers = self._parts.clock.now(), self._parts.actor, list(connected.offers)
+        # Told nothing yet but the offer, so that they cannot have run either.
+        waiting = connected.recalled.union(connected.recallable())
 
         def leave(connection: Connection) -> None:
             # The worker's row before the runs', as everywhere, so that no two masters wait for each other.
-            end_session(connection, connected.worker, connected.epoch, heard_at=connected.heard_at)
+            is_newest = end_session(connection, connected.worker, connected.epoch, heard_at=connected.heard_at)
             for run, attempt in sorted(offers):
                 words = f"worker {connected.name} went away before it accepted"
                 withdraw_offer(connection, run, attempt, actor=actor, reason=words, now=now)
+            # In a newer session they may have been told to go.
+            for run, attempt in sorted(waiting if is_newest else []):
+                words = f"worker {connected.name} went away before it had a free slot"
+                recall_offer(connection, run, attempt, actor=actor, reason=words, now=now)
 
-        signals = [Signal(Topic.WORKERS, connected.name)] + [Signal(Topic.PENDING)] * bool(offers)
+        signals = [Signal(Topic.WORKERS, connected.name)] + [Signal(Topic.PENDING)] * bool(offers or waiting)
         try:
             await self._parts.database.write(leave, signals=signals)
         except OrchestraError as error:

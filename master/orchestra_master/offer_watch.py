@@ -1,5 +1,5 @@
-"""Takes back offers that were not accepted in time: into a dead link, by a worker that hangs, or by a master that
-died."""
+"""Takes back offers that were not accepted in time (a dead link, a worker that hangs, a master that died), and those
+that found no free slot."""
 
 import asyncio
 import contextlib
@@ -9,13 +9,15 @@ from sqlalchemy import Connection, select
 from orchestra.clock import Instant, after
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import AttemptState
-from orchestra.limits import OFFER_SECONDS_MAX, REFUSED_OFFER_SECONDS
+from orchestra.limits import OFFER_SECONDS_MAX, PREFETCHED_SECONDS_MAX, REFUSED_OFFER_SECONDS
 from orchestra.protocol.window import AttemptKey
 from orchestra.storage.attempts import is_open, withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.tables import attempts
 from orchestra_master.duty import keep_doing
 from orchestra_master.parts import MasterParts
+from orchestra_master.recalling import recall
+from orchestra_master.roster import ConnectedWorker
 
 LEFT_BEHIND_SECONDS = OFFER_SECONDS_MAX + 2.0
 SWEEP_SECONDS = 2.0
@@ -37,7 +39,7 @@ class OfferWatch:
         await keep_doing(self, self._parts.database, rest=self._rest)
 
     async def _rest(self, seconds: float) -> None:
-        if any(connected.offers for connected in self._parts.roster.connected()):
+        if any(connected.offers or connected.prefetched for connected in self._parts.roster.connected()):
             await asyncio.sleep(seconds)
             return
         offered = self._parts.roster.offered
@@ -66,11 +68,26 @@ class OfferWatch:
                 # On paper it may be the best of all: without this, the run went into the same dead link again.
                 connected.refused_until = now + REFUSED_OFFER_SECONDS
             self._parts.roster.capacity_changed()
+        await self._recall(now)
         if self._sweep_at is None or now >= self._sweep_at:
             await self._sweep(now)
-        deadlines = [deadline for each in self._parts.roster.connected() for deadline in each.offers.values()]
         assert self._sweep_at is not None, "it has been swept once"
-        return max(0.0, min([self._sweep_at, *deadlines]) - now)
+        deadlines = [self._sweep_at]
+        for connected in self._parts.roster.connected():
+            deadlines += [*connected.offers.values(), *self._accepted(connected).values()]
+        return max(0.0, min(deadlines) - now)
+
+    async def _recall(self, now: float) -> None:
+        """The runs that wait at a worker behind others that take longer than those before."""
+        for connected in self._parts.roster.connected():
+            overdue = [key for key, deadline in self._accepted(connected).items() if deadline <= now]
+            if overdue or connected.recalled:
+                words = f"worker {connected.name} had no free slot for {PREFETCHED_SECONDS_MAX:.0f} s"
+                await recall(self._parts, connected, overdue, words=words)
+
+    @staticmethod
+    def _accepted(connected: ConnectedWorker) -> dict[AttemptKey, float]:
+        return {key: due_at for key, due_at in connected.recallable().items() if key not in connected.offers}
 
     async def _sweep(self, now: float) -> None:
         """Takes back offers so old that the master that made them should have done so. Should that one be alive, its

@@ -22,7 +22,22 @@ class Reconciliation:
     lost: list[tuple[OpenAttempt, str]] = field(default_factory=list)
     """Accepted or started once, but the worker cannot tell any more what became of them."""
     kept: list[OpenAttempt] = field(default_factory=list)
-    """What goes on, and holds its slots."""
+    """What goes on."""
+    ready: list[OpenAttempt] = field(default_factory=list)
+    """Those of them that have not started, as far as the worker knows."""
+    prefetched: list[OpenAttempt] = field(default_factory=list)
+    """Those of them for which no slot is free: they are told to go later."""
+
+    def let_go(self, slots: int) -> None:
+        """Lets those that are ready go on this many slots: what has started comes first, then what was made first."""
+        waits = {(each.run, each.attempt) for each in self.ready}
+        free = slots - sum(each.slots for each in self.kept if (each.run, each.attempt) not in waits)
+        for each in sorted(self.ready, key=lambda each: each.run):
+            if each.slots <= free and not self.prefetched:
+                free -= each.slots
+                self.answers.append(Go(run=each.run, attempt=each.attempt))
+            else:
+                self.prefetched.append(each)
 
 
 def reconcile(held: Sequence[Held], stored: Sequence[OpenAttempt]) -> Reconciliation:
@@ -56,7 +71,8 @@ def _set_against(held: Held, known: OpenAttempt, result: Reconciliation) -> None
         else:
             result.accept.append(known)
             result.kept.append(known)
-            result.answers.append(Go(run=run, attempt=attempt))
+            result.ready.append(known)
+            result.answers.append(Resume(run=run, attempt=attempt, sequence=0, log_length=0))
         return
     went_back = held.sequence < known.sequence or held.log_length < known.log_length
     if went_back or (known.state is AttemptState.STARTED and held.state in _NOT_STARTED):
@@ -68,4 +84,4 @@ def _set_against(held: Held, known: OpenAttempt, result: Reconciliation) -> None
     if known.stop_reason is not None:
         result.answers.append(Stop(run=run, attempt=attempt, reason=known.stop_reason))
     elif held.state in _NOT_STARTED:
-        result.answers.append(Go(run=run, attempt=attempt))
+        result.ready.append(known)

@@ -11,7 +11,7 @@ from orchestra.errors import ProtocolError
 from orchestra.limits import REFUSED_OFFER_SECONDS
 from orchestra.logs.store import LogPiece, MissingLogBytes
 from orchestra.protocol.codec import CloseCode
-from orchestra.protocol.messages import Accept, Chunk, Event, Final, Heartbeat, Hello, Refuse, WorkerMessage
+from orchestra.protocol.messages import Accept, Chunk, Event, Final, Go, Heartbeat, Hello, Refuse, WorkerMessage
 from orchestra.protocol.window import AttemptKey
 from orchestra_master.attempt_fold import Applied, AttemptReport
 from orchestra_master.parts import MasterParts
@@ -44,9 +44,14 @@ class Recorder:
         )
         self._count(applied, now)
         for answer in applied.answers:
-            connected.send(answer)
+            # A go that is withheld follows when a slot is free.
+            if not isinstance(answer, Go) or connected.may_go((answer.run, answer.attempt)):
+                connected.send(answer)
         for key in applied.accepted:
             connected.offers.pop(key, None)
+        for key in applied.started:
+            # It had been told to go on an earlier connection.
+            connected.prefetched.pop(key, None)
         for key in applied.released:
             connected.release(key)
         if applied.refused:
@@ -97,9 +102,7 @@ class Recorder:
 
     def _free_slots(self, finals: Sequence[AttemptKey]) -> None:
         """The worker says that these are over: the next run is given while their ends are still being stored."""
-        freed = self._connected.held.keys() & set(finals)
-        self._connected.over |= freed
-        if freed:
+        if self._connected.end(finals, self._parts.clock.monotonic()):
             self._parts.roster.capacity_changed()
 
     async def _write_logs(

@@ -2,13 +2,20 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from orchestra.clock import Instant
 from orchestra.identifiers import Epoch, WorkerId, WorkerName
-from orchestra.limits import TAKEOVER_SECONDS, TAKEOVERS_MAX
-from orchestra.protocol.messages import MasterMessage
+from orchestra.limits import (
+    OFFER_SECONDS_MAX,
+    PREFETCH_SECONDS,
+    PREFETCHED_MAX,
+    PREFETCHED_SECONDS_MAX,
+    TAKEOVER_SECONDS,
+    TAKEOVERS_MAX,
+)
+from orchestra.protocol.messages import Go, MasterMessage
 from orchestra.protocol.window import AttemptKey
 from orchestra.specification import PropertyValue
 
@@ -29,14 +36,26 @@ class ConnectedWorker:
     replace: Callable[[], None]
     """Ends the connection, because a newer one has come."""
     heard_at: Instant
+    prefetch: int = 0
+    """How many slots' worth of accepted attempts the worker keeps beyond its slots."""
     load: float = 0.0
     free_disk_bytes: int = 0
     held: dict[AttemptKey, int] = field(default_factory=dict)
-    """The attempts that occupy slots, with how many. A set of facts, not a counter: it cannot leak."""
+    """The attempts that the worker has, with how many slots. A set of facts, not a counter: it cannot leak."""
     offers: dict[AttemptKey, float] = field(default_factory=dict)
     """Offers not yet accepted, with the moment (monotonic) at which they are withdrawn."""
     over: set[AttemptKey] = field(default_factory=set)
     """Held attempts whose end has arrived and is being stored: the worker itself has their slots free already."""
+    prefetched: dict[AttemptKey, float | None] = field(default_factory=dict)
+    """Held attempts that wait for a free slot, in the order in which they get one: they are not told to go before.
+
+    With the moment (monotonic) at which they are taken back. None: never, for on an earlier connection the worker may
+    have heard `go` all the same.
+    """
+    recalled: set[AttemptKey] = field(default_factory=set)
+    """What waited for a slot and is being taken back: never told to go any more."""
+    ends: deque[float] = field(default_factory=lambda: deque(maxlen=PREFETCHED_MAX))
+    """When (monotonic) the last attempts were over."""
     stopping: set[AttemptKey] = field(default_factory=set)
     """What this session was asked to stop already."""
     refused_until: float = 0.0
@@ -45,14 +64,64 @@ class ConnectedWorker:
     @property
     def free_slots(self) -> int:
         """How many slots nothing occupies."""
-        return self.slots - sum(slots for key, slots in self.held.items() if key not in self.over)
+        return self.slots - sum(
+            slots for key, slots in self.held.items() if key not in self.over and key not in self.prefetched
+        )
+
+    def prefetch_room(self, now: float) -> int:
+        """How many more attempts may wait here for a slot: as many as there were ends of late."""
+        if not self.prefetch:
+            return 0
+        recent = sum(now - ended_at <= PREFETCH_SECONDS for ended_at in self.ends)
+        return max(0, min(self.prefetch, recent) - len(self.prefetched))
+
+    def hold(self, key: AttemptKey, slots: int, now: float) -> None:
+        """The attempt is offered: it occupies slots, or waits for them."""
+        if slots > self.free_slots:
+            self.prefetched[key] = now + PREFETCHED_SECONDS_MAX
+        self.held[key] = slots
+        self.offers[key] = now + OFFER_SECONDS_MAX
+
+    def end(self, keys: Iterable[AttemptKey], now: float) -> bool:
+        """The worker says that these are over: what waits gets their slots. False if it holds none of them."""
+        ended = self.held.keys() & set(keys)
+        self.over |= ended
+        for key in ended:
+            self.prefetched.pop(key, None)
+            self.ends.append(now)
+        self._fill_slots()
+        return bool(ended)
+
+    def recall(self, key: AttemptKey) -> None:
+        """The attempt, which waits for a slot, shall be taken back."""
+        self.release(key)
+        self.recalled.add(key)
 
     def release(self, key: AttemptKey) -> None:
-        """The attempt occupies nothing any more."""
+        """The worker does not have the attempt any more: what waits gets its slots."""
         self.held.pop(key, None)
         self.offers.pop(key, None)
+        self.prefetched.pop(key, None)
         self.over.discard(key)
         self.stopping.discard(key)
+        self._fill_slots()
+
+    def recallable(self) -> dict[AttemptKey, float]:
+        """What waits for a slot and cannot have run, with the moment (monotonic) at which it is taken back."""
+        return {key: due_at for key, due_at in self.prefetched.items() if due_at is not None}
+
+    def may_go(self, key: AttemptKey) -> bool:
+        """Whether the attempt, once its acceptance is committed, has what it needs to start."""
+        return key in self.held and key not in self.prefetched
+
+    def _fill_slots(self) -> None:
+        for key in list(self.prefetched):
+            if self.held[key] > self.free_slots:
+                # None overtakes it: it would never find enough of them.
+                return
+            del self.prefetched[key]
+            if key not in self.offers:
+                self.send(Go(run=key[0], attempt=key[1]))
 
 
 class Roster:

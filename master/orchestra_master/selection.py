@@ -18,6 +18,8 @@ class Candidate:
     properties: Mapping[str, PropertyValue]
     slots: int
     free_slots: int
+    prefetch_room: int = 0
+    """How many attempts beyond its slots it may be given, because others are about to end."""
 
 
 class WorkerSelector(Protocol):
@@ -44,4 +46,15 @@ def able(matching: Matching, candidates: Sequence[Candidate]) -> list[Candidate]
         each
         for each in candidates
         if each.free_slots >= matching.slots and exclusion(matching, each.properties, slots=each.slots) is None
+    ]
+
+
+def able_soon(matching: Matching, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that match and where a run of one slot may wait: one slot is what comes free at a time."""
+    if matching.slots > 1:
+        return []
+    return [
+        each
+        for each in candidates
+        if each.prefetch_room > 0 and exclusion(matching, each.properties, slots=each.slots) is None
     ]

@@ -9,6 +9,7 @@ from orchestra.storage.attempts import stopped_by, withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.tables import attempts, runs
 from orchestra_master.parts import MasterParts
+from orchestra_master.recalling import recall
 
 
 class Stopper:
@@ -26,7 +27,7 @@ class Stopper:
         for run, attempt, state, worker, words in await self._parts.database.read(_asked):
             connected = self._parts.roster.find(worker)
             key = (run, attempt)
-            if connected is None or key in connected.stopping:
+            if connected is None or key in connected.stopping or key in connected.recalled:
                 continue
             if state is AttemptState.OFFERED:
                 if await self._withdraw(run, attempt, words):
@@ -36,6 +37,8 @@ class Stopper:
                 else:
                     # It was accepted in the same moment: the next look finds what there is to stop.
                     pause = 0.0
+            elif key in connected.recallable():
+                await recall(self._parts, connected, [key], words=words)
             else:
                 connected.stopping.add(key)
                 connected.send(Stop(run=run, attempt=attempt, reason=words))

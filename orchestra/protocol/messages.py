@@ -137,6 +137,8 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     connection: Count = 0
     """Grows with every connection of the instance, over restarts too, so that a hello that was on its way for long is
     told from the newest one. 0 from workers that do not count."""
+    prefetch: SmallCount = 0
+    """How many slots' worth of accepted attempts the worker keeps beyond its slots, while they wait for `go`."""
 
 
 class Accept(AttemptMessage, frozen=True, kw_only=True, tag="accept"):
@@ -191,7 +193,7 @@ class Forget(AttemptMessage, frozen=True, kw_only=True, tag="forget"):
 class Welcome(Message, frozen=True, kw_only=True, tag="welcome"):
     """The master's answer to `hello`.
 
-    One `resume`, `go`, `stop` or `forget` for each held attempt follows in the same frame.
+    One `resume` or `forget` for each held attempt follows in the same frame, with `go` or `stop` where that is due.
     """
 
     protocol: int
@@ -229,7 +231,7 @@ class Offer(AttemptMessage, frozen=True, kw_only=True, tag="offer"):
 
 
 class Go(AttemptMessage, frozen=True, kw_only=True, tag="go"):
-    """The acceptance is committed: execute. May come twice; the second changes nothing."""
+    """The acceptance is committed and a slot is free: execute. May come twice; the second changes nothing."""
 
 
 class Acknowledge(AttemptMessage, frozen=True, kw_only=True, tag="acknowledge"):

@@ -62,8 +62,7 @@ def explain(facts: RunFacts) -> WaitingView:
         case RunState.WAITING:
             return _plain(facts, [facts.reason or "it waits for an approval"])
         case RunState.ASSIGNED:
-            offered = f"it was offered to {facts.worker or 'a worker'}, which has not confirmed its start yet"
-            return _plain(facts, [offered])
+            return _plain(facts, [_assigned_words(facts)])
         case RunState.PENDING:
             return _explain_pending(facts)
         case _:
@@ -79,6 +78,13 @@ def _plain(facts: RunFacts, reasons: list[str]) -> WaitingView:
     if facts.stop_requested_by is not None and facts.state in WAITING_STATES:
         reasons = [f"{facts.stop_requested_by} asked to stop it", *reasons]
     return WaitingView(state=facts.state, reasons=tuple(reasons), workers=())
+
+
+def _assigned_words(facts: RunFacts) -> str:
+    worker = next((each for each in facts.workers if each.name == facts.worker), None)
+    if worker is not None and worker.is_full:
+        return f"it is among the next on {worker.name}, whose {worker.slots} slots are busy"
+    return f"it was offered to {facts.worker or 'a worker'}, which has not confirmed its start yet"
 
 
 def _until_due(facts: RunFacts) -> list[str]:
@@ -175,6 +181,9 @@ def waiting_of(connection: Connection, who: Principal, run: int, *, now: Instant
     if state not in WAITING_STATES:
         return None
     pending = state is RunState.PENDING
+    workers_asked: tuple[WorkerFacts, ...] = ()
+    if pending or row.worker is not None:
+        workers_asked = all_workers(connection, who, name=None if pending else row.worker)
     matching = specification_of(connection, JobVersionId(row.job_version_id)).matching
     return explain(
         RunFacts(
@@ -185,7 +194,7 @@ def waiting_of(connection: Connection, who: Principal, run: int, *, now: Instant
             worker=row.worker,
             stop_requested_by=row.stop_requested_by,
             before=_runs_before(connection, row.signature, row.priority, row.id) if pending else 0,
-            workers=all_workers(connection, who) if pending else (),
+            workers=workers_asked,
             now=now,
         )
     )

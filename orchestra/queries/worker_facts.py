@@ -1,5 +1,6 @@
 """What is known of the workers, with the slots in use computed from the runs that they have."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import msgspec
@@ -29,6 +30,9 @@ class WorkerFacts:
     properties: dict[str, PropertyValue]
     slots: int
     slots_used: int
+    """By what runs, and by what was given to it as far as there is room; the rest waits there for a slot."""
+    is_full: bool
+    """What runs there leaves no slot."""
     runs: tuple[int, ...]
     """Those that the person who asks may see."""
     has_other_runs: bool
@@ -47,7 +51,7 @@ def all_workers(connection: Connection, who: Principal, *, name: str | None = No
     """Every worker by name, or the one of this name; of its runs, those that this person may see."""
     scope = who.scope(Permission.READ)
     query = select(workers).order_by(workers.c.name)
-    held = select(runs.c.worker_id, runs.c.id, runs.c.slots, runs.c.project_id).where(
+    held = select(runs.c.worker_id, runs.c.id, runs.c.state, runs.c.slots, runs.c.project_id).where(
         runs.c.ended_at.is_(None),
         runs.c.worker_id.is_not(None),
         runs.c.state.in_((RunState.ASSIGNED, RunState.RUNNING)),
@@ -55,10 +59,12 @@ def all_workers(connection: Connection, who: Principal, *, name: str | None = No
     if name is not None:
         query = query.where(workers.c.name == name)
         held = held.join(workers, workers.c.id == runs.c.worker_id).where(workers.c.name == name)
-    held_by: dict[int, list[tuple[int, int, bool]]] = {}
+    held_by: dict[int, list[tuple[int, bool]]] = {}
+    running: Counter[int] = Counter()
+    assigned: Counter[int] = Counter()
     for row in sorted(connection.execute(held), key=lambda row: row.id):
-        is_visible = scope.covers(ProjectId(row.project_id))
-        held_by.setdefault(row.worker_id, []).append((row.id, row.slots, is_visible))
+        held_by.setdefault(row.worker_id, []).append((row.id, scope.covers(ProjectId(row.project_id))))
+        (running if row.state == RunState.RUNNING else assigned)[row.worker_id] += row.slots
     return tuple(
         WorkerFacts(
             name=row.name,
@@ -70,9 +76,10 @@ def all_workers(connection: Connection, who: Principal, *, name: str | None = No
             version=row.version,
             properties=msgspec.json.decode(row.properties, type=dict[str, PropertyValue]),
             slots=row.slots,
-            slots_used=sum(slots for _, slots, _ in held_by.get(row.id, ())),
-            runs=tuple(run for run, _, is_visible in held_by.get(row.id, ()) if is_visible),
-            has_other_runs=not all(is_visible for _, _, is_visible in held_by.get(row.id, ())),
+            slots_used=running[row.id] + min(assigned[row.id], max(0, row.slots - running[row.id])),
+            is_full=running[row.id] >= row.slots,
+            runs=tuple(run for run, is_visible in held_by.get(row.id, ()) if is_visible),
+            has_other_runs=not all(is_visible for _, is_visible in held_by.get(row.id, ())),
             load=row.load,
             free_disk_bytes=row.free_disk_bytes,
         )

@@ -206,6 +206,18 @@ def withdraw_offer(
     return True
 
 
+def recall_offer(
+    connection: Connection, run: RunId, attempt: AttemptNumber, *, actor: str, reason: str, now: Instant
+) -> bool:
+    """Takes back an offer whose worker was never told to go, whether it has accepted it or not.
+
+    Only the master that made it knows, and only while the session in which it was made is the worker's newest: it makes
+    sure of that in the same transaction.
+    """
+    states = (AttemptState.OFFERED, AttemptState.ACCEPTED)
+    return withdraw_offer(connection, run, attempt, actor=actor, reason=reason, now=now, from_states=states)
+
+
 def is_open(connection: Connection, run: RunId, attempt: AttemptNumber) -> bool:
     """Whether the attempt is not over yet."""
     query = select(attempts.c.ended_at).where(attempts.c.run_id == run, attempts.c.number == attempt)

@@ -1,5 +1,7 @@
 """Why a run waits: never without a reason, and the reason names what stands in the way."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,11 +37,16 @@ def worker(
         properties={"os": "linux"} if properties is None else properties,
         slots=slots,
         slots_used=len(held),
+        is_full=len(held) >= slots,
         runs=held,
         has_other_runs=False,
         load=0.0,
         free_disk_bytes=0,
     )
+
+
+def assigned(*fleet: WorkerFacts) -> RunFacts:
+    return replace(pending(*fleet), state=RunState.ASSIGNED, worker="atlas")
 
 
 def pending(*fleet: WorkerFacts, matching: Matching | None = None, before: int = 0, reason: str = "") -> RunFacts:
@@ -82,6 +89,14 @@ def pending(*fleet: WorkerFacts, matching: Matching | None = None, before: int =
         (
             pending(worker(silent_seconds=1200.0)),
             ["1 of 1 worker can do the job, none of them now (0 connected)", "atlas: is out of contact for 20 min"],
+        ),
+        (
+            assigned(worker(held=(480, 481))),
+            ["it is among the next on atlas, whose 2 slots are busy"],
+        ),
+        (
+            assigned(worker(held=(480,))),
+            ["it was offered to atlas, which has not confirmed its start yet"],
         ),
         (pending(worker()), ["a master will offer it in a moment: atlas can take it"]),
         (

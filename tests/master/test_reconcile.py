@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +55,7 @@ CASES: dict[str, Case] = {
     "offered, and never arrived": (None, stored(OFFERED), [], {"withdraw"}),
     "accepted, and no trace of it": (None, stored(ACCEPTED), [], {"lost"}),
     "started, and no trace of it": (None, stored(STARTED, 1), [], {"lost"}),
-    "the acceptance got lost": (held(ACCEPTED), stored(OFFERED), [GO], {"accept", "kept"}),
+    "the acceptance got lost": (held(ACCEPTED), stored(OFFERED), [resume(), GO], {"accept", "kept"}),
     "the acceptance got lost, and a stop was asked": (
         held(ACCEPTED),
         stored(OFFERED, stop=WORDS),
@@ -96,6 +97,7 @@ def test_each_pair_has_one_answer(
     of_worker: Held | None, of_database: OpenAttempt | None, answers: list[MasterMessage], changes: set[str]
 ) -> None:
     result = reconcile([of_worker] if of_worker else [], [of_database] if of_database else [])
+    result.let_go(slots=1)
 
     assert result.answers == answers
     assert what_happens(result) == changes
@@ -146,8 +148,7 @@ def test_nothing_is_passed_over_and_nothing_decided_twice(
     ended = [(each.run, each.attempt) for each in [*result.withdraw, *(lost for lost, _ in result.lost)]]
     kept = [(each.run, each.attempt) for each in result.kept]
     assert sorted(ended + kept) == sorted((each.run, each.attempt) for each in of_database)
-    first_answers: list[Go | Resume | Forget] = [each for each in result.answers if isinstance(each, Resume | Forget)]
-    first_answers += [each for each in result.answers if isinstance(each, Go) and _key(each) in _keys(result.accept)]
+    first_answers = [each for each in result.answers if isinstance(each, Resume | Forget)]
     assert sorted(map(_key, first_answers)) == sorted((each.run, each.attempt) for each in of_worker)
 
 
@@ -157,6 +158,34 @@ def test_only_what_goes_on_is_told_to_go(of_worker: Sequence[Held], of_database:
 
     told = {_key(answer) for answer in result.answers if isinstance(answer, Go | Resume | Stop)}
     assert told == _keys(result.kept)
+
+
+@given(many_held, many_stored, st.integers(1, 4))
+def test_no_more_go_than_there_are_slots(
+    of_worker: Sequence[Held], of_database: Sequence[OpenAttempt], slots: int
+) -> None:
+    result = reconcile(of_worker, of_database)
+    begun = len(result.kept) - len(result.ready)
+
+    result.let_go(slots)
+
+    told = [_key(answer) for answer in result.answers if isinstance(answer, Go)]
+    later = [(each.run, each.attempt) for each in result.prefetched]
+    assert len(told) == min(len(result.ready), max(0, slots - begun))
+    assert told + later == sorted((each.run, each.attempt) for each in result.ready)
+
+
+def test_a_wide_run_is_not_overtaken_on_its_way_to_enough_slots() -> None:
+    wide, narrow = replace(stored(ACCEPTED), slots=2), replace(stored(ACCEPTED), run=RunId(99))
+    result = reconcile([held(ACCEPTED), replace_run(held(ACCEPTED), 99)], [wide, narrow])
+
+    result.let_go(slots=1)
+
+    assert result.prefetched == [wide, narrow]
+
+
+def replace_run(one: Held, run: int) -> Held:
+    return msgspec.structs.replace(one, run=RunId(run))
 
 
 def _key(message: Go | Resume | Stop | Forget) -> tuple[RunId, AttemptNumber]:

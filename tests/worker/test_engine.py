@@ -192,16 +192,16 @@ async def test_secrets_are_masked_in_log_results_and_reason(master: FakeMaster, 
     assert stored.final.log_digest == digest_of(bytes(stored.log))
 
 
-async def test_offers_beyond_the_slots_are_refused(master: FakeMaster, folder: Path) -> None:
+async def test_offers_beyond_twice_the_slots_are_refused(master: FakeMaster, folder: Path) -> None:
     async with given.agent_on(folder, master, slots=2):
-        first = master.offer(given.offer("sleep 600", run=1, slots=2))
+        first = master.offer(given.offer("sleep 600", run=1, slots=4))
         await master.until(lambda: first.is_accepted)
         second = master.offer(given.offer("true", run=2))
         await master.until(lambda: second.refusal)
         master.say(Forget(run=given.offer("", run=1).run, attempt=given.offer("").attempt))
         await given.until(lambda: not (folder / "attempts" / "1-1").exists())
 
-    assert second.refusal == "no free slot: 2 of 2 are taken, 1 are asked for"
+    assert second.refusal == "no room: 4 slots are taken or waited for, it has 2, 1 are asked for"
 
 
 async def test_the_same_offer_and_go_again_change_nothing(master: FakeMaster, folder: Path) -> None:

@@ -222,8 +222,9 @@ class Engine:
         if offer.slots < 1:
             return f"no run takes {offer.slots} slots"
         taken = sum(life.attempt.offer.slots for life in self._lives.values() if not life.attempt.is_over)
-        if taken + offer.slots > self._slots:
-            return f"no free slot: {taken} of {self._slots} are taken, {offer.slots} are asked for"
+        # As many again may wait for `go`: the master says it when a slot is free.
+        if taken + offer.slots > 2 * self._slots:
+            return f"no room: {taken} slots are taken or waited for, it has {self._slots}, {offer.slots} are asked for"
         free = self._folder.free_bytes()
         if free < WORKER_DISK_RESERVE_BYTES:
             return f"disk nearly full: {free >> 20} MiB free, {WORKER_DISK_RESERVE_BYTES >> 20} MiB are kept in reserve"

@@ -184,6 +184,7 @@ class Link:
             free_disk_bytes=self._folder.free_bytes(),
             held=self._outbox.held(),
             connection=self._connections,
+            prefetch=self._slots,
         )
 
     # --- called by the conversation ---
