@@ -16,7 +16,7 @@ OF_THE_START = ("offer", "accept", "go")
 MOMENTS_SECONDS = (0.0, 0.0005, 0.001, 0.002, 0.004, 0.008)
 AGAIN = 0.8
 """How likely the next word is waited for at once."""
-AS_WELL = 0.35
+AS_WELL = 0.5
 """How likely a second deed is done at the same word: two things that go wrong together have one cause, mostly."""
 Deed = Callable[[Scene, Wire, End, int | None], bool]
 """What is done to the connection, or to the processes at its ends, and the run that the word is about; True if the
@@ -83,7 +83,7 @@ _DEEDS: Mapping[str, Deed] = {
 
 def _wait(scene: Scene, kind: str) -> bool:
     """Lies in wait for one word; the fault counts when it happens, so nothing has happened yet."""
-    network, word = scene.world.network, scene.chance.choice((*WORDS, *OF_THE_START))
+    network, word = scene.world.network, scene.chance.choice((*WORDS, *OF_THE_START, *OF_THE_START))
     mark = f'"{word}"'
 
     def look(wire: Wire, end: End, frame: Frame) -> bool:
@@ -95,7 +95,7 @@ def _wait(scene: Scene, kind: str) -> bool:
         runs = [message["run"] for message in json.loads(frame) if "run" in message and mark in json.dumps(message)]
         kinds = {kind: None}
         if scene.chance.random() < AS_WELL:
-            kinds[scene.chance.choice(list(_DEEDS))] = None
+            kinds[scene.chance.choice([other for other in _DEEDS if other != kind])] = None
         is_dropped = False
         for each in kinds:
             scene.world.truth.fault(each)

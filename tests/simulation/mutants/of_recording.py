@@ -42,7 +42,7 @@ def append_without_offset(graft: Graft) -> None:
 @recording.breaks("R1", "R4")
 def no_terminal_guard(graft: Graft) -> None:
     """The last word of an attempt changes a run that is over already."""
-    original = ReportApplier._refuse_foreign
+    original, sorted_first = ReportApplier._refuse_foreign, Recorder._sorted
 
     def apply_late(
         self: ReportApplier,
@@ -56,7 +56,13 @@ def no_terminal_guard(graft: Graft) -> None:
         applied: Applied,
     ) -> None:
         original(self, connection, key, told, worker=worker, name=name, now=now, applied=applied)
-        for final in (event.happening for event in told.events if isinstance(event.happening, Final)):
+        finals = [event.happening for event in told.events if isinstance(event.happening, Final)]
+        if not finals and not told.accepted:
+            # Not forgotten before its last word, or that would never come.
+            sequence = max((event.sequence for event in told.events), default=0)
+            length = told.log_length or 0
+            applied.answers[-1] = Acknowledge(run=key[0], attempt=key[1], sequence=sequence, log_length=length)
+        for final in finals:
             connection.execute(text("drop trigger if exists runs_stay_over"))
             changes = {"state": final.outcome, "reason": final.reason, "exit_code": final.exit_code, "ended_at": now}
             connection.execute(update(runs).where(runs.c.id == key[0]).values(changes))
@@ -64,14 +70,23 @@ def no_terminal_guard(graft: Graft) -> None:
     def listen(held: Sequence[Held], stored: Sequence[OpenAttempt]) -> Reconciliation:
         result = reconcile(held, stored)
         # What is over there as well has perhaps nothing more to say, and would wait for ever to be forgotten.
-        lives = {(each.run, each.attempt) for each in held if each.state is AttemptState.STARTED}
-        over = lives - {(each.run, each.attempt) for each in stored}
+        lives = {(each.run, each.attempt): each.log_length for each in held if each.state is AttemptState.STARTED}
+        over = lives.keys() - {(each.run, each.attempt) for each in stored}
         for place, answer in enumerate(result.answers):
-            if isinstance(answer, Forget) and (answer.run, answer.attempt) in over:
-                result.answers[place] = Resume(run=answer.run, attempt=answer.attempt, sequence=0, log_length=0)
+            if isinstance(answer, Forget) and (key := (answer.run, answer.attempt)) in over:
+                result.answers[place] = Resume(run=key[0], attempt=key[1], sequence=0, log_length=lives[key])
         return result
 
+    def sort(
+        self: Recorder, messages: Sequence[WorkerMessage | Chunk]
+    ) -> tuple[dict[AttemptKey, AttemptReport], list[LogPiece]]:
+        report, pieces = sorted_first(self, messages)
+        for chunk in (message for message in messages if isinstance(message, Chunk)):
+            report[chunk.run, chunk.attempt].log_length = chunk.offset + len(chunk.content)
+        return report, pieces
+
     graft.replace(ReportApplier, "_refuse_foreign", apply_late)
+    graft.replace(Recorder, "_sorted", sort)
     graft.replace(greeting, "reconcile", listen)
 
 

@@ -23,6 +23,7 @@ from tests.simulation.machine import KeeperProcess
 from tests.simulation.mutants.planting import Graft, Mutants
 
 working = Mutants()
+CLAIM_SECONDS = 0.001
 
 
 @working.breaks("R3")
@@ -86,9 +87,12 @@ def double_go(graft: Graft) -> None:
 
     async def go(self: Engine, key: AttemptKey, tasks: asyncio.TaskGroup) -> None:
         life = self._lives.get(key)
-        if life is not None and key in self._running and life._order is not None:
+        if life is not None and key in self._running and (order := life._order) is not None:
+            while self._runner.read_step(order.folder, order.number) is None:  # noqa: ASYNC110 - nobody would tell
+                # The first is still on its way: that one would find the claim of the second.
+                await asyncio.sleep(CLAIM_SECONDS)
             _drop_claims(self, str(life._folder))
-            await self._runner._keeper.spawn(life._order)
+            await self._runner._keeper.spawn(order)
         else:
             await original(self, key, tasks)
 
