@@ -3,7 +3,7 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from orchestra.storage.tables import metadata
+from orchestra.storage.indexes import metadata
 
 
 def migrate() -> None:

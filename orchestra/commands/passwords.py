@@ -1,12 +1,11 @@
 """Passwords: slow on purpose, therefore in one thread of their own with a short queue."""
 
 import asyncio
+import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
-
-from passlib.hash import pbkdf2_sha256
-from passlib.utils.binary import ab64_encode
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestra.commands.common_passwords import is_common
 from orchestra.errors import InvalidFields, Overloaded
@@ -18,6 +17,9 @@ from orchestra.limits import (
     SIGN_IN_QUEUE_MAX,
 )
 
+if TYPE_CHECKING:
+    from passlib.hash import pbkdf2_sha256
+
 T = TypeVar("T")
 _RETRY_AFTER_SECONDS = 5
 
@@ -26,12 +28,12 @@ class Passwords:
     """Hashes and verifies passwords by PBKDF2-SHA256; `close` it at the end."""
 
     def __init__(self, *, rounds: int = PASSWORD_ROUNDS, waiting_max: int = SIGN_IN_QUEUE_MAX) -> None:
-        self._scheme = pbkdf2_sha256.using(rounds=rounds, salt_size=PASSWORD_SALT_BYTES)
+        self._rounds = rounds
         self._waiting_max = waiting_max
         self._waiting = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
         # Verified when there is no such user, so that the answer takes equally long. No password has it.
-        filler = ab64_encode(bytes(PASSWORD_SALT_BYTES)).decode()
+        filler = base64.b64encode(bytes(PASSWORD_SALT_BYTES)).decode().rstrip("=")
         self._dummy = f"$pbkdf2-sha256${rounds}${filler}${filler}"
 
     async def hash(self, password: str) -> str:
@@ -48,6 +50,14 @@ class Passwords:
     def needs_renewal(self, password_hash: str) -> bool:
         """Whether the hash was made with other parameters than today's."""
         return bool(self._scheme.needs_update(password_hash))
+
+    @cached_property
+    def _scheme(self) -> "type[pbkdf2_sha256]":
+        # Loaded with the first password, in the thread: who comes with tokens and links needs none.
+        from passlib.hash import pbkdf2_sha256
+
+        scheme: type[pbkdf2_sha256] = pbkdf2_sha256.using(rounds=self._rounds, salt_size=PASSWORD_SALT_BYTES)
+        return scheme
 
     def close(self) -> None:
         """Lets the thread go."""

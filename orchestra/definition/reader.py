@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from orchestra.definition.checks import find_faults, find_hints
-from orchestra.definition.document import Node, parse_document
+from orchestra.definition.document import Node
 from orchestra.definition.execution_fields import EXECUTION_KEYS, STAND_IN, read_execution
 from orchestra.definition.matching_fields import read_matching
 from orchestra.definition.parameter_fields import read_parameters
@@ -87,6 +87,9 @@ def read_definition(text: str, source: str) -> ProjectDefinition:
 
 def examine_definition(text: str, source: str) -> Reading:
     """Reads as far as it can; raises DefinitionErrors only if the text is no YAML."""
+    # Loaded with the first text: the parser takes 1 MiB of memory, and a server that rests reads no texts.
+    from orchestra.definition.yaml_text import parse_document
+
     return examine_document(parse_document(text, source), source=source, text=text)
 
 

@@ -10,7 +10,6 @@ from itertools import product
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, cast, func, or_, select, union_all
-from sqlalchemy.dialects.postgresql import JSONB
 
 from orchestra.clock import MICROSECONDS_PER_SECOND, Instant
 from orchestra.identifiers import ProjectId
@@ -237,6 +236,9 @@ def _parameter(connection: Connection, name: str) -> ColumnElement[str]:
     # Both give the value as JSON text, so that 5, "5" and true are told apart in the same way.
     if connection.dialect.name == "sqlite":
         return runs.c.parameters.op("->", return_type=Text())(f'$."{name}"')
+    # Not at the top: SQLite's users would have the whole other dialect in memory.
+    from sqlalchemy.dialects.postgresql import JSONB
+
     return cast(func.jsonb_extract_path(cast(runs.c.parameters, JSONB), name), Text)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
@@ -12,6 +11,7 @@ from orchestra.identifiers import TokenId, UserId
 from orchestra.policy import Grant, Permission, Role
 from orchestra.storage.sessions import end_sessions
 from orchestra.storage.tables import projects, role_assignments, tokens, users
+from orchestra.storage.upserts import insert_into
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,16 +48,11 @@ class NewToken:
 
 def add_user(connection: Connection, name: str, *, password_hash: str | None, now: Instant) -> UserId | None:
     """Makes a user without any role; None if the name is taken."""
+    add = insert_into(users, connection.dialect.name).on_conflict_do_nothing(index_elements=["name"])
     made = connection.execute(
-        _ADD_USER[connection.dialect.name], {"name": name, "password_hash": password_hash, "created_at": now}
+        add.returning(users.c.id), {"name": name, "password_hash": password_hash, "created_at": now}
     ).scalar_one_or_none()
     return None if made is None else UserId(made)
-
-
-_ADD_USER = {
-    "sqlite": sqlite.insert(users).on_conflict_do_nothing(index_elements=["name"]).returning(users.c.id),
-    "postgresql": postgresql.insert(users).on_conflict_do_nothing(index_elements=["name"]).returning(users.c.id),
-}
 
 
 def find_user(connection: Connection, name: str, *, lock: bool = False) -> UserRecord:

@@ -1,16 +1,17 @@
 """Idempotency keys: an answer is kept in the transaction of its effect, so that a repeat finds both or neither."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ClauseElement, Connection, bindparam, delete, select
 
 from orchestra.clock import Instant, after
 from orchestra.identifiers import UserId
 from orchestra.limits import IDEMPOTENCY_HOURS
 from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted
 from orchestra.storage.tables import idempotency_keys
+from orchestra.storage.upserts import DIALECTS, insert_into
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,25 +62,19 @@ def keep_answer(connection: Connection, user: UserId, key: str, answer: KeptAnsw
 
 _COLUMNS = ("request_digest", "status", "body", "created_at")
 _NEW = inserted(idempotency_keys, "user_id", "key", *_COLUMNS)
-_sqlite = sqlite.insert(idempotency_keys).values(_NEW)
-_postgresql = postgresql.insert(idempotency_keys).values(_NEW)
-_KEEP = {
+
+
+def _overwrite_old(dialect: str, _: int) -> ClauseElement:
+    new = insert_into(idempotency_keys, dialect).values(_NEW)
     # An answer that is too old is overwritten: its key is free again.
-    "sqlite": PreparedChange(
-        lambda _: _sqlite.on_conflict_do_update(
-            index_elements=["user_id", "key"],
-            set_={name: _sqlite.excluded[name] for name in _COLUMNS},
-            where=idempotency_keys.c.created_at <= bindparam("oldest"),
-        )
-    ),
-    "postgresql": PreparedChange(
-        lambda _: _postgresql.on_conflict_do_update(
-            index_elements=["user_id", "key"],
-            set_={name: _postgresql.excluded[name] for name in _COLUMNS},
-            where=idempotency_keys.c.created_at <= bindparam("oldest"),
-        )
-    ),
-}
+    return new.on_conflict_do_update(
+        index_elements=["user_id", "key"],
+        set_={name: new.excluded[name] for name in _COLUMNS},
+        where=idempotency_keys.c.created_at <= bindparam("oldest"),
+    )
+
+
+_KEEP = {dialect: PreparedChange(partial(_overwrite_old, dialect)) for dialect in DIALECTS}
 
 
 def forget_old_answers(connection: Connection, *, now: Instant) -> int:

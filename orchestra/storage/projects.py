@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.identifiers import ProjectId
 from orchestra.storage.tables import definitions, projects
+from orchestra.storage.upserts import insert_into
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +59,7 @@ def claim_project(
 ) -> ProjectRecord:
     """The project of this name, locked; made now if there was none. Two that make it at once get the same one."""
     connection.execute(
-        _INSERT_PROJECT[connection.dialect.name],
+        insert_into(projects, connection.dialect.name).on_conflict_do_nothing(index_elements=["name"]),
         {"name": name, "description": description, "owner_file": owner_file, "created_at": now},
     )
     return find_project(connection, name, lock=True)
@@ -100,9 +100,3 @@ def add_definition(connection: Connection, project: ProjectId, definition: Defin
             applied_by=definition.applied_by,
         )
     )
-
-
-_INSERT_PROJECT = {
-    "sqlite": sqlite.insert(projects).on_conflict_do_nothing(index_elements=["name"]),
-    "postgresql": postgresql.insert(projects).on_conflict_do_nothing(index_elements=["name"]),
-}

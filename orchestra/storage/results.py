@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import msgspec
 from sqlalchemy import Connection
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestra.identifiers import RunId
 from orchestra.limits import RESULT_TEXT_CHARACTERS_MAX
 from orchestra.storage.tables import run_results
+from orchestra.storage.upserts import insert_into
 
 
 def set_results(connection: Connection, run: RunId, values: Mapping[str, msgspec.Raw]) -> None:
@@ -19,14 +19,9 @@ def set_results(connection: Connection, run: RunId, values: Mapping[str, msgspec
         {"run_id": run, "name": name, "value": bytes(value).decode(), "text": comparable_text(bytes(value))}
         for name, value in values.items()
     ]
-    if connection.dialect.name == "sqlite":
-        lite = sqlite.insert(run_results)
-        changed = {"value": lite.excluded.value, "text": lite.excluded.text}
-        connection.execute(lite.on_conflict_do_update(index_elements=["run_id", "name"], set_=changed), rows)
-    else:
-        postgres = postgresql.insert(run_results)
-        changed = {"value": postgres.excluded.value, "text": postgres.excluded.text}
-        connection.execute(postgres.on_conflict_do_update(index_elements=["run_id", "name"], set_=changed), rows)
+    new = insert_into(run_results, connection.dialect.name)
+    changed = {"value": new.excluded.value, "text": new.excluded.text}
+    connection.execute(new.on_conflict_do_update(index_elements=["run_id", "name"], set_=changed), rows)
 
 
 def comparable_text(value: bytes) -> str:

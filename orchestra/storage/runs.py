@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ClauseElement, Connection, bindparam, select, update
 
 from orchestra.clock import Instant, after
 from orchestra.errors import Conflict, NotFound
@@ -19,6 +19,7 @@ from orchestra.storage.prepared import PreparedQuery, inserted
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.statements import update_rows
 from orchestra.storage.tables import runs
+from orchestra.storage.upserts import DIALECTS, insert_into
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,18 +111,14 @@ _NEW = inserted(
     "pending_at",
     "expires_at",
 )
-_KEY = ["creation_key"]
-_INSERT_RUN = {
-    # Both dialects know the same clause, but SQLAlchemy has it under two names.
-    "sqlite": PreparedQuery(
-        _Made,
-        lambda _: sqlite.insert(runs).values(_NEW).on_conflict_do_nothing(index_elements=_KEY).returning(runs.c.id),
-    ),
-    "postgresql": PreparedQuery(
-        _Made,
-        lambda _: postgresql.insert(runs).values(_NEW).on_conflict_do_nothing(index_elements=_KEY).returning(runs.c.id),
-    ),
-}
+
+
+def _insert_run(dialect: str, _: int) -> ClauseElement:
+    new = insert_into(runs, dialect).values(_NEW)
+    return new.on_conflict_do_nothing(index_elements=["creation_key"]).returning(runs.c.id)
+
+
+_INSERT_RUN = {dialect: PreparedQuery(_Made, partial(_insert_run, dialect)) for dialect in DIALECTS}
 
 
 def state_of_run(connection: Connection, run: RunId, *, lock: bool = False) -> RunState:

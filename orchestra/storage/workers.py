@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
@@ -15,6 +14,7 @@ from orchestra.lifecycle import NEXT_WORKER_STATE, WorkerEvent, WorkerState, nex
 from orchestra.protocol.messages import Hello
 from orchestra.storage.prepared import PreparedChange, PreparedQuery
 from orchestra.storage.tables import workers
+from orchestra.storage.upserts import insert_into
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,8 @@ def begin_session(connection: Connection, hello: Hello, *, user: UserId, master:
     if row is None:
         # Two masters may meet an unknown name at once: the second finds what the first has made, and who owns it.
         new = {"name": hello.worker, "user_id": user, "state": WorkerState.ONLINE, "registered_at": now}
-        connection.execute(_REGISTER[connection.dialect.name], new)
+        add = insert_into(workers, connection.dialect.name)
+        connection.execute(add.on_conflict_do_nothing(index_elements=["name"]), new)
         row = connection.execute(query).one()
     is_outdated = row.instance == hello.instance and 0 < hello.connection <= row.connection
     if row.user_id == user and not is_outdated:
@@ -68,12 +69,6 @@ def begin_session(connection: Connection, hello: Hello, *, user: UserId, master:
         took_over=row.master is not None and row.instance != hello.instance,
         newer_connection=row.connection if is_outdated else None,
     )
-
-
-_REGISTER = {
-    "sqlite": sqlite.insert(workers).on_conflict_do_nothing(index_elements=["name"]),
-    "postgresql": postgresql.insert(workers).on_conflict_do_nothing(index_elements=["name"]),
-}
 
 
 def end_session(connection: Connection, worker: WorkerId, epoch: Epoch, *, heard_at: Instant) -> bool:

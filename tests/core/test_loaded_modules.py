@@ -26,11 +26,26 @@ def loaded_by(script: str, *arguments: str, folder: Path) -> set[str]:
     return set(ended.stdout.rpartition("MODULES")[2].split())
 
 
-def test_a_server_that_rests_has_nothing_of_migrations_secrets_and_the_demo(tmp_path: Path) -> None:
+def test_a_server_that_rests_has_nothing_of_what_it_may_never_need(tmp_path: Path) -> None:
+    """Migrations, secrets, passwords, definition texts, the other database."""
     loaded = loaded_by("import orchestra.up.command", folder=tmp_path)
 
     assert "sqlalchemy" in loaded
-    assert not loaded & {"alembic", "mako", "cryptography", "asyncpg"}
+    assert not loaded & {"alembic", "mako", "cryptography", "passlib", "yaml", "sqlalchemy.dialects.postgresql"}
+
+
+def test_a_worker_that_rests_has_only_what_its_link_and_journal_need(tmp_path: Path) -> None:
+    loaded = loaded_by("import orchestra_worker.__main__", folder=tmp_path)
+
+    assert "sqlite3" in loaded
+    assert not loaded & {"ctypes", "yaml", "sqlalchemy", "starlette", "cryptography"}
+
+
+def test_a_keeper_has_only_small_parts_of_the_standard_library(tmp_path: Path) -> None:
+    loaded = loaded_by("import orchestra_worker.keeper", folder=tmp_path)
+
+    assert "socket" in loaded
+    assert not loaded & {"asyncio", "ctypes", "dataclasses", "inspect", "logging", "msgspec", "pathlib", "subprocess"}
 
 
 @pytest.mark.parametrize("times", [1, 2])

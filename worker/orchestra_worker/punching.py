@@ -1,6 +1,5 @@
 """Giving the disk space of a part of a file back while its offsets stay what they are."""
 
-import ctypes
 import os
 from pathlib import Path
 
@@ -10,6 +9,9 @@ FALLOC_FL_PUNCH_HOLE = 2
 
 def punch_hole(path: Path, offset: int, length: int) -> None:
     """Makes a hole; reading there gives zeros. Raises OSError where the file system or the system cannot do it."""
+    # Loaded with the first log that is long enough: a worker that rests can do without it.
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     fallocate = getattr(libc, "fallocate", None)
     if fallocate is None:

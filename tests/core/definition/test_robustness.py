@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestra.definition.canonical import decode_definition, encode_definition
-from orchestra.definition.document import Mapping, Node, Scalar, document_of, parse_document
+from orchestra.definition.document import Mapping, Node, Scalar, document_of
 from orchestra.definition.problems import DefinitionErrors
 from orchestra.definition.reader import JOB_KEYS, examine_definition, examine_document, read_definition
+from orchestra.definition.yaml_text import parse_document
 from orchestra.specification import ProjectDefinition
 from tests.core.definition.examples import BACKUP, RENDER, RESIZE
 

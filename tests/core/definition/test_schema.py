@@ -3,9 +3,10 @@
 import jsonschema
 import pytest
 
-from orchestra.definition.document import Mapping, Node, Sequence, parse_document
+from orchestra.definition.document import Mapping, Node, Sequence
 from orchestra.definition.reader import JOB_KEYS, PROJECT_KEYS, read_definition
 from orchestra.definition.schema import definition_schema
+from orchestra.definition.yaml_text import parse_document
 from tests.core.definition.examples import BACKUP, RENDER, RESIZE
 
 HEAD = "orchestra: 1\nproject: ops\njobs:\n  a: "

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, inspect, text
 
 from orchestra.errors import DatabaseAway, WrongSchemaVersion
 from orchestra.storage.database import Database
+from orchestra.storage.indexes import metadata
 from orchestra.storage.open import BadDatabaseAddress, database_address, open_database
 from orchestra.storage.schema import SCHEMA_VERSION
-from orchestra.storage.tables import metadata
 from orchestra_migrations import check, upgrade
 from orchestra_migrations.revisions import configuration, newest_version
 from orchestra_migrations.triggers import TRIGGER_NAMES
