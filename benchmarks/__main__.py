@@ -75,15 +75,16 @@ def measure_all(rows: Sequence[Row], *, is_quick: bool, keep: Callable[[str, Mea
 
 def main(words: Sequence[str]) -> int:
     """Measures, writes, and says whether everything could be measured."""
-    is_quick = be_quick_if_asked()
-    tidy_when_ended()
-    names = [word for word in words if not word.startswith("-")]
+    # An option that is not known must not begin the measurement of every row.
+    names = [word for word in words if word != "--quick"]
     unknown = set(names) - {row.name for row in ROWS}
     if unknown:
         print(
             f"there is no {', '.join(sorted(unknown))}: rows are {', '.join(row.name for row in ROWS)}", file=sys.stderr
         )
         return os.EX_USAGE
+    is_quick = be_quick_if_asked()
+    tidy_when_ended()
     measured = measure_all(
         [row for row in ROWS if not names or row.name in names],
         is_quick=is_quick,

@@ -1,9 +1,11 @@
 """The page of the benchmarks: the program writes verdicts and figures, and leaves to people what is theirs."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.gates import Gate, Section
 from benchmarks.page import CAUSES, FIGURES, VERDICTS, Measured, Page
 from benchmarks.rows import Place, Row
@@ -93,3 +95,11 @@ def test_a_shortfall_gets_a_line_for_its_cause_which_is_never_overwritten(folder
     assert "- **delay**: the disk\n  is slow.\n" in text(folder)
     assert "not yet looked into" not in text(folder)
     assert "**speed**" not in text(folder)
+
+
+@pytest.mark.parametrize("word", ["--help", "--quck", "idel"])
+def test_a_word_that_is_no_row_measures_nothing(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main([word])
+
+    assert code == os.EX_USAGE
+    assert f"there is no {word}: rows are latency, " in capsys.readouterr().err
