@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sqlite3
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,11 @@ from tests.worker import given
 
 NOW = Instant(1_000_000)
 TWO_STEPS = Execution(steps=(Step(name="one", run="one"), Step(name="two", run="two")))
+HAPPENINGS = [
+    Started(),
+    StepStarted(step=0, name="one", log_offset=0),
+    StepEnded(step=0, exit_code=0, reason="", log_length=5),
+]
 FLIPS = 1500
 """Of the 18,000 where something is written; all of them were tried once."""
 
@@ -44,8 +50,7 @@ def begin(attempt: HeldAttempt) -> Sequence[Happening]:
     attempt.state, attempt.started_boottime = AttemptState.STARTED, 12.5
     attempt.steps = {0: StepProgress(log_start=0, outcome=StepOutcome(exit_code=0, reason=""), log_length=5)}
     attempt.steps[1] = StepProgress(log_start=5)
-    ended = StepEnded(step=0, exit_code=0, reason="", log_length=5)
-    return [Started(), StepStarted(step=0, name="one", log_offset=0), ended]
+    return HAPPENINGS
 
 
 async def open_and_load(path: Path) -> Sequence[HeldAttempt] | None:
@@ -80,5 +85,24 @@ async def test_a_flipped_bit_is_noticed_or_harmless_and_kills_no_agent(journal_f
                 assert each.key == (each.offer.run, each.offer.attempt), (at, bit)
                 assert [kept.event.sequence for kept in each.events] == [1, 2, 3], (at, bit)
                 assert each.held(5).sequence == 3, (at, bit)
+                # What it would execute and tell is what was written, to the letter.
+                assert each.offer == given.offer(TWO_STEPS, run=each.offer.run), (at, bit)
+                assert [kept.event.happening for kept in each.events] == HAPPENINGS, (at, bit)
         shutil.rmtree(folder)
     assert 0 < seen < FLIPS
+
+
+async def test_a_journal_without_sums_is_read_and_goes_on_with_them(journal_file: Path) -> None:
+    connection = sqlite3.connect(journal_file)
+    connection.execute("update attempts set offer = substr(offer, 6), results = substr(results, 6)")
+    connection.execute("update events set body = substr(body, 6)")
+    connection.execute("pragma user_version = 1")
+    connection.commit()
+    connection.close()
+
+    first, again = await open_and_load(journal_file), await open_and_load(journal_file)
+
+    assert first is not None
+    assert again is not None
+    assert [each.offer for each in first] == [given.offer(TWO_STEPS, run=run) for run in (7, 8)]
+    assert [each.offer for each in again] == [each.offer for each in first]

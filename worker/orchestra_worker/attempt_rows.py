@@ -1,7 +1,8 @@
 """The rows of an attempt in the journal: how it is written and how the next agent finds it."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import msgspec
@@ -19,6 +20,9 @@ _decode_results = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 DROP_EVENTS_MIN = 16
 """So many acknowledged events of an attempt stay in the journal before they are deleted."""
+
+_SEAL = b"\x01"
+_SEALED_FROM = len(_SEAL) + 4
 
 Write = Callable[[sqlite3.Connection], None]
 
@@ -61,7 +65,7 @@ def adding(attempt: HeldAttempt) -> Write:
     """Writes an attempt that was just offered."""
     row = (
         *attempt.key,
-        _encode(attempt.offer),
+        _sealed(attempt.offer),
         str(attempt.state),
         attempt.boot_id,
     )
@@ -84,11 +88,11 @@ def saving(attempt: HeldAttempt, events: Sequence[KeptEvent] = ()) -> Write:
         attempt.stop_grace,
         attempt.sequence,
         attempt.check_in_offset,
-        _encode(attempt.results),
+        _sealed(attempt.results),
         *key,
     )
     steps = [_step_row(key, number, step) for number, step in attempt.steps.items() if not step.is_written]
-    bodies = [(*key, kept.event.sequence, _encode(kept.event)) for kept in events]
+    bodies = [(*key, kept.event.sequence, _sealed(kept.event)) for kept in events]
     acknowledged = _to_drop(attempt)
 
     def save(connection: sqlite3.Connection) -> None:
@@ -135,7 +139,7 @@ def _load(connection: sqlite3.Connection) -> list[HeldAttempt]:
     ):
         row = _typed(found, _AttemptRow)
         attempts[row.run, row.attempt] = HeldAttempt(
-            offer=_decode_offer(row.offer),
+            offer=_decode_offer(_unsealed(row.offer)),
             state=AttemptState(row.state),
             boot_id=row.boot_id,
             started_boottime=row.started_boottime,
@@ -144,7 +148,7 @@ def _load(connection: sqlite3.Connection) -> list[HeldAttempt]:
             stop_grace=row.stop_grace,
             sequence=row.sequence,
             check_in_offset=row.check_in_offset,
-            results=_decode_results(row.results) if row.results else {},
+            results=_decode_results(_unsealed(row.results)) if row.results else {},
         )
     for found in connection.execute(
         "select run, attempt, number, exit_code, reason, log_start, log_length from steps order by number"
@@ -156,13 +160,29 @@ def _load(connection: sqlite3.Connection) -> list[HeldAttempt]:
         )
     for found in connection.execute("select run, attempt, sequence, body from events order by run, attempt, sequence"):
         told = _typed(found, _EventRow)
-        event = _decode_event(told.body)
+        event = _decode_event(_unsealed(told.body))
         if (event.run, event.attempt, event.sequence) != (told.run, told.attempt, told.sequence):
             raise ValueError(f"event {told.sequence} of #{told.run} tells of another")
         attempts[told.run, told.attempt].events.append(KeptEvent(event=event, is_written=True, was_sent=True))
     for key, held in attempts.items():
         _check(key, held)
     return list(attempts.values())
+
+
+def _sealed(value: Offer | Event | Mapping[str, msgspec.Raw]) -> bytes:
+    """With a sum in front: SQLite keeps none of its pages, and a flipped bit may make one command of another."""
+    body = _encode(value)
+    return _SEAL + zlib.crc32(body).to_bytes(4) + body
+
+
+def _unsealed(blob: bytes) -> bytes:
+    """Raises ValueError for other bytes than those that were written."""
+    if blob.startswith(b"{"):
+        return blob  # a version before this one wrote it, without a sum
+    body = blob[_SEALED_FROM:]
+    if blob[:_SEALED_FROM] != _SEAL + zlib.crc32(body).to_bytes(4):
+        raise ValueError("it has other bytes than were written")
+    return body
 
 
 def _typed(row: tuple[object, ...], kind: type[T]) -> T:

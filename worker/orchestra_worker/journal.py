@@ -25,7 +25,8 @@ from orchestra.limits import BATCH_CHANGES_MAX
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
+"""Since 2 what was offered and told has a sum; 1 is read as it is, and goes on as 2."""
 _TABLES = """
 create table attempts (
     run integer not null, attempt integer not null, offer blob not null, state text not null,
@@ -306,6 +307,8 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise _NewerVersion(version)
         if version == 0:
             connection.executescript(f"begin immediate; {_TABLES} pragma user_version = {JOURNAL_VERSION}; commit;")
+        elif version < JOURNAL_VERSION:
+            connection.execute(f"pragma user_version = {JOURNAL_VERSION}")
         for table in ("attempts", "steps", "events"):
             connection.execute(f"select * from {table} limit 1")  # noqa: S608 - our own three names
         _empty_wal(connection)  # A scrub may have been due when the last agent ended.
