@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.fired import SEED_NAME, Fired, chosen_seed
 from tests.faults.witness import Witness
+from tests.support.failure_report import add_tails
 from tests.support.journey import Orchestra, end_marked_processes, started
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,14 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if isinstance(fired, Fired):
         fired.assert_all()
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure tells what the programs have said themselves."""
+    report = yield
+    add_tails(item, report)
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,20 @@
 """What journeys share: an instance that is up, and a file in which jobs leave witness of every execution."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.failure_report import add_tails
 from tests.support.journey import Orchestra, end_marked_processes, started
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure tells what the programs have said themselves."""
+    report = yield
+    add_tails(item, report)
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,8 @@ import asyncpg
 import pytest
 
 from orchestra_migrations import upgrade
-from tests.support.journey import PYTHON, Orchestra, free_port, started
+from tests.support.journey import PYTHON, Orchestra, started
+from tests.support.ports import free_port
 
 
 def typed(*words: str) -> subprocess.CompletedProcess[str]:

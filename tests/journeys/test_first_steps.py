@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.journey import PYTHON, Orchestra, Program, free_port, keeper_of, running, started, wait_until
+from tests.support.journey import PYTHON, Orchestra, Program, keeper_of, running, started, wait_until
+from tests.support.ports import free_port
 
 Type = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -54,7 +55,7 @@ def type_(folder: Path, tmp_path: Path) -> Type:
 def fetched(address: str, token: str) -> tuple[int, bytes]:
     """What `curl -H "Authorization: Bearer …"` gets."""
     request = urllib.request.Request(address, headers={"Authorization": f"Bearer {token}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.status, answer.read()
 
 
@@ -153,7 +154,7 @@ def test_people_tokens_and_a_second_worker(here: Orchestra, folder: Path, type_:
     pasted = (made.stdout + made.stderr).partition("machine: orchestra ")[2].split()
     line = [PYTHON, "-m", "orchestra", *pasted, "--slots", "3", "--property", "disk=ssd"]
     with running(Program(["/usr/bin/env", "-C", str(folder), *line], log=folder / "atlas.log")):
-        wait_until(lambda: here.connected("atlas"), seconds=5, what="the second worker")
+        wait_until(lambda: here.connected("atlas"), what="the second worker")
         shown = type_("worker", "show", "atlas").stdout
         assert "disk" in shown
         assert "ssd" in shown
@@ -166,7 +167,8 @@ def test_people_tokens_and_a_second_worker(here: Orchestra, folder: Path, type_:
 def test_after_control_c_and_up_again_everything_is_there(folder: Path, type_: Type) -> None:
     (folder / "orchestra.yaml").write_text(
         "orchestra: 1\nproject: ops\njobs:\n"
-        "  slow: { run: 'echo begin; sleep 3; echo end' }\n"
+        "  slow: { run: 'echo begin; while [ ! -e "
+        f"{folder}/go ]; do sleep 0.1; done; echo end' }}\n"
         "  nightly: { run: 'true', schedule: '30 2 * * *' }\n"
     )
     with started(Orchestra(folder, slots=1)) as up:
@@ -177,10 +179,11 @@ def test_after_control_c_and_up_again_everything_is_there(folder: Path, type_: T
         assert up.program.process is not None
 
         up.program.process.send_signal(signal.SIGINT)
-        status = up.program.process.wait(15)
+        status = up.program.process.wait(60)
         goes_on = keeper_of(up.data / "workers" / "local") == keeper
         away = type_("runs", code=6).stderr
         up.start()
+        (folder / "go").touch()
         run = up.finish(1)
 
         assert status == 0, up.program.output

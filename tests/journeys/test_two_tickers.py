@@ -15,7 +15,8 @@ from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.open import open_database
 from orchestra.storage.tables import runs, schedule_ticks, schedules
 from orchestra_master.ticker import FIRED
-from tests.support.journey import PYTHON, Program, free_port
+from tests.support.journey import PYTHON, Program
+from tests.support.ports import free_port
 
 TICKS = 1000
 SPREAD_SECONDS = 1.0

@@ -15,7 +15,8 @@ from orchestra.clock import SystemClock
 from orchestra.storage.notifications import CHANNEL
 from orchestra.storage.open import open_database
 from orchestra.up.credentials import make_administrator, make_sign_in_link, make_worker_token
-from tests.support.journey import PYTHON, START_SECONDS_MAX, Instance, Program, free_port, wait_until
+from tests.support.journey import PATIENCE_SECONDS, PYTHON, START_SECONDS_MAX, Instance, Program, wait_until
+from tests.support.ports import free_port
 from tests.support.postgres import PORT
 from tests.support.proxy import Proxy
 
@@ -35,7 +36,7 @@ class Part:
 
     def await_port(self) -> None:
         """Waits until it serves."""
-        wait_until(lambda: self.listens, seconds=START_SECONDS_MAX, what=f"port {self.port}:\n{self.program.output}")
+        wait_until(lambda: self.listens, seconds=START_SECONDS_MAX, what=f"port {self.port} to be served")
 
     def kill(self) -> None:
         """`kill -9`."""
@@ -160,7 +161,7 @@ class Distributed(Instance):
         holders = [part for part in self.masters if str(row["master"]).endswith(f"-{part.program.pid}")]
         return holders[0] if holders else None
 
-    def await_holder(self, worker: str, *, other_than: Part | None = None, seconds: float = 20.0) -> Part:
+    def await_holder(self, worker: str, *, other_than: Part | None = None, seconds: float = PATIENCE_SECONDS) -> Part:
         """Waits until the worker is connected, to another master than this one if it is given."""
 
         def look() -> Part | None:

@@ -15,7 +15,7 @@ from orchestra.protocol.messages import Accept, Chunk, Go, Held, MasterMessage, 
 from tests.support.worker_end import hello
 
 M = TypeVar("M", bound=MasterMessage)
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 @contextmanager
@@ -27,6 +27,7 @@ def impostor(port: int, token: str) -> "Iterator[Impostor]":
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         compression=None,
         ping_interval=None,
+        open_timeout=PATIENCE_SECONDS,
         proxy=None,
     ) as connection:
         yield Impostor(connection)

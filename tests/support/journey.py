@@ -17,13 +17,16 @@ import msgspec
 from orchestra.configuration import read_token_file
 from orchestra.definition.reader import read_definition
 from orchestra.network.client import API, ApiClient
+from tests.support.ports import free_port
 
 PYTHON = sys.executable
-START_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 60.0
+PATIENCE_SECONDS = 60.0
+"""For what must happen, on a machine that is slow and busy with other tests; no promise is as long."""
 T = TypeVar("T")
 
 
-def wait_until(check: Callable[[], T | None], *, seconds: float = 20.0, what: str = "") -> T:
+def wait_until(check: Callable[[], T | None], *, seconds: float = PATIENCE_SECONDS, what: str = "") -> T:
     """What the check gives as soon as it is true; fails the test after so many seconds, naming what was waited for."""
     deadline = time.monotonic() + seconds
     while True:
@@ -34,18 +37,12 @@ def wait_until(check: Callable[[], T | None], *, seconds: float = 20.0, what: st
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def lines_of(witness: Path) -> list[str]:
     """What the jobs have written down there so far."""
     return witness.read_text().splitlines() if witness.exists() else []
 
 
-def await_lines(witness: Path, count: int, *, seconds: float = 60.0) -> None:
+def await_lines(witness: Path, count: int, *, seconds: float = PATIENCE_SECONDS) -> None:
     """Waits until the jobs have written down so many lines."""
     wait_until(lambda: len(lines_of(witness)) >= count, seconds=seconds, what=f"{count} lines")
 
@@ -128,14 +125,14 @@ class Program:
         """`kill -9`: nothing is tidied."""
         assert self.process is not None, "it was not started"
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE_SECONDS)
 
     def stop(self) -> int:
         """SIGTERM, and its exit status."""
         assert self.process is not None, "it was not started"
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 class Instance:
@@ -192,7 +189,7 @@ class Instance:
         """The run as it is now."""
         return self.api.get(f"{API}/runs/{number}").read(Run)
 
-    def reach(self, number: int, *states: str, seconds: float = 30.0) -> Run:
+    def reach(self, number: int, *states: str, seconds: float = PATIENCE_SECONDS) -> Run:
         """Waits until the run is in one of the states."""
 
         def look() -> Run | None:
@@ -202,7 +199,7 @@ class Instance:
 
         return wait_until(look, seconds=seconds, what=f"#{number} to be {' or '.join(states)}")
 
-    def finish(self, number: int, *, seconds: float = 30.0) -> Run:
+    def finish(self, number: int, *, seconds: float = PATIENCE_SECONDS) -> Run:
         """Waits until the run is over, however it ends."""
 
         def look() -> Run | None:
@@ -247,7 +244,7 @@ class Orchestra(Instance):
     def start(self) -> None:
         """Starts it and waits until it answers."""
         self.program.start()
-        wait_until(self._answers, seconds=START_SECONDS_MAX, what=f"orchestra up:\n{self.program.output}")
+        wait_until(self._answers, seconds=START_SECONDS_MAX, what="orchestra up to answer")
 
     def _answers(self) -> bool:
         assert self.program.process is not None, "it was not started"
