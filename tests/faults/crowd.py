@@ -1,18 +1,16 @@
 """People who never stop triggering runs, so that faults happen under load."""
 
 import random
-import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from tests.faults.load import Load
 from tests.faults.witness import BEGINS, Witness
+from tests.support.background import Background
 
 LOOK_SECONDS = 0.05
 
 
-class Crowd:
+class Crowd(Background):
     """A thread that keeps so many runs waiting for a slot; the loads must be of an instance object of their own.
 
     Used as `with Crowd(...)`; `triggered` grows meanwhile.
@@ -28,6 +26,7 @@ class Crowd:
         pauses: Sequence[float] = (0.0, 0.05, 0.2),
         allowed: Sequence[str] = (),
     ) -> None:
+        super().__init__("crowd")
         self._loads = loads
         self._witness = witness
         self._chance = random.Random(seed)
@@ -35,36 +34,18 @@ class Crowd:
         self._lines = lines
         self._pauses = pauses
         self._allowed = tuple(allowed)
-        self._ending = threading.Event()
-        self._failure: Exception | AssertionError | None = None
-        self._thread = threading.Thread(target=self._trigger, name="crowd", daemon=True)
         self.triggered = 0
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
-        if self._failure is not None and error is None:
-            raise self._failure
-
-    def _trigger(self) -> None:
-        try:
-            while not self._ending.wait(LOOK_SECONDS):
-                while not self._ending.is_set() and self._are_few_waiting():
-                    self._chance.choice(self._loads).trigger(
-                        lines=self._chance.choice(self._lines),
-                        pause=self._chance.choice(self._pauses),
-                        exit_code=self._chance.choice([0, 0, 0, 3]),
-                        allowed=self._allowed,
-                    )
-                    self.triggered += 1
-        except Exception as failure:  # noqa: BLE001 - the thread that is waited for says it
-            self._failure = failure
+    def _work(self) -> None:
+        while not self._ending.wait(LOOK_SECONDS):
+            while not self._ending.is_set() and self._are_few_waiting():
+                self._chance.choice(self._loads).trigger(
+                    lines=self._chance.choice(self._lines),
+                    pause=self._chance.choice(self._pauses),
+                    exit_code=self._chance.choice([0, 0, 0, 3]),
+                    allowed=self._allowed,
+                )
+                self.triggered += 1
 
     def _are_few_waiting(self) -> bool:
         return self.triggered - len(self._witness.runs(BEGINS)) < self._waiting

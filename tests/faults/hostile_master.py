@@ -19,6 +19,8 @@ from orchestra.limits import (
 from orchestra.protocol.codec import decode_from_worker, encode
 from orchestra.protocol.messages import Chunk, Heartbeat, HeartbeatAnswer, MasterMessage, Welcome, WorkerMessage
 
+PATIENCE_SECONDS = 60.0
+
 Scene = Callable[["HostileMaster"], None]
 
 
@@ -35,7 +37,7 @@ class HostileMaster:
 
     def hear(self) -> Sequence[WorkerMessage | Chunk]:
         """What the worker says next; its heartbeats are answered."""
-        messages = decode_from_worker(self._connection.recv(20))
+        messages = decode_from_worker(self._connection.recv(PATIENCE_SECONDS))
         self.say(*(HeartbeatAnswer(counter=each.counter) for each in messages if isinstance(each, Heartbeat)))
         return messages
 
@@ -49,7 +51,7 @@ def hostile_master(scene: Scene) -> Iterator[int]:
         if not first.acquire(blocking=False):
             return
         master = HostileMaster(connection)
-        decode_from_worker(connection.recv(20))
+        decode_from_worker(connection.recv(PATIENCE_SECONDS))
         master.say(
             Welcome(
                 protocol=1,

@@ -30,6 +30,6 @@ class Reader:
 def reader(up: Orchestra) -> Iterator[Reader]:
     """The first administrator, by the link that `orchestra up` has printed."""
     found = wait_until(lambda: re.search(r"/sign-in\?link=(\S+)", up.program.output), what="the link")
-    with httpx2.Client(base_url=up.address, timeout=30, follow_redirects=True) as client:
+    with httpx2.Client(base_url=up.address, timeout=60, follow_redirects=True) as client:
         client.post("/sign-in", data={"link": found[1]})
         yield Reader(client)

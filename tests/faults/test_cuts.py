@@ -45,7 +45,7 @@ def sweep(stride: int, chance: random.Random) -> list[Cut]:
 
 
 @pytest.mark.parametrize(
-    "count", [100, pytest.param(None, marks=[pytest.mark.long, pytest.mark.timeout(7200)])], ids=["some", "all"]
+    "count", [60, pytest.param(None, marks=[pytest.mark.long, pytest.mark.timeout(7200)])], ids=["some", "all"]
 )
 def test_a_link_that_breaks_after_any_number_of_bytes_loses_and_doubles_nothing(
     up: Orchestra, tmp_path: Path, witness: Witness, chance: random.Random, seed: int, fired: Fired, count: int | None
@@ -61,9 +61,7 @@ def test_a_link_that_breaks_after_any_number_of_bytes_loses_and_doubles_nothing(
         load = Load(own, witness)
         with Crowd(load, witness=witness, seed=seed, waiting=WAITING, lines=LINES, pauses=[0.0]) as crowd:
             started_at = time.monotonic()
-            wait_until(
-                lambda: proxy.fired + proxy.ended_before >= len(cuts), seconds=len(cuts) * 0.5 + 30, what="all cuts"
-            )
+            wait_until(lambda: proxy.fired + proxy.ended_before >= len(cuts), seconds=len(cuts) + 30, what="all cuts")
         load.await_over(seconds=60)
         fired("cut", proxy.fired)
 

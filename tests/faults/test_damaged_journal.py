@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.faults.fired import Fired
+from tests.support.figures import figure
 from tests.support.gated import GatedJob
 from tests.support.journey import Orchestra, lines_of, marked_processes, running, wait_until
 
-UP_SECONDS_MAX = 5.0
+UP_SECONDS_MAX = figure(5.0)
 PAGE_BYTES = 4096
 
 

@@ -1,5 +1,6 @@
 """A worker whose disk is nearly full or really full: it takes no run, ends what it has, counts what is lost."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 from tests.faults.fired import Fired
 from tests.faults.small_disk import SmallDisk, small_disk
 from tests.faults.witness import Witness
+from tests.support.figures import figure
 from tests.support.journey import Orchestra, Program, Run, marked_processes, running, wait_until
 
-RECOVER_SECONDS_MAX = 10.0
+RECOVER_SECONDS_MAX = figure(10.0)
 LINES = 4_000_000
 PRINTING = """
 orchestra: 1
@@ -34,7 +36,12 @@ jobs:
       echo short
       ends
 """
-PRINTED = b"first\n" + b"".join(b"%d\n" % number for number in range(1, LINES + 1)) + b"last\nsecond step\n"
+
+
+@functools.cache
+def printed() -> bytes:
+    """All that `print` prints, if there is room."""
+    return b"first\n" + b"".join(b"%d\n" % number for number in range(1, LINES + 1)) + b"last\nsecond step\n"
 
 
 @pytest.fixture
@@ -91,7 +98,7 @@ def test_a_run_on_a_full_disk_ends_truly_and_what_found_no_room_is_counted_to_th
             up.stop()
         disk.fill()
         gate.touch()
-        wait_until(lambda: not step_processes(disk, number), seconds=60, what="the steps to end")
+        wait_until(lambda: not step_processes(disk, number), what="the steps to end")
         if not is_connected:
             up.start()
 
@@ -117,7 +124,7 @@ def test_an_end_that_found_no_room_at_all_is_told_when_there_is_room_again(
             disk.fill()
             return "journal_not_written" in atlas.output
 
-        wait_until(reserve_is_eaten_too, seconds=60, what="a journal that cannot be written")
+        wait_until(reserve_is_eaten_too, what="a journal that cannot be written")
         fired("not written")
         disk.free()
         run = up.finish(number, seconds=RECOVER_SECONDS_MAX)
@@ -154,8 +161,8 @@ def step_processes(disk: SmallDisk, number: int) -> list[int]:
 
 def assert_counted(up: Orchestra, run: Run) -> None:
     assert run.state == "succeeded", run.reason
-    assert run.log_length + lost_bytes(run) == len(PRINTED)
-    assert_is_part(up.log(run.id), PRINTED, lost_bytes(run))
+    assert run.log_length + lost_bytes(run) == len(printed())
+    assert_is_part(up.log(run.id), printed(), lost_bytes(run))
 
 
 def assert_recovers(up: Orchestra, disk: SmallDisk, witness: Witness, number: int) -> None:
@@ -173,7 +180,7 @@ def lost_bytes(run: Run) -> int:
     return lost
 
 
-def assert_is_part(kept: bytes, printed: bytes, lost: int) -> None:
+def assert_is_part(kept: bytes, whole: bytes, lost: int) -> None:
     """The kept bytes are the printed ones without one stretch."""
-    same = next((at for at, pair in enumerate(zip(kept, printed, strict=False)) if pair[0] != pair[1]), len(kept))
-    assert kept == printed[:same] + printed[same + lost :]
+    same = next((at for at, pair in enumerate(zip(kept, whole, strict=False)) if pair[0] != pair[1]), len(kept))
+    assert kept == whole[:same] + whole[same + lost :]

@@ -90,7 +90,7 @@ def test_an_offer_that_cannot_be_is_refused(tmp_path: Path, fired: Fired, what: 
         heard.extend(answers_to(master, [msgspec.structs.replace(good, run=RunId(2))]).values())
         fired("bad offer")
 
-    playing(tmp_path, scene, seconds=30)
+    playing(tmp_path, scene, seconds=60)
 
     assert [type(each) for each in heard] == [Refuse, Accept]
     assert not (tmp_path / "executed").exists()

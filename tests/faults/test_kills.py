@@ -92,7 +92,7 @@ class Killing:
 
     def await_workers(self) -> None:
         """Waits until all workers are connected."""
-        wait_until(lambda: all(self.instance.connected(name) for name in WORKERS), seconds=30, what="the workers")
+        wait_until(lambda: all(self.instance.connected(name) for name in WORKERS), what="the workers")
 
     def assert_soon(self) -> None:
         """Fails if one of them usually takes too long; only of use on a machine that does nothing else."""
@@ -114,7 +114,7 @@ class Killing:
         self.fired(f"kill {kind}")
         since = time.monotonic()
         start()
-        wait_until(serves, seconds=30, what=f"the {kind} to serve again")
+        wait_until(serves, what=f"the {kind} to serve again")
         self.seconds.setdefault(kind, []).append(time.monotonic() - since)
 
     def _came(self, name: str, after: datetime) -> bool:

@@ -35,7 +35,7 @@ def atlas(up: Orchestra, tmp_path: Path) -> Iterator[Program]:
 @pytest.mark.parametrize(
     ("mebibytes", "seconds", "disk"),
     [
-        (200, STORED_SECONDS_MAX, 200 * MEBIBYTE),
+        (100, STORED_SECONDS_MAX, 100 * MEBIBYTE),
         pytest.param(10_240, STORED_SECONDS_MAX, 1024 * MEBIBYTE, marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
     ],
 )

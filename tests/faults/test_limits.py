@@ -18,13 +18,13 @@ SLOTS = 60
 def test_an_agent_and_a_keeper_with_few_descriptors_refuse_and_go_on(
     up: Orchestra, tmp_path: Path, witness: Witness, fired: Fired
 ) -> None:
-    load = Load(up, witness)
+    load, gate = Load(up, witness), tmp_path / "gate"
     atlas = up.worker(tmp_path, "atlas", slots=SLOTS).below("prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}")
     with running(atlas):
         wait_until(lambda: up.connected("atlas"), what="atlas")
         keeper = keeper_of(tmp_path / "atlas")
         for _ in range(SLOTS):
-            load.trigger(lines=40, pause=0.3, allowed=("exception",))
+            load.trigger(gate=gate, allowed=("exception",))
         wait_until(lambda: none_is_waiting(up, load), what="every run to begin or to be refused")
         atlas.kill()
         atlas.start()
@@ -35,6 +35,7 @@ def test_an_agent_and_a_keeper_with_few_descriptors_refuse_and_go_on(
         load.expected[running_one] = replace(load.expected[running_one], states=frozenset({"aborted"}), log=None)
         assert up.finish(running_one).state == "aborted"
         assert marked_processes(str(tmp_path / "atlas" / "attempts" / f"{running_one}-1")) == []
+        gate.touch()
         load.await_over(seconds=60)
 
         refused = [number for number, state in load.ends().items() if state == "exception"]
@@ -67,7 +68,7 @@ def test_a_keeper_that_can_start_no_process_says_so_and_starts_the_next_one_that
             assert run.state == "exception"
             assert "no process could be started" in run.reason
             load.trigger()
-            load.await_over(seconds=20)
+            load.await_over(seconds=60)
         assert keeper_of(tmp_path / "atlas") == keeper
         check(up, witness, load.expected).assert_none()
 
@@ -84,11 +85,11 @@ def test_an_agent_that_can_make_no_thread_and_no_process_goes_on(
             for _ in range(8):
                 load.trigger(lines=30, pause=0.05)
             wait_until(lambda: injection.count > 0, what="a thread that cannot be made")
-            load.await_over(seconds=30)
+            load.await_over(seconds=60)
             fired("EAGAIN", injection.count)
 
         load.trigger()
-        load.await_over(seconds=20)
+        load.await_over(seconds=60)
         assert atlas.process is not None
         assert atlas.process.poll() is None, atlas.output
         check(up, witness, load.expected).assert_none()

@@ -172,4 +172,7 @@ def provoke_in_bounded_memory(up: Orchestra, frames: int, fired: Fired, chance: 
 
     assert resident_peak_bytes(up.program.pid) - before <= GROWTH_BYTES_MAX
     kinds = ("MALFORMED", "OUT_OF_TURN", "VERSION")
-    assert metric(up, BROKEN) == sum(fired.counts[kind] for kind in kinds)
+    closed = sum(fired.counts[kind] for kind in kinds)
+    # It counts after it has closed.
+    wait_until(lambda: metric(up, BROKEN) >= closed, what="the last one to be counted")
+    assert metric(up, BROKEN) == closed

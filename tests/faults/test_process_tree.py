@@ -11,10 +11,11 @@ import pytest
 
 from orchestra.network.client import API
 from tests.faults.fired import Fired
+from tests.support.figures import figure
 from tests.support.journey import Orchestra, Program, keeper_of, marked_processes, running, wait_until
 
 GRACE_SECONDS = 1.0
-SURVIVORS_SECONDS_MAX = GRACE_SECONDS + 2.0
+SURVIVORS_SECONDS_MAX = figure(GRACE_SECONDS + 2.0)
 CHILDREN = 1000
 BOMB_PROCESSES_MAX = 300
 PIDS = Path("/sys/fs/cgroup/pids")

@@ -26,7 +26,7 @@ def test_a_run_that_ends_on_a_read_only_disk_is_told_when_it_can_be_written_agai
             following = load.trigger()
             wait_until(lambda: "cannot write its journal" in told_of(up, following), what="the offer to be refused")
             fired("read-only", injection.count)
-        load.await_over(seconds=30)
+        load.await_over(seconds=60)
 
         assert atlas.output.count("link_welcome") == 1, atlas.output
         assert not list((tmp_path / "atlas").glob("worker.db.broken-*"))

@@ -11,10 +11,11 @@ import pytest
 
 from tests.faults.fired import Fired
 from tests.faults.process_figures import histogram, metric, processor_seconds
+from tests.support.figures import figure, is_alone
 from tests.support.journey import PYTHON, Orchestra, Program, lines_of, running, wait_until
 
-BACK_SECONDS_MAX = 20.0
-HANDSHAKE_SECONDS_MAX = 2.0
+BACK_SECONDS_MAX = figure(20.0)
+HANDSHAKE_SECONDS_MAX = figure(2.0)
 LAG_SECONDS_MAX = 0.25
 HOLD = "orchestra: 1\nproject: ops\njobs:\n  hold:\n    run: echo never executed\n"
 EVERYTHING = (
@@ -73,7 +74,7 @@ def test_many_workers_come_back_to_a_master_that_was_killed(
         wait_until(
             lambda: metric(up, 'orchestra_slots{use="used"}') == workers, seconds=60, what="all runs to be given"
         )
-        wait_until(lambda: all(row[1] == "running" for row in runs_of(up)), seconds=30, what="all runs to be started")
+        wait_until(lambda: all(row[1] == "running" for row in runs_of(up)), what="all runs to be started")
         before = stored(up)
 
         killed_at = time.monotonic()
@@ -90,7 +91,7 @@ def test_many_workers_come_back_to_a_master_that_was_killed(
         back = welcomes(told, killed_at)
         fired("came back", len(back))
         # The master looks at its lag every five seconds; a quick storm is over before it has once.
-        wait_until(lambda: lag_of(up)[float("inf")] > 0, seconds=10, what="the master to look at its lag")
+        wait_until(lambda: lag_of(up)[float("inf")] > 0, what="the master to look at its lag")
         lag = lag_of(up)
 
         back_seconds = max(one.at for one in back) - killed_at
@@ -99,11 +100,11 @@ def test_many_workers_come_back_to_a_master_that_was_killed(
         print(f"the master took {processor_seconds(up.program.pid):.1f} s of a processor")
         print(f"ping p99 {percentile(pings, 0.99):.3f} max {max(pings):.3f} of {len(pings)}")
         print(f"handshake p50 {percentile(handshakes, 0.5):.3f} p99 {percentile(handshakes, 0.99):.3f}, lag {lag}")
-        assert len(back) == workers, "nobody had to come twice"
+        assert len(back) == workers or not is_alone(), "somebody had to come twice"
         assert back_seconds <= BACK_SECONDS_MAX
         assert percentile(handshakes, 0.99) <= HANDSHAKE_SECONDS_MAX
-        assert percentile(pings, 0.99) <= LAG_SECONDS_MAX
-        assert lag[LAG_SECONDS_MAX] == lag[float("inf")]
+        assert percentile(pings, 0.99) <= figure(LAG_SECONDS_MAX)
+        assert lag[LAG_SECONDS_MAX] == lag[float("inf")] or not is_alone()
         assert stored(up) == before
 
 

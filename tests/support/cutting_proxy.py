@@ -1,14 +1,13 @@
 """A TCP proxy that breaks each connection after an exact number of bytes in one direction."""
 
 import asyncio
+import contextlib
 import random
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
+from tests.support.background import Background
 from tests.support.proxy import Direction
 
 PIECE_BYTES = 1 << 16
@@ -23,17 +22,17 @@ class Cut:
     after_bytes: int
 
 
-class CuttingProxy:
+class CuttingProxy(Background):
     """Takes the cuts one after the other, one for each connection, and then lets everything through; in a thread."""
 
     def __init__(self, target: tuple[str, int], cuts: Sequence[Cut], *, chance: random.Random) -> None:
+        super().__init__("cutting proxy")
         self._target = target
         self._cuts: Iterator[Cut] = iter(cuts)
         self._chance = chance
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._thread = threading.Thread(target=self._run, name="cutting proxy", daemon=True)
-        self._ending = asyncio.Event()
+        self._closing = asyncio.Event()
         self.fired = 0
         """Connections that were cut where it was asked."""
         self.ended_before = 0
@@ -44,19 +43,15 @@ class CuttingProxy:
         """Where it listens."""
         return int(self._listener.getsockname()[1])
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def _ask_to_end(self) -> None:
+        with contextlib.suppress(RuntimeError):  # closed: it has failed
+            self._loop.call_soon_threadsafe(self._closing.set)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._ending.set)
-        self._thread.join()
-        self._loop.close()
-
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
+    def _work(self) -> None:
+        try:
+            self._loop.run_until_complete(self._serve())
+        finally:
+            self._loop.close()
 
     async def _serve(self) -> None:
         connections: set[asyncio.Task[None]] = set()
@@ -67,7 +62,7 @@ class CuttingProxy:
             task.add_done_callback(connections.discard)
 
         server = await asyncio.start_server(accept, sock=self._listener)
-        await self._ending.wait()
+        await self._closing.wait()
         server.close()
         for task in connections:
             task.cancel()

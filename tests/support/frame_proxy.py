@@ -57,7 +57,7 @@ class FrameProxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._ready.wait(10), "the frame proxy does not start"
+        assert self._ready.wait(60), "the frame proxy does not start"
         return self
 
     def __exit__(

@@ -10,7 +10,7 @@ _STEP = """\
         run: |
           echo "{number} begins $ORCHESTRA_ATTEMPT" >> {witness}
           for line in $(seq 1 {lines}); do echo "{number}.$line"; done
-          for wait in $(seq 1 600); do [ -e {gates}/{number} ] && break; sleep 0.05; done
+          for wait in $(seq 1 2400); do [ -e {gates}/{number} ] && break; sleep 0.05; done
           echo "{number} last"
           echo "{number} ends" >> {witness}
 """

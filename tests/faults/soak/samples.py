@@ -1,15 +1,13 @@
 """Memory and descriptors of every process, again and again, by a thread that disturbs nobody."""
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.faults.soak.installation import Installation
+from tests.support.background import Background
 
 EVERY_SECONDS = 10.0
 _ESTABLISHED = "01"
@@ -31,14 +29,13 @@ class Sample:
     """Without the connections that others have opened to it, which come and go with them."""
 
 
-class Sampler:
+class Sampler(Background):
     """Takes samples from `with` on until its end."""
 
     def __init__(self, made: Installation, *, every_seconds: float = EVERY_SECONDS) -> None:
+        super().__init__("sampler")
         self._made = made
         self._every_seconds = every_seconds
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="sampler", daemon=True)
         self._samples: list[Sample] = []
 
     @property
@@ -46,17 +43,7 @@ class Sampler:
         """All so far, in their order."""
         return tuple(self._samples)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
+    def _work(self) -> None:
         while not self._ending.wait(self._every_seconds):
             taken = connections_taken()
             for name, program in self._made.programs.items():

@@ -2,21 +2,19 @@
 
 import heapq
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from orchestra.network.client import API
 from orchestra.network.problems import RequestRefused, ServerUnreachable
 from tests.faults.checker import Expected
 from tests.faults.load import Load, printed
 from tests.faults.witness import Witness
+from tests.support.background import Background
 from tests.support.journey import Instance, wait_until
 
 TRIES_SECONDS_MAX = 120.0
@@ -59,22 +57,22 @@ KINDS = (
 )
 
 
-class Workload:
+class Workload(Background):
     """A thread that triggers so many runs in so many seconds; used as `with Workload(...)`.
 
     `own` must be an instance object of its own. Who finds nobody there asks again: the runs come later, not fewer.
     """
 
+    ends_by_itself = True
+
     def __init__(self, own: Instance, witness: Witness, *, folder: Path, seed: int, runs: int, seconds: float) -> None:
+        super().__init__("workload")
         self._own = own
         self._chance = random.Random(seed)
         self._seconds = seconds
         self._never = folder / "never"
         self._due = sorted(self._chance.uniform(0, seconds) for _ in range(runs))
         self._later: list[tuple[float, int, str]] = []
-        self._ending = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="workload", daemon=True)
         self.counts: Counter[str] = Counter()
         """Runs by kind."""
         self.loads = {
@@ -87,35 +85,19 @@ class Workload:
         """What each run that was triggered must come to."""
         return {number: promise for load in self.loads.values() for number, promise in load.expected.items()}
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self._ending.set()
-        self._thread.join()
-        if self._failure is not None and error is None:
-            raise self._failure
-
     def _work(self) -> None:
-        try:
-            begun = time.monotonic()
-            for due in self._due:
-                while self._later and self._later[0][0] < due:
-                    at, number, word = heapq.heappop(self._later)
-                    self._wait_for(begun + at)
-                    self._ask_to(word, number)
-                self._wait_for(begun + due)
-                if self._ending.is_set():
-                    return
-                self._trigger(due)
-            for _, number, word in sorted(self._later):
+        begun = time.monotonic()
+        for due in self._due:
+            while self._later and self._later[0][0] < due:
+                at, number, word = heapq.heappop(self._later)
+                self._wait_for(begun + at)
                 self._ask_to(word, number)
-        except BaseException as failure:  # noqa: BLE001 - the thread that is waited for says it
-            self._failure = failure
+            self._wait_for(begun + due)
+            if self._ending.is_set():
+                return
+            self._trigger(due)
+        for _, number, word in sorted(self._later):
+            self._ask_to(word, number)
 
     def _wait_for(self, at: float) -> None:
         self._ending.wait(max(0.0, at - time.monotonic()))
