@@ -9,6 +9,11 @@ from tests.support.failure_report import add_tails
 from tests.support.journey import Orchestra, end_marked_processes, started
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker of `tests/faults`, so that `-m 'not long'` is understood here alone as well."""
+    config.addinivalue_line("markers", "long: takes minutes, for `make faults` only")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure tells what the programs have said themselves."""

@@ -13,7 +13,7 @@ from websockets.typing import Origin, Subprotocol
 from orchestra.configuration import read_token_file
 from orchestra.limits import FRAME_BYTES_MAX, FRAME_MESSAGES_MAX, SUBPROTOCOL
 from orchestra.protocol.codec import CloseCode
-from tests.support.journey import Orchestra, lines_of, running, started, wait_until
+from tests.support.journey import PATIENCE_SECONDS, Orchestra, lines_of, running, started, wait_until
 
 Frames = list[str | bytes]
 GUEST = "guest"
@@ -133,6 +133,7 @@ class Place:
             origin=Origin(origin) if origin else None,
             compression=None,
             max_size=None,
+            open_timeout=PATIENCE_SECONDS,
             proxy=None,
         )
 
@@ -144,9 +145,14 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the instance of these tests lives."""
+    return tmp_path_factory.mktemp("bad-frames")
+
+
+@pytest.fixture(scope="module")
+def place(folder: Path) -> Iterator[Place]:
     """One for all of these tests: none of them may harm the next. At its end the run must still be well."""
-    folder = tmp_path_factory.mktemp("bad-frames")
     up = Orchestra(folder, slots=0)
     with started(up):
         made = Place(up, folder)
@@ -182,7 +188,7 @@ def close_code(connection: ClientConnection, frames: Frames) -> int | None:
         for each in frames:
             connection.send(each)
         while True:
-            connection.recv(timeout=10)
+            connection.recv(timeout=PATIENCE_SECONDS)
     except ConnectionClosed as closed:
         return closed.rcvd.code if closed.rcvd else None
 

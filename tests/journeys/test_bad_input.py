@@ -68,7 +68,7 @@ class Refusal:
 
 def ask(up: Orchestra, method: str, path: str, body: bytes | None = None, token: str | None = None) -> Refusal:
     """One request on a connection of its own, as a foreign program may send it."""
-    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", up.port, timeout=60)
     try:
         bearer = read_token_file(up.data / "admin.token") if token is None else token
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {bearer}"} if bearer else {})
@@ -88,7 +88,7 @@ def typed(up: Orchestra, *words: str) -> subprocess.CompletedProcess[str]:
         cwd=up.data,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

@@ -18,7 +18,7 @@ NOBODY = 65534
 
 
 def run_up(
-    *words: str, before: Sequence[str] = (), seconds: float = 20.0, **environment: str
+    *words: str, before: Sequence[str] = (), seconds: float = 60.0, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*before, *UP, *words],
@@ -68,15 +68,15 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind_either(temporary: Path
         start_new_session=True,
     )
     try:
-        wait_until(lambda: len(marked_processes(str(temporary))) >= 4, seconds=30.0, what="workers and their keepers")
+        wait_until(lambda: len(marked_processes(str(temporary))) >= 4, what="workers and their keepers")
 
         up.send_signal(signal.SIGTERM)
-        _, said = up.communicate(timeout=5)
+        _, said = up.communicate(timeout=60)
 
         assert up.returncode != 0
         assert b"Traceback" not in said
         wait_until(lambda: not list(temporary.iterdir()), what="the folder to go")
-        wait_until(lambda: not marked_processes(str(temporary)), seconds=10.0, what="steps and keepers to end")
+        wait_until(lambda: not marked_processes(str(temporary)), what="steps and keepers to end")
     finally:
         end_marked_processes(str(temporary))
 
@@ -92,7 +92,7 @@ def test_a_demo_that_cannot_be_says_why_in_one_sentence(tmp_path: Path) -> None:
     assert ended.returncode not in (0, None)
     (sentence,) = ended.stderr.splitlines()
     assert str(file) in sentence
-    wait_until(lambda: not marked_processes(str(owner.data)), seconds=2.0, what="everything to end")
+    wait_until(lambda: not marked_processes(str(owner.data)), what="everything to end")
 
 
 def test_the_pages_of_one_machine_wear_its_own_theme(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_pages_of_one_machine_wear_its_own_theme(tmp_path: Path) -> None:
     (tmp_path / "theme" / "templates" / "sign_in.html").write_text(template)
     own = Orchestra(tmp_path, slots=0, more=("--theme", str(tmp_path / "theme"), "--title", "Build farm"))
 
-    with started(own), urllib.request.urlopen(f"http://127.0.0.1:{own.port}/sign-in", timeout=10) as answer:
+    with started(own), urllib.request.urlopen(f"http://127.0.0.1:{own.port}/sign-in", timeout=60) as answer:
         page = answer.read().decode()
 
     assert "<h1>Welcome to Build farm</h1>" in page
@@ -157,7 +157,7 @@ def test_a_second_worker_in_a_folder_in_use_ends_with_one_sentence(up: Orchestra
         second.start()
         assert second.process is not None
 
-        assert second.process.wait(10) not in (0, None)
+        assert second.process.wait(60) not in (0, None)
         assert re.search(rf"process {first.pid} \(worker atlas\)", second.output)
         assert up.connected("atlas")
     finally:

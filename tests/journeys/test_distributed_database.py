@@ -33,7 +33,7 @@ def instance(tmp_path: Path, postgres_url: str) -> Iterator[Distributed]:
 
 
 def assert_each_once(instance: Distributed, numbers: list[int], witness: Path) -> None:
-    runs = [instance.finish(number, seconds=60) for number in numbers]
+    runs = [instance.finish(number) for number in numbers]
     assert {(run.state, run.attempts_counted) for run in runs} == {("succeeded", 1)}
     assert sorted(lines_of(witness)) == sorted(f"{number} {word}" for number in numbers for word in ("begins", "ends"))
     assert {run.id: instance.log(run.id) for run in runs} == {number: b"noted %d\n" % number for number in numbers}
@@ -51,10 +51,10 @@ def test_connections_that_are_ended_all_the_time_lose_nothing_and_double_nothing
         for number in range(RUNS):
             numbers.append(instance.trigger("ops/note"))
             if number % (RUNS // BREAKS) == 0:
-                ended.append(instance.end_connections())
+                ended.append(wait_until(instance.end_connections, what="connections to end"))
         for enough in range(RUNS, 2 * RUNS, RUNS // BREAKS):
             await_lines(witness, enough)
-            ended.append(instance.end_connections())
+            ended.append(wait_until(instance.end_connections, what="connections to end"))
 
         assert min(ended) > 0
         assert_each_once(instance, numbers, witness)
@@ -99,7 +99,7 @@ def test_a_master_without_its_database_leaves_its_idle_worker_to_the_other(
 
             proxy.cut()
             numbers = [instance.trigger("ops/note") for _ in range(3)]
-            assert instance.await_holder("atlas", other_than=alone, seconds=45) is other
+            assert instance.await_holder("atlas", other_than=alone) is other
             assert_each_once(instance, numbers, witness)
             proxy.mend()
             assert alone.is_running

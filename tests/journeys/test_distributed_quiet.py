@@ -6,6 +6,7 @@ from pathlib import Path
 from orchestra.limits import POLL_SECONDS
 from orchestra.network.client import API
 from tests.support.distributed import Distributed, notifications
+from tests.support.figures import figure
 from tests.support.journey import Run, running, wait_until
 
 WAITING = """
@@ -21,7 +22,7 @@ jobs:
       sleep 300
 """
 ALL_ELSE_SECONDS = 4.0
-"""For everything beside the poll, on a machine that is busy with other tests."""
+"""For everything beside the poll."""
 
 
 def test_without_notifications_only_time_is_lost(tmp_path: Path, postgres_url: str) -> None:
@@ -39,7 +40,7 @@ def test_without_notifications_only_time_is_lost(tmp_path: Path, postgres_url: s
         instance.reach(run, "running")
         lasted["trigger"] = time.monotonic() - began_at
 
-        with instance.api.events(f"{API}/runs/{run}/log/stream", seconds_max=20) as events:
+        with instance.api.events(f"{API}/runs/{run}/log/stream", seconds_max=60) as events:
             assert any("first" in event.text for event in events)
             began_at = time.monotonic()
             gate.touch()
@@ -52,4 +53,4 @@ def test_without_notifications_only_time_is_lost(tmp_path: Path, postgres_url: s
         lasted["abort"] = time.monotonic() - began_at
 
         assert heard == []
-        assert max(lasted.values()) < POLL_SECONDS + ALL_ELSE_SECONDS, lasted
+        assert max(lasted.values()) < figure(POLL_SECONDS + ALL_ELSE_SECONDS), lasted

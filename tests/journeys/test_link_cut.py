@@ -3,11 +3,14 @@
 import time
 from pathlib import Path
 
+from tests.support.figures import figure
 from tests.support.journey import Orchestra, lines_of, wait_until
 from tests.support.proxy import Proxy
 
-CUT_SECONDS = 60.0
-NOTICED_SECONDS_MAX = 15.0
+CUT_SECONDS = 20.0
+"""At least, and until all that runs has ended; longer than either side is silent without being given up."""
+NOTICED_SECONDS_MAX = figure(15.0)
+BACK_SECONDS_MAX = figure(5.0)
 SLOTS = 4
 RUNS = 20
 
@@ -42,24 +45,24 @@ def test_all_that_ended_while_the_link_was_cut_arrives_once(up: Orchestra, tmp_p
         try:
             beats = {up.trigger("ops/count", {"beats": 40}): 40 for _ in range(SLOTS)}
             beats |= {up.trigger("ops/count", {"beats": 2}): 2 for _ in range(RUNS - SLOTS)}
-            early, late = list(beats)[:SLOTS], list(beats)[SLOTS:]
+            early = list(beats)[:SLOTS]
             wait_until(lambda: all(up.log(number) for number in early), what="the first output of each")
 
             proxy.cut()
             cut_at = time.monotonic()
             connections = proxy.accepted
             ends = {f"end {number}" for number in early}
-            wait_until(lambda: ends <= set(lines_of(witness)), seconds=40, what="the runs to end without a link")
+            wait_until(lambda: ends <= set(lines_of(witness)), what="the runs to end without a link")
             ended_after = time.monotonic() - cut_at
             states = [up.run(number).state for number in beats]
-            time.sleep(CUT_SECONDS - ended_after)  # the time without a link is the fault
+            time.sleep(max(0.0, CUT_SECONDS - ended_after))  # the time without a link is the fault
             tries = proxy.accepted - connections
             proxy.mend()
-            runs = [up.finish(number, seconds=60) for number in beats]
+            runs = [up.finish(number) for number in beats]
 
-            assert ended_after < CUT_SECONDS
             assert tries >= 3, "the worker did not try to come back"
-            assert states == ["running"] * SLOTS + ["pending"] * len(late)
+            assert states[:SLOTS] == ["running"] * SLOTS
+            assert set(states[SLOTS:]) <= {"pending", "assigned"}
             assert {(run.state, run.attempts_counted) for run in runs} == {("succeeded", 1)}
             assert {run.id: run.results for run in runs} == {
                 number: {"beats": count} for number, count in beats.items()
@@ -95,7 +98,7 @@ def test_a_half_open_link_is_noticed_by_both_sides(up: Orchestra, tmp_path: Path
                     noticed.setdefault("master", passed)
                 return len(noticed) == 2
 
-            wait_until(both, seconds=30, what="both sides to notice")
+            wait_until(both, what="both sides to notice")
             state = up.run(number).state
             proxy.mend()
             run = up.finish(number)
@@ -123,9 +126,11 @@ def test_a_link_that_hangs_does_not_block_the_next_one(up: Orchestra, tmp_path: 
             proxy.mend()
             worker.kill()
             worker.start()
-            wait_until(lambda: up.fleet()["atlas"].connected_at != since, seconds=5, what="the new connection")
+            wait_until(
+                lambda: up.fleet()["atlas"].connected_at != since, seconds=BACK_SECONDS_MAX, what="the new connection"
+            )
             hangs = proxy.half_open
-            run = up.finish(up.trigger("ops/note"), seconds=5)
+            run = up.finish(up.trigger("ops/note"), seconds=BACK_SECONDS_MAX)
 
             assert hangs == 1, "the old connection did not hang"
             assert run.state == "succeeded"

@@ -15,6 +15,7 @@ jobs:
     run: |
       echo "begin $ORCHESTRA_RUN $ORCHESTRA_ATTEMPT" >> {witness}
       for number in $(seq 1 40); do echo "line $number"; sleep 0.1; done
+      while [ -e {witness}.hold ]; do sleep 0.1; done
       orchestra result set lines 40 --parse
       echo "end $ORCHESTRA_RUN" >> {witness}
 """
@@ -49,6 +50,8 @@ def test_a_run_goes_on_while_the_master_is_dead(up: Orchestra, tmp_path: Path, w
 
 
 def test_the_workers_of_up_are_adopted_by_the_next_up(tmp_path: Path, witness: Path) -> None:
+    hold = tmp_path / "witness.hold"
+    hold.touch()
     with started(Orchestra(tmp_path, slots=2)) as up:
         up.apply(COUNTING.format(witness=witness))
         number = up.trigger("ops/count")
@@ -58,6 +61,7 @@ def test_the_workers_of_up_are_adopted_by_the_next_up(tmp_path: Path, witness: P
         up.program.kill()
         wait_until(lambda: not agents(up.data), what="the agents to end with their parent")
         was_running = lines_of(witness) == ["begin 1 1"]
+        hold.unlink()
         up.start()
         run = up.finish(number)
 

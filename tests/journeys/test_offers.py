@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.figures import figure
 from tests.support.journey import Orchestra, Run, lines_of, wait_until
 from tests.support.proxy import Proxy
 
-BACK_SECONDS_MAX = 5.0
+BACK_SECONDS_MAX = figure(5.0)
 NOTING = """
 orchestra: 1
 project: ops
@@ -48,7 +49,7 @@ def test_an_offer_into_a_dead_link_comes_back_and_the_run_goes_elsewhere(
         back_after = time.monotonic() - offered_at
         run = up.finish(number, seconds=BACK_SECONDS_MAX)
         proxy.mend()
-        wait_until(lambda: up.connected("far") and proxy.accepted > 1, seconds=40, what="the far worker to be back")
+        wait_until(lambda: up.connected("far") and proxy.accepted > 1, what="the far worker to be back")
         afterwards = up.finish(up.trigger("ops/note"))
 
         assert offered.worker == "far"
@@ -68,7 +69,7 @@ def test_an_offer_that_arrives_late_runs_nothing(up: Orchestra, tmp_path: Path, 
         was_connected = up.connected("far")
         proxy.mend()
         # The far worker is offered nothing for a while: the run that it takes comes after the late offer.
-        later = wait_until(lambda: next_of(up, "far"), seconds=20, what="the far worker to take runs again")
+        later = wait_until(lambda: next_of(up, "far"), what="the far worker to take runs again")
 
         assert offered.worker == "far"
         assert (run.state, run.worker, run.attempts_counted) == ("succeeded", "near", 1)

@@ -28,6 +28,7 @@ from orchestra.lifecycle import AttemptState
 from orchestra.network.client import API
 from orchestra.protocol.codec import CloseCode
 from orchestra.protocol.messages import Chunk, Forget, Held
+from tests.support.figures import figure
 from tests.support.impostor import impostor
 from tests.support.journey import (
     PYTHON,
@@ -50,6 +51,7 @@ COUNTING = HEAD + (
     "    run: |\n"
     "      echo begin $ORCHESTRA_RUN >> {witness}\n"
     "      for number in $(seq 1 {lines}); do echo line $number; sleep 0.1; done\n"
+    "      while [ -e {witness}.hold ]; do sleep 0.1; done\n"
     "      echo end $ORCHESTRA_RUN >> {witness}\n"
 )
 
@@ -92,11 +94,11 @@ def test_d1_a_long_line_and_an_odd_byte_block_nothing(up: Orchestra, atlas: Prog
     endless = up.trigger("ops/endless")
     wait_until(lambda: up.run(endless).log_length > 5_000_000, what="much output")
     up.api.post(f"{API}/runs/{endless}/abort", {})
-    aborted = up.finish(endless, seconds=15)
+    aborted = up.finish(endless)
 
     assert (odd.state, up.log(odd.id)) == ("succeeded", content)
     assert aborted.state == "aborted"
-    assert not marked_processes(f"ORCHESTRA_RUN={endless}")
+    assert not marked_processes(f"{tmp_path}/atlas/attempts/{endless}-")
 
 
 def test_d2_a_grandchild_neither_delays_the_end_nor_survives_a_kill(
@@ -120,7 +122,7 @@ def test_d2_a_grandchild_neither_delays_the_end_nor_survives_a_kill(
     aborted = up.finish(slow)
 
     assert (quick.state, up.log(quick.id)) == ("succeeded", b"done\n")
-    assert took < 10
+    assert took < figure(10)
     assert were_there >= 4
     assert aborted.state == "aborted"
     assert not marked_processes(f"{tmp_path}-mark")
@@ -135,12 +137,11 @@ def test_d3_a_database_that_is_locked_for_a_while_costs_no_update(up: Orchestra,
     locker.execute("begin immediate")
     # Longer than SQLite itself waits for a lock, and longer than the run: its end meets the error too.
     time.sleep(7)
-    ended_meanwhile = "end 1" in lines_of(witness)
+    wait_until(lambda: "end 1" in lines_of(witness), what="the run to end without a database")
     locker.execute("rollback")
     locker.close()
     run = up.finish(number)
 
-    assert ended_meanwhile
     assert (run.state, run.attempts_counted) == ("succeeded", 1), run.reason
     assert up.log(number) == counted(30)
     assert lines_of(witness) == ["begin 1", "end 1"]
@@ -148,6 +149,8 @@ def test_d3_a_database_that_is_locked_for_a_while_costs_no_update(up: Orchestra,
 
 def test_d4_a_worker_can_neither_claim_nor_harm_anothers_run(up: Orchestra, atlas: Program, witness: Path) -> None:
     up.apply(COUNTING.format(witness=witness, lines=20))
+    hold = witness.with_name("witness.hold")
+    hold.touch()
     number = up.trigger("ops/count")
     up.reach(number, "running")
     run, attempt = RunId(number), AttemptNumber(1)
@@ -163,6 +166,7 @@ def test_d4_a_worker_can_neither_claim_nor_harm_anothers_run(up: Orchestra, atla
     with impostor(up.port, token) as double:
         double.say(hello(worker="atlas"))
         code, _ = double.closed()
+    hold.unlink()
     over = up.finish(number)
 
     assert (stolen, code) == (CloseCode.OUT_OF_TURN, CloseCode.REFUSED)
@@ -230,6 +234,8 @@ def test_d7_a_master_whose_name_cannot_be_resolved_ends_neither_worker_nor_runs(
     up: Orchestra, tmp_path: Path, witness: Path
 ) -> None:
     up.apply(COUNTING.format(witness=witness, lines=60))
+    hold = witness.with_name("witness.hold")
+    hold.touch()
     agent = up.worker(tmp_path, "atlas")
     arguments = ["worker", "start", "--name", "atlas", "--folder", str(tmp_path / "atlas"), "--slots", "2"]
     arguments += ["--master", "ws://no-such-host.invalid:7780", "--token-file", str(up.data / "worker.token")]
@@ -243,6 +249,7 @@ def test_d7_a_master_whose_name_cannot_be_resolved_ends_neither_worker_nor_runs(
         was_alive = lost.process is not None and lost.process.poll() is None
         lost.stop()
         was_running = lines_of(witness) == ["begin 1"]
+        hold.unlink()
         agent.start()
         run = up.finish(number)
 
@@ -279,7 +286,7 @@ def test_d9_a_reconnect_in_the_middle_of_a_line_shifts_nothing(up: Orchestra, tm
     up.apply(
         HEAD + "  odd:\n    run: |\n"
         f"      printf '%s\\n%s' '{text}' 'half of €'\n      touch {witness}\n"
-        f"      for wait in $(seq 1 200); do [ -e {witness}-go ] && break; sleep 0.05; done\n"
+        f"      for wait in $(seq 1 2400); do [ -e {witness}-go ] && break; sleep 0.05; done\n"
         f"      printf '%s  ' '{text}'\n"
     )
     with Proxy(("127.0.0.1", up.port)) as proxy, running(up.worker(tmp_path, "atlas", port=proxy.port)):
@@ -288,7 +295,10 @@ def test_d9_a_reconnect_in_the_middle_of_a_line_shifts_nothing(up: Orchestra, tm
         wait_until(lambda: up.log(number) == beginning, what="a line without an end to be stored")
         proxy.cut()
         witness.with_name("witness-go").touch()
-        wait_until(lambda: not marked_processes("ORCHESTRA_JOB=odd"), what="the job to end while it is cut off")
+        wait_until(
+            lambda: not marked_processes(f"{tmp_path}/atlas/attempts/{number}-"),
+            what="the job to end while it is cut off",
+        )
         proxy.mend()
         run = up.finish(number)
 
@@ -356,7 +366,7 @@ def test_d11_a_half_open_link_locks_nobody_out_and_what_was_told_is_let_go(
 
     assert proxy.broken > 0
     assert believed
-    assert took < 5
+    assert took < figure(5)
     assert (run.state, run.attempts_counted) == ("succeeded", 1), run.reason
     assert up.log(number) == counted(30)
     assert left == [(0,), (0,)]

@@ -19,14 +19,15 @@ jobs:
     run: |
       echo "$ORCHESTRA_ATTEMPT" >> {witness}
       echo "attempt $ORCHESTRA_ATTEMPT says no"
+      sleep 0.5
       exit 3
-    retry: {{ max-attempts: 3, wait: 700ms, factor: 2 }}
+    retry: {{ max-attempts: 3, wait: 1s, factor: 2 }}
   recover:
     run: |
       echo "$ORCHESTRA_ATTEMPT" >> {witness}
       echo "attempt $ORCHESTRA_ATTEMPT"
       [ "$ORCHESTRA_ATTEMPT" -ge 2 ] || exit 3
-    retry: {{ max-attempts: 3, wait: 500ms }}
+    retry: {{ max-attempts: 3, wait: 1s }}
 """
 
 
@@ -64,7 +65,7 @@ class Poller:
 
     def wait(self) -> list[Run]:
         """All that was seen."""
-        self._thread.join(60)
+        self._thread.join(90)
         assert not self._thread.is_alive(), "the run did not end"
         return self.seen
 
