@@ -14,6 +14,8 @@ from tests.support.journey import PYTHON, Orchestra, Program, keeper_of, running
 MEBIBYTE = 1 << 20
 RESIDENT_BYTES_MAX = 200 * MEBIBYTE
 STORED_SECONDS_MAX = 120.0
+SMALL_FILES_BYTES_MAX = MEBIBYTE
+"""What an attempt keeps beside its log: its orders, its report, its folders."""
 JOBS = """\
 orchestra: 1
 project: ops
@@ -35,7 +37,7 @@ def atlas(up: Orchestra, tmp_path: Path) -> Iterator[Program]:
 @pytest.mark.parametrize(
     ("mebibytes", "seconds", "disk"),
     [
-        (100, STORED_SECONDS_MAX, 100 * MEBIBYTE),
+        (100, STORED_SECONDS_MAX, 100 * MEBIBYTE + SMALL_FILES_BYTES_MAX),
         pytest.param(10_240, STORED_SECONDS_MAX, 1024 * MEBIBYTE, marks=[pytest.mark.long, pytest.mark.timeout(1200)]),
     ],
 )
