@@ -57,6 +57,7 @@ class Oracle:
         yield from self._acceptance()
         yield from self._spawned_once()
         yield from self._no_overlap()
+        yield from self._slots_kept()
         yield from self._true_ends()
         yield from self._stops_come_before_go()
         yield from self._logs()
@@ -121,6 +122,23 @@ class Oracle:
                     ended = self._world.loop.now if earlier.ended_at is None else earlier.ended_at
                     if later.attempt > earlier.attempt and later.began_at < ended:
                         yield f"R5: #{number} attempt {later.attempt} began while attempt {earlier.attempt} ran"
+
+    def _slots_kept(self) -> Iterator[str]:
+        """A machine that executes more than it has slots for is the one that was overloaded by its masters."""
+        for worker in self._world.workers:
+            changes = []
+            for (number, attempt), spawns in self._spawns.items():
+                if spawns[0].host == worker.name:
+                    slots = self._specification(self._runs[number]).matching.slots
+                    ends = [self._world.loop.now if each.ended_at is None else each.ended_at for each in spawns]
+                    changes.append((min(each.began_at for each in spawns), slots, number, attempt))
+                    changes.append((max(ends), -slots, number, attempt))
+            taken = 0
+            for at, slots, number, attempt in sorted(changes):
+                taken += slots
+                if slots > 0 and taken > worker.slots:
+                    where = f"#{number} attempt {attempt} began on {worker.name} at {at:.3f}"
+                    yield f"R13: {where}, where {taken} slots were taken then, of {worker.slots}"
 
     def _true_ends(self) -> Iterator[str]:
         for run in self._runs.values():

@@ -196,7 +196,7 @@ class WorkerProcess:
         self._loop = loop
         self._network = network
         self._masters = masters
-        self._slots = slots
+        self.slots = slots
         self._chance = chance
         self._on_error = on_error
 
@@ -262,7 +262,7 @@ class WorkerProcess:
         machine, life, outbox = self.machine, self.life, Outbox()
         engine = Engine(
             worker=self.name,
-            slots=self._slots,
+            slots=self.slots,
             boot_id=machine.boot_id,
             folder=folder,
             base_environment={"PATH": "/usr/bin:/bin"},
@@ -287,7 +287,7 @@ class WorkerProcess:
             boot_id=machine.boot_id,
             version="simulated",
             properties={"name": self.name},
-            slots=self._slots,
+            slots=self.slots,
             on_welcome=lambda _: self._welcomed(outbox),
         )
         return Agent(engine=engine, link=link)

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import random
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from orchestra.sealing import Sealing
 from orchestra.specification import JobSpecification
 from orchestra.storage.bearers import find_token
 from orchestra.storage.tables import job_versions, runs, schedules, workers
-from tests.simulation.bounds import some_bounds_small
+from tests.simulation.bounds import some_bounds_changed
 from tests.simulation.client import Client
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.database import DatabaseServer
@@ -78,10 +79,12 @@ class World:
         self._has_schedules = self.chance.random() < 0.4
         self.is_about_silence = random.Random(f"theme {seed}").random() < 0.15
         """Workers are cut off for longer than jobs wait, under masters that would not excuse it by their own start."""
+        self.is_crowded = random.Random(f"crowd {seed}").random() < 0.3
+        """More is asked for at once than the workers have slots for, so that runs wait at them."""
 
     def run(self) -> Outcome:
         """Lives until everything is quiet, then judges."""
-        with some_bounds_small(random.Random(f"bounds {self.seed}")):
+        with some_bounds_changed(random.Random(f"bounds {self.seed}"), is_crowded=self.is_crowded):
             self._run_until_settled()
         violations = [*self.errors, *self.loop.errors, *find_violations(self)]
         made = self.server.file.read(lambda connection: connection.execute(select(func.count(runs.c.id))).scalar_one())
@@ -140,11 +143,22 @@ class World:
             for _ in range(self.chance.randint(3, 12)):
                 at = active_seconds * self.chance.random()
                 tasks.create_task(client.create(at, self.chance.choice(names)))
+            if self.is_crowded:
+                for at, name in self._crowd(active_seconds, names):
+                    tasks.create_task(client.create(at, name))
             for _ in range(self.chance.randint(0, 4)):
                 at = active_seconds * self.chance.random()
                 tasks.create_task(client.stop(at, even_running=self.chance.random() < 0.7))
             tasks.create_task(Nemesis(self, active_seconds).rage())
         await self._settle()
+
+    def _crowd(self, active_seconds: float, names: list[str]) -> Iterator[tuple[float, str]]:
+        """When, and of which jobs: all within a second or two, or spread a little."""
+        chance = random.Random(f"crowd of {self.seed}")
+        begins_at = 0.7 * active_seconds * chance.random()
+        spread = chance.choice((0.0, 1.0, 0.3 * active_seconds))
+        for _ in range(chance.randint(6, 14)):
+            yield begins_at + spread * chance.random(), chance.choice(names)
 
     def _make_parts(self, admission: Pass) -> None:
         master_names = [f"master-{number}" for number in range(1, self.chance.choice((1, 2, 2)) + 1)]
@@ -178,7 +192,7 @@ class World:
                 loop=self.loop,
                 network=self.network,
                 masters=self.chance.sample(master_names, len(master_names)),
-                slots=self.chance.choice((1, 2, 3)) + (number == 1),
+                slots=self._slots(number),
                 chance=random.Random(f"{machine.name} {self.seed}"),
                 on_error=self.errors.append,
             )
@@ -187,6 +201,11 @@ class World:
             master.start()
         for worker in self.workers:
             worker.start()
+
+    def _slots(self, number: int) -> int:
+        """The first has at least two, for what takes as many."""
+        slots = self.chance.choice((1, 2, 3)) + (number == 1)
+        return min(slots, 1 + (number == 1)) if self.is_crowded else slots
 
     async def _settle(self) -> None:
         """No more schedules, no more faults: everything must come to its end by itself."""
