@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from orchestra.clock import SystemClock
 from orchestra.identifiers import AttemptNumber, RunId
@@ -15,9 +17,11 @@ from orchestra_worker.agent import Agent
 from orchestra_worker.assemble import WorkerSettings, make_agent
 from orchestra_worker.attempt_rows import load_attempts
 from orchestra_worker.folders import WorkerFolder
-from orchestra_worker.journal import open_journal
+from orchestra_worker.journal import Journal, open_journal
 from orchestra_worker.process_tree import started_ticks
 from tests.worker.fake_master import FakeMaster
+
+T = TypeVar("T")
 
 
 def execution(*scripts: str, **fields: object) -> Execution:
@@ -49,8 +53,46 @@ def offer(
     )
 
 
+class Disk:
+    """Below a journal: while `stalls` nothing is begun, and `waiting` is set when something would be."""
+
+    def __init__(self) -> None:
+        self._goes_on = asyncio.Event()
+        self._goes_on.set()
+        self.waiting = asyncio.Event()
+
+    def stalls(self) -> None:
+        """From now on."""
+        self._goes_on.clear()
+
+    def goes_on(self) -> None:
+        """Lets through what waits."""
+        self._goes_on.set()
+
+    async def pass_through(self) -> None:
+        """Waits while it stalls."""
+        if not self._goes_on.is_set():
+            self.waiting.set()
+        await self._goes_on.wait()
+
+
+class JournalOn(Journal):
+    """A journal on such a disk."""
+
+    def __init__(self, journal: Journal, disk: Disk) -> None:
+        self._journal = journal
+        self._disk = disk
+
+    async def write(self, function: Callable[[sqlite3.Connection], T], *, scrub: bool = False) -> T:
+        await self._disk.pass_through()
+        return await self._journal.write(function, scrub=scrub)
+
+    def close(self) -> None:
+        self._journal.close()
+
+
 @contextlib.asynccontextmanager
-async def agent_on(path: Path, master: FakeMaster, *, slots: int = 4) -> AsyncIterator[Agent]:
+async def agent_on(path: Path, master: FakeMaster, *, slots: int = 4, disk: Disk | None = None) -> AsyncIterator[Agent]:
     """An agent that has said hello. Leaving the block ends the agent; its steps and its keeper go on."""
     path.mkdir(mode=0o700, exist_ok=True)
     folder = WorkerFolder(path=path)
@@ -59,6 +101,8 @@ async def agent_on(path: Path, master: FakeMaster, *, slots: int = 4) -> AsyncIt
     if aside is not None:
         folder.put_attempts_aside("broken")
         folder.prepare()
+    if disk is not None:
+        journal = JournalOn(journal, disk)
     settings = WorkerSettings(
         masters=("http://nowhere",), token_file=path / "token", name="atlas", folder=path, slots=slots
     )

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from orchestra.clock import Instant
+from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import AttemptState
 from orchestra.limits import CHUNK_BYTES_MAX
-from orchestra.protocol.messages import Accept, Event, Final, Started
+from orchestra.protocol.messages import Accept, Event, Final, Refuse, Started
 from orchestra.protocol.window import LogWindow
 from orchestra_worker.attempt import HeldAttempt
 from orchestra_worker.log_source import LogSource
@@ -49,6 +50,21 @@ def test_nothing_is_sent_of_an_attempt_before_the_master_said_where_to_go_on(tmp
 
     assert outbox.take_messages() == []
     assert outbox.take_chunk() is None
+
+
+def test_an_answer_leaves_in_its_own_session_or_else_in_the_next() -> None:
+    outbox = Outbox()
+    accept = Accept(run=RunId(1), attempt=AttemptNumber(1))
+    refuse = Refuse(run=RunId(2), attempt=AttemptNumber(1), reason="cannot write its journal: disk full")
+
+    outbox.start_session(window())
+    outbox.say(accept)  # the next hello lists it
+    outbox.end_session()
+    outbox.say(refuse)
+    outbox.start_session(window())
+
+    assert outbox.take_messages() == [refuse]
+    assert outbox.take_messages() == []
 
 
 def test_logs_leave_in_turn(tmp_path: Path) -> None:
@@ -187,15 +203,3 @@ def test_what_happens_between_two_sessions_waits_until_the_master_said_where_to_
 
     assert before == []
     assert [each.sequence for each in after if isinstance(each, Event)] == [1, 2]
-
-
-def test_an_answer_to_an_offer_of_an_older_session_is_not_sent_to_the_next(tmp_path: Path) -> None:
-    outbox = Outbox()
-    asked = given.offer("true")
-    outbox.start_session(window())
-    outbox.say(Accept(run=asked.run, attempt=asked.attempt))
-    outbox.end_session()
-    outbox.say(Accept(run=asked.run, attempt=asked.attempt))
-    outbox.start_session(window())
-
-    assert outbox.take_messages() == []

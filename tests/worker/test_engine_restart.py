@@ -14,7 +14,7 @@ from orchestra.specification import Step
 from orchestra_worker.keeper_files import read_exit
 from tests.support.journey import end_marked_processes
 from tests.worker import given
-from tests.worker.fake_master import FakeMaster, StoredAttempt
+from tests.worker.fake_master import DEADLINE_SECONDS, FakeMaster, StoredAttempt
 
 WAIT_FOR_GO = "while [ ! -e go ]; do sleep 0.02; done"
 
@@ -107,6 +107,23 @@ async def test_what_was_not_acknowledged_is_sent_again_to_the_next_session(maste
         master.cut()
         await master.until(lambda: stored.is_forgotten)
 
+    assert bytes(stored.log) == b"hello\n"
+
+
+async def test_an_offer_is_listed_as_held_only_once_the_journal_has_it(master: FakeMaster, folder: Path) -> None:
+    disk = given.Disk()
+    async with given.agent_on(folder, master, disk=disk):
+        disk.stalls()
+        stored = master.offer(given.offer("echo hello"))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await disk.waiting.wait()
+        master.cut()
+        await master.until(lambda: len(master.hellos) == 2)
+        disk.goes_on()
+        await master.until(lambda: stored.final)
+
+    assert master.hellos[1].held == ()
+    assert stored.is_accepted
     assert bytes(stored.log) == b"hello\n"
 
 

@@ -66,6 +66,8 @@ class HeldAttempt:
     dropped: int = 0
     """Events up to here have gone from the journal."""
     is_forgotten: bool = False
+    is_journalled: bool = True
+    """False until the offer is committed: before that a crash leaves no trace of it, so that nobody may be told."""
 
     @property
     def key(self) -> AttemptKey:

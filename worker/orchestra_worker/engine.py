@@ -200,7 +200,7 @@ class Engine:
         refusal = self._refusal(offer)
         if refusal is not None:
             return Refuse(run=offer.run, attempt=offer.attempt, reason=refusal)
-        attempt = HeldAttempt(offer=offer, boot_id=self._boot_id)
+        attempt = HeldAttempt(offer=offer, boot_id=self._boot_id, is_journalled=False)
         # Entered before it is written, so that offers that wait for the same commit see its slots.
         self._enter(attempt)
         try:
@@ -208,6 +208,7 @@ class Engine:
         except sqlite3.Error as error:
             self._leave(key)
             return Refuse(run=offer.run, attempt=offer.attempt, reason=f"cannot write its journal: {error}")
+        attempt.is_journalled = True
         return Accept(run=offer.run, attempt=offer.attempt)
 
     def _refusal(self, offer: Offer) -> str | None:

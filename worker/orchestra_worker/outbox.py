@@ -52,9 +52,11 @@ class Outbox:
             self._feed_starved()
 
     def held(self) -> tuple[Held, ...]:
-        """What `hello` lists."""
+        """What `hello` lists: never what the journal does not have yet, because the master would count on it."""
         return tuple(
-            feed.attempt.held(feed.source.length) for feed in self._feeds.values() if not feed.attempt.is_forgotten
+            feed.attempt.held(feed.source.length)
+            for feed in self._feeds.values()
+            if feed.attempt.is_journalled and not feed.attempt.is_forgotten
         )
 
     # --- the session ---
@@ -65,7 +67,6 @@ class Outbox:
         self._with_events.clear()
         self._hungry.clear()
         self._starved.clear()
-        self._answers.clear()
 
     def end_session(self) -> None:
         """The connection is gone: what was sent may be lost, the next `resume` will tell."""
@@ -108,10 +109,9 @@ class Outbox:
     # --- what leaves ---
 
     def say(self, answer: Accept | Refuse) -> None:
-        """Answers an offer of this session."""
-        if self._window is not None:
-            self._answers.append(answer)
-            self.changed.set()
+        """Answers an offer; after the session's end in the next one, whose hello may not have listed it yet."""
+        self._answers.append(answer)
+        self.changed.set()
 
     def note(self, key: AttemptKey) -> None:
         """The attempt has new events or log bytes."""
