@@ -118,7 +118,16 @@ def no_fencing_by_attempt(graft: Graft) -> None:
 
 @recording.breaks("R1", "R3", "R4", "R6", "R8/R9")
 def no_fencing_by_epoch(graft: Graft) -> None:
-    """A session that was replaced by a newer one goes on being believed."""
+    """A session that was replaced by a newer one goes on being believed, and what it tells late is taken as new.
+
+    Either alone is harmless, so that both are missing: an event number that was told before is a repeat, whichever
+    session tells it; and within one session nothing is told twice.
+    """
+    take = AttemptFold._take
+
+    def take_again(self: AttemptFold, event: Event, log_length: int, log_digest: str | None) -> None:
+        self._sequence = min(self._sequence, event.sequence - 1)
+        take(self, event, log_length, log_digest)
 
     def is_current(connection: Connection, worker: WorkerId, epoch: Epoch) -> bool:
         return True
@@ -138,6 +147,7 @@ def no_fencing_by_epoch(graft: Graft) -> None:
             )
         )
     )
+    graft.replace(AttemptFold, "_take", take_again)
     graft.replace(report, "session_is_current", is_current)
     graft.replace(link, "end_session", end)
     graft.replace(worker_rows, "_NOTE_CONTACT", contact)
