@@ -17,6 +17,7 @@ from orchestra.storage import workers as worker_rows
 from orchestra.storage.attempts import OpenAttempt
 from orchestra.storage.prepared import PreparedChange
 from orchestra.storage.tables import attempts, runs, workers
+from orchestra.storage.workers import end_session
 from orchestra_master import greeting, link, report
 from orchestra_master.attempt_fold import Applied, AttemptFold, AttemptReport, Report
 from orchestra_master.reconcile import Reconciliation, reconcile
@@ -133,8 +134,10 @@ def no_fencing_by_epoch(graft: Graft) -> None:
         return True
 
     def end(connection: Connection, worker: WorkerId, epoch: Epoch, *, heard_at: Instant) -> bool:
-        mine = update(workers).where(workers.c.id == worker)
-        return bool(connection.execute(mine.values(master=None, last_contact_at=heard_at)).rowcount)
+        is_newest = end_session(connection, worker, epoch, heard_at=heard_at)
+        connection.execute(update(workers).where(workers.c.id == worker).values(master=None, last_contact_at=heard_at))
+        # What that session may take back is another defect.
+        return is_newest
 
     contact = PreparedChange(
         lambda _: (

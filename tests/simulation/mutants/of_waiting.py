@@ -4,6 +4,7 @@ from sqlalchemy import Connection
 
 from orchestra.clock import Instant
 from orchestra.identifiers import Epoch, WorkerId
+from orchestra.protocol.messages import Go
 from orchestra.protocol.window import AttemptKey
 from orchestra.storage.workers import end_session
 from orchestra_master import link, recalling
@@ -57,11 +58,15 @@ def recalled_without_a_fence(graft: Graft) -> None:
     graft.replace(link, "end_session", end)
 
 
-@waiting.breaks("R3")
-def recalled_though_it_may_have_gone(graft: Graft) -> None:
-    """What came back with a hello and waits is taken back too, though it may have been told to go before."""
+@waiting.breaks("R1")
+def what_waits_after_a_hello_is_never_told(graft: Graft) -> None:
+    """What came back with a hello and waits gets no slot any more."""
 
-    def believed(self: ConnectedWorker) -> dict[AttemptKey, float]:
-        return {key: due_at or 0.0 for key, due_at in self.prefetched.items()}
+    def fill(self: ConnectedWorker) -> None:
+        for key, due_at in list(self.prefetched.items()):
+            if due_at is not None and self.held[key] <= self.free_slots:
+                del self.prefetched[key]
+                if key not in self.offers:
+                    self.send(Go(run=key[0], attempt=key[1]))
 
-    graft.replace(ConnectedWorker, "recallable", believed)
+    graft.replace(ConnectedWorker, "_fill_slots", fill)
