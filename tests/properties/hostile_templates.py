@@ -89,7 +89,8 @@ def allowed_output(template: str) -> str | None:
     """What the template gives, read token by token; None if it must be refused."""
     pieces = list(_outputs(template))
     output = "".join(piece for piece in pieces if piece is not None)
-    is_refused = None in pieces or (set("{}") & set(template) and _HALF_A_CHARACTER.search(output))
+    has_no_form = "\0" in template or _HALF_A_CHARACTER.search(output)
+    is_refused = None in pieces or (set("{}") & set(template) and has_no_form)
     return None if is_refused else output
 
 

@@ -56,6 +56,11 @@ def test_half_a_character_is_refused_in_words() -> None:
         format_argument("{run.number} \ud800", VALUES)
 
 
+def test_a_nul_is_refused_in_words() -> None:
+    with pytest.raises(BadTemplate, match="holds a NUL character"):
+        format_argument("{run.number!\0}", VALUES)
+
+
 @effort(500)
 @given(st.integers(0, 1 << 32), st.text(alphabet=st.characters(), max_size=8), st.integers(0, 80))
 def test_any_character_anywhere_in_a_template_gives_what_a_second_reading_allows(

@@ -51,6 +51,9 @@ def format_argument(template: str, values: Values) -> str:
     """
     if "{" not in template and "}" not in template:
         return template
+    if "\0" in template:
+        # Python would read `!` and a NUL as no conversion.
+        raise BadTemplate(template, "it holds a NUL character, which no command can receive")
     pieces = []
     room = ARGUMENT_BYTES_MAX
     for piece in _pieces(template, values):
