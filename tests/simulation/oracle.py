@@ -124,10 +124,15 @@ class Oracle:
                         yield f"R5: #{number} attempt {later.attempt} began while attempt {earlier.attempt} ran"
 
     def _slots_kept(self) -> Iterator[str]:
-        """A machine that executes more than it has slots for is the one that was overloaded by its masters."""
+        """What was given up (its worker's journal lost, or out of contact for too long) is no run any more: when its
+        worker is back, another may begin while that one is being ended."""
+        given_up = {(each.run_id, each.number) for each in self._attempts if each.state == AttemptState.EXCEPTION}
+        counted = {
+            key: spawns for key, spawns in self._spawns.items() if key not in given_up | self._truth.excused.keys()
+        }
         for worker in self._world.workers:
             changes = []
-            for (number, attempt), spawns in self._spawns.items():
+            for (number, attempt), spawns in counted.items():
                 if spawns[0].host == worker.name:
                     slots = self._specification(self._runs[number]).matching.slots
                     ends = [self._world.loop.now if each.ended_at is None else each.ended_at for each in spawns]
