@@ -12,11 +12,11 @@ from orchestra.commands import triggers
 from orchestra.identifiers import AttemptNumber, RunId, ScheduleId, Signature, UserId, WorkerId
 from orchestra.lifecycle import AttemptState, RunState
 from orchestra.limits import OFFERS_PER_PASS_MAX
-from orchestra.protocol.messages import Go, Held, Hello
+from orchestra.protocol.messages import Go, Hello
 from orchestra.specification import Matching
 from orchestra.storage import attempts as attempt_rows
 from orchestra.storage import schedules as schedule_rows
-from orchestra.storage.attempts import OpenAttempt, withdraw_offer
+from orchestra.storage.attempts import withdraw_offer
 from orchestra.storage.database import Signal
 from orchestra.storage.idempotency import KeptAnswer
 from orchestra.storage.pending import PendingRun, pending_heads
@@ -28,7 +28,7 @@ from orchestra.storage.workers import WorkerSessionRow, begin_session
 from orchestra_master import dispatcher, greeting, link, offer_watch, ticker
 from orchestra_master.attempt_fold import AttemptFold
 from orchestra_master.dispatcher import Dispatcher
-from orchestra_master.reconcile import Reconciliation, reconcile
+from orchestra_master.reconcile import Reconciliation
 from orchestra_master.selection import Candidate
 from orchestra_master.silences import Silences
 from orchestra_master.stopper import Stopper
@@ -106,12 +106,13 @@ def lost_wakeup(graft: Graft) -> None:
 def go_is_said_once(graft: Graft) -> None:
     """A worker that comes back without having heard `go` is not told again."""
 
-    def forgetful(held: Sequence[Held], stored: Sequence[OpenAttempt]) -> Reconciliation:
-        result = reconcile(held, stored)
-        result.answers = [answer for answer in result.answers if not isinstance(answer, Go)]
-        return result
+    let_go = Reconciliation.let_go
 
-    graft.replace(greeting, "reconcile", forgetful)
+    def forget_to(self: Reconciliation, slots: int) -> None:
+        let_go(self, slots)
+        self.answers = [answer for answer in self.answers if not isinstance(answer, Go)]
+
+    graft.replace(Reconciliation, "let_go", forget_to)
 
 
 @deciding.breaks("R3")
