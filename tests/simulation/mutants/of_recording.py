@@ -17,8 +17,7 @@ from orchestra.storage import workers as worker_rows
 from orchestra.storage.attempts import OpenAttempt
 from orchestra.storage.prepared import PreparedChange
 from orchestra.storage.tables import attempts, runs, workers
-from orchestra.storage.workers import end_session
-from orchestra_master import greeting, link, report
+from orchestra_master import greeting, link, recalling, report
 from orchestra_master.attempt_fold import Applied, AttemptFold, AttemptReport, Report
 from orchestra_master.reconcile import Reconciliation, reconcile
 from orchestra_master.recorder import Recorder
@@ -119,25 +118,17 @@ def no_fencing_by_attempt(graft: Graft) -> None:
 
 @recording.breaks("R1", "R3", "R4", "R6", "R8/R9")
 def no_fencing_by_epoch(graft: Graft) -> None:
-    """A session that was replaced by a newer one goes on being believed, and what it tells late is taken as new.
+    """A session that was replaced by a newer one goes on being believed, also in what it takes back.
 
-    Either alone is harmless, so that both are missing: an event number that was told before is a repeat, whichever
-    session tells it; and within one session nothing is told twice.
+    It shows by what is taken back: late reports alone are harmless, since attempt and event numbers fence them too.
     """
-    take = AttemptFold._take
-
-    def take_again(self: AttemptFold, event: Event, log_length: int, log_digest: str | None) -> None:
-        self._sequence = min(self._sequence, event.sequence - 1)
-        take(self, event, log_length, log_digest)
 
     def is_current(connection: Connection, worker: WorkerId, epoch: Epoch) -> bool:
         return True
 
     def end(connection: Connection, worker: WorkerId, epoch: Epoch, *, heard_at: Instant) -> bool:
-        is_newest = end_session(connection, worker, epoch, heard_at=heard_at)
-        connection.execute(update(workers).where(workers.c.id == worker).values(master=None, last_contact_at=heard_at))
-        # What that session may take back is another defect.
-        return is_newest
+        mine = update(workers).where(workers.c.id == worker)
+        return bool(connection.execute(mine.values(master=None, last_contact_at=heard_at)).rowcount)
 
     contact = PreparedChange(
         lambda _: (
@@ -150,8 +141,8 @@ def no_fencing_by_epoch(graft: Graft) -> None:
             )
         )
     )
-    graft.replace(AttemptFold, "_take", take_again)
-    graft.replace(report, "session_is_current", is_current)
+    for module in (report, recalling):
+        graft.replace(module, "session_is_current", is_current)
     graft.replace(link, "end_session", end)
     graft.replace(worker_rows, "_NOTE_CONTACT", contact)
 
