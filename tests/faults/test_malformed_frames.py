@@ -126,9 +126,11 @@ def until_closed(guest: Impostor, mangler: Mangler, most: int, fired: Fired) -> 
     """Sends frames until the master closes the connection, and looks at its code; returns how many."""
     for sent in range(1, most + 1):
         frame = mangler.frame()
+        # A refusal that comes later is met at the next frame; behind the last one there is none.
+        patience = 10.0 if sent == most else 0.005 if sent < 3 else 1.0
         try:
             guest.say_frame(frame)
-            guest.listen(seconds=0.005 if sent < 3 else 1.0)
+            guest.listen(seconds=patience)
         except ConnectionClosed as closed:
             fired(code_of(closed))
             return sent

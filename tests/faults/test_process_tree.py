@@ -88,7 +88,7 @@ CASES = [
 @pytest.fixture
 def few_processes(tmp_path: Path) -> Iterator[tuple[str, ...]]:
     """Words that start a program where there may be only so many processes."""
-    group = PIDS / tmp_path.name
+    group = PIDS / f"orchestra-{tmp_path.name}-{os.getpid()}"
     try:
         group.mkdir()
     except OSError as error:
