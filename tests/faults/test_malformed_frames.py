@@ -1,5 +1,6 @@
 """Frames that no peer of ours sends: refused with a code, in bounded memory, and nobody else notices."""
 
+import contextlib
 import random
 import subprocess
 from collections.abc import Iterator
@@ -124,19 +125,20 @@ def provoke(up: Orchestra, mangler: Mangler, frames: int, fired: Fired) -> None:
 
 def until_closed(guest: Impostor, mangler: Mangler, most: int, fired: Fired) -> int:
     """Sends frames until the master closes the connection, and looks at its code; returns how many."""
-    for sent in range(1, most + 1):
-        frame = mangler.frame()
+    sent = 0
+    try:
+        while sent < most:
+            sent += 1
+            guest.say_frame(mangler.frame())
+            with contextlib.suppress(TimeoutError):
+                guest.listen(seconds=0.005 if sent < 3 else 1.0)
         # A refusal that comes later is met at the next frame; behind the last one there is none.
-        patience = 10.0 if sent == most else 0.005 if sent < 3 else 1.0
-        try:
-            guest.say_frame(frame)
-            guest.listen(seconds=patience)
-        except ConnectionClosed as closed:
-            fired(code_of(closed))
-            return sent
-        except TimeoutError:
-            continue
-    return most
+        with contextlib.suppress(TimeoutError):
+            while True:
+                guest.listen(seconds=10.0)
+    except ConnectionClosed as closed:
+        fired(code_of(closed))
+    return sent
 
 
 def check_refusal(refusal: InvalidStatus) -> None:
