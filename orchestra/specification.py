@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from orchestra.limits import REPLACE_MARGIN_SECONDS
+from orchestra.timetable import Timetable
 
 PropertyValue = str | int | float | bool
 """A property of a worker, or a typed parameter's value, as JSON has it."""
@@ -149,23 +150,39 @@ class JobSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
 
 
 class Overlap(StrEnum):
-    """What a due tick does while a run of the same job is not over."""
+    """What a due instant does while a run of the same job is not over."""
 
     SKIP = "skip"
+    """No run: one at a time."""
+    QUEUE = "queue"
+    """A run that waits until those before it are over."""
     ALLOW = "allow"
+    """A run beside them."""
+    CANCEL_PREVIOUS = "cancel-previous"
+    """They are stopped; the new one waits until they are over."""
+
+
+class CatchUp(StrEnum):
+    """What becomes of instants that nobody decided about in time, because no master was there or it was paused."""
+
+    NONE = "none"
+    LATEST = "latest"
+    """The newest of them makes a run, unless a newer instant does."""
+    ALL = "all"
+    """Each makes a run, the newest `catch_up_limit` of them at most, the oldest first."""
 
 
 class ScheduleSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """When a job runs by itself: exactly one of `cron` and `every_seconds`.
+    """When a job runs by itself, and what becomes of an instant that comes at a bad time."""
 
-    `cron` has 5 fields, or 6 with seconds first, or is @daily and its kin.
-    """
-
-    cron: str | None = None
-    every_seconds: float | None = None
-    """Counted from 1970-01-01 00:00 UTC, so that a restart does not shift it."""
-    zone: str = "UTC"
+    timetable: Timetable
     overlap: Overlap = Overlap.SKIP
+    catch_up: CatchUp = CatchUp.LATEST
+    catch_up_limit: int = 100
+    grace_seconds: float = 60.0
+    """An instant that is decided later than this is late: what becomes of it is for `catch_up` to say."""
+    jitter_seconds: float = 0.0
+    """The run begins up to so much later than its instant; how much depends on nothing but job and instant."""
     parameters: dict[str, PropertyValue] = {}
 
 

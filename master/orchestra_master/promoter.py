@@ -7,7 +7,8 @@ from orchestra.lifecycle import RunEvent, RunState
 from orchestra.limits import BATCH_CHANGES_MAX
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.pending import due_runs, expired_runs, next_due, next_expiry
-from orchestra.storage.runs import move_run, state_of_run
+from orchestra.storage.queued import queue_up, queued_first
+from orchestra.storage.runs import let_go, move_run, state_of_run
 from orchestra_master.parts import MasterParts
 
 
@@ -24,6 +25,7 @@ class Promoter:
         """Promotes and expires what is due now."""
         now = self._parts.clock.now()
         there_may_be_more = await self._promote(now)
+        await self._let_go(now)
         await self._expire(now)
         if there_may_be_more:
             return 0.0
@@ -38,11 +40,18 @@ class Promoter:
 
         def promote(connection: Connection) -> None:
             for run, _ in due:
-                if state_of_run(connection, run, lock=True) is RunState.SCHEDULED:
+                if state_of_run(connection, run, lock=True) is RunState.SCHEDULED and not queue_up(connection, run):
                     move_run(connection, run, RunEvent.DUE, actor=self._parts.actor, now=now)
 
         await self._parts.database.write(promote, signals=[Signal(Topic.PENDING, each) for each in {s for _, s in due}])
         return len(due) == BATCH_CHANGES_MAX
+
+    async def _let_go(self, now: Instant) -> None:
+        # Whoever ends a run does this itself; two masters at the same moment may not see each other's rows.
+        if await self._parts.database.read(lambda connection: queued_first(connection, lock=False)):
+            await self._parts.database.write(
+                lambda connection: let_go(connection, queued_first(connection, lock=True), now=now)
+            )
 
     async def _expire(self, now: Instant) -> None:
         expired = await self._parts.database.read(lambda connection: expired_runs(connection, now, BATCH_CHANGES_MAX))

@@ -11,7 +11,7 @@ from orchestra.cli.lists import paging_options, show_list
 from orchestra.cli.words import NounGroup
 
 if TYPE_CHECKING:
-    from orchestra.specification import ScheduleSpecification
+    from orchestra.timetable import Timetable
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -105,13 +105,13 @@ def next_instants(call: Invocation, *, expression: str, zone: str, count: int) -
     from orchestra.clock import from_datetime, rfc3339, to_datetime
     from orchestra.cron.occurrences import upcoming
 
-    specification = _read(expression, zone)
-    instants = upcoming(specification, from_datetime(call.beat.today()), count)
+    timetable = _read(expression, zone)
+    instants = upcoming(timetable, from_datetime(call.beat.today()), count)
     if call.screen.as_json:
         call.screen.json_of({"next": [rfc3339(instant) for instant in instants]})
         return
     for instant in instants:
-        call.screen.line(_by_clocks_of(to_datetime(instant), specification.zone))
+        call.screen.line(_by_clocks_of(to_datetime(instant), timetable.zone))
     if not instants:
         call.screen.note("it is never due")
 
@@ -139,7 +139,7 @@ def explain(call: Invocation, *, expression: str, zone: str) -> None:
         call.screen.line(f"  {_by_clocks_of(day.at, told.zone)[:10]} {day.sentence}: {day.effect}")
 
 
-def _read(expression: str, zone: str) -> "ScheduleSpecification":
+def _read(expression: str, zone: str) -> "Timetable":
     from orchestra.cli.errors import CommandFailed
     from orchestra.definition.schedule_text import ScheduleRefused, read_schedule_text
 
@@ -153,7 +153,7 @@ def _read(expression: str, zone: str) -> "ScheduleSpecification":
 
 
 def _by_clocks_of(moment: datetime, zone: str) -> str:
-    from orchestra.cron.occurrences import zone_of
+    from orchestra.cron.wall_clock import zone_of
 
     return moment.astimezone(zone_of(zone)).strftime("%Y-%m-%d %H:%M:%S %z")
 

@@ -13,7 +13,7 @@ from orchestra.definition.canonical import definition_digest, encode_definition
 from orchestra.definition.differences import describe_changes
 from orchestra.errors import ChangedSincePlan, Conflict
 from orchestra.identifiers import ProjectId
-from orchestra.specification import JobDefinition, ProjectDefinition
+from orchestra.specification import JobDefinition, ProjectDefinition, ScheduleSpecification
 from orchestra.storage.jobs import JobRecord, add_job, add_version, job_by_name, jobs_of_project, keep_job, retire_job
 from orchestra.storage.projects import (
     DefinitionRecord,
@@ -182,7 +182,7 @@ def _apply_job(connection: Connection, project: ProjectId, job: JobDefinition, b
     if job.schedule is None:
         retire_schedule(connection, identifier, now=now)
     elif schedule is None or schedule.specification != job.schedule:
-        set_schedule(connection, identifier, job.schedule, next_fire_at=next_after(job.schedule, now))
+        set_schedule(connection, identifier, job.schedule, next_fire_at=_first_due(schedule, job.schedule, now))
 
 
 def _compare(before: _Before, definition: ProjectDefinition, now: Instant) -> Plan:
@@ -193,8 +193,7 @@ def _compare(before: _Before, definition: ProjectDefinition, now: Instant) -> Pl
         schedule = before.schedules.get(job.name)
         changes.extend(_schedule_changes(schedule, job))
         if job.schedule is not None:
-            is_kept = schedule is not None and schedule.specification == job.schedule
-            at = schedule.next_fire_at if is_kept and schedule else next_after(job.schedule, now)
+            at = _first_due(schedule, job.schedule, now)
             if at is not None:
                 fires.append(NextFire(job=job.name, at=at))
     kept = {job.name for job in definition.jobs}
@@ -210,6 +209,13 @@ def _compare(before: _Before, definition: ProjectDefinition, now: Instant) -> Pl
         planned_on=before.definition.digest if before.definition else None,
         version=definition_digest(definition),
     )
+
+
+def _first_due(before: ScheduleRecord | None, wanted: ScheduleSpecification, now: Instant) -> Instant | None:
+    """The cursor: where it was if only policies change, so that no instant goes by undecided."""
+    if before is not None and before.specification.timetable == wanted.timetable:
+        return before.next_fire_at
+    return next_after(wanted.timetable, now)
 
 
 def _project_change(project: ProjectRecord | None, definition: ProjectDefinition) -> PlannedChange:
@@ -236,7 +242,9 @@ def _schedule_changes(schedule: ScheduleRecord | None, job: JobDefinition) -> It
         if schedule is not None:
             yield PlannedChange(action=Action.REMOVE, kind=Kind.SCHEDULE, name=job.name)
     elif schedule is None:
-        yield PlannedChange(action=Action.ADD, kind=Kind.SCHEDULE, name=job.name, detail=sentence(job.schedule))
+        yield PlannedChange(
+            action=Action.ADD, kind=Kind.SCHEDULE, name=job.name, detail=sentence(job.schedule.timetable)
+        )
     elif schedule.specification != job.schedule:
         detail = describe_changes(schedule.specification, job.schedule)
         yield PlannedChange(action=Action.CHANGE, kind=Kind.SCHEDULE, name=job.name, detail=detail)

@@ -9,7 +9,7 @@ from orchestra.cron.clock_changes import ClockChangeDay, clock_change_days
 from orchestra.cron.expression import parse_cron
 from orchestra.cron.occurrences import upcoming
 from orchestra.cron.sentence import expression_of, sentence
-from orchestra.specification import ScheduleSpecification
+from orchestra.timetable import Timetable
 
 PREVIEW_INSTANTS = 10
 
@@ -25,26 +25,33 @@ class SchedulePreview(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
-def preview(specification: ScheduleSpecification, now: Instant) -> SchedulePreview:
+def preview(timetable: Timetable, now: Instant) -> SchedulePreview:
     """Everything that can be told of a checked schedule. Raises BadCron, UnknownZone, CronEngineMissing."""
-    following = upcoming(specification, now, PREVIEW_INSTANTS)
+    following = upcoming(timetable, now, PREVIEW_INSTANTS)
     return SchedulePreview(
-        expression=expression_of(specification),
-        zone=specification.zone,
-        sentence=sentence(specification),
+        expression=expression_of(timetable),
+        zone=timetable.zone,
+        sentence=sentence(timetable),
         next=tuple(to_datetime(instant) for instant in following),
-        clock_changes=clock_change_days(specification, now) if following else (),
-        warnings=tuple(_warnings(specification, never=not following)),
+        clock_changes=clock_change_days(timetable, now) if following else (),
+        warnings=tuple(_warnings(timetable, never=not following)),
     )
 
 
-def _warnings(specification: ScheduleSpecification, *, never: bool) -> list[str]:
+def _warnings(timetable: Timetable, *, never: bool) -> list[str]:
     if never:
-        return ["it is never due: no day fits all of its fields"]
-    if specification.cron is None:
-        return []
+        return ["it is never due: no day fits all that is asked"] if timetable.triggers else []
+    return [
+        warning
+        for trigger in timetable.triggers
+        if trigger.cron is not None
+        for warning in _cron_warnings(parse_cron(trigger.cron, timetable.spread_by).text)
+    ]
+
+
+def _cron_warnings(text: str) -> list[str]:
     found = []
-    seconds, minutes, hours, days, _, weekdays = parse_cron(specification.cron).text.split(" ")
+    seconds, minutes, hours, days, _, weekdays, *_ = text.split(" ")
     if seconds == "*" and minutes != "*":
         found.append("it is due every second of each of its minutes: write 0 as the first field for once a minute")
     if minutes == "*" and not hours.startswith("*"):

@@ -34,6 +34,9 @@ DISCONNECT_STOP = Bound(30, DURATION_SECONDS_MAX, is_duration=True)
 LOST_AFTER = Bound(30, DURATION_SECONDS_MAX, is_duration=True)
 EXPIRE_AFTER = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
 EVERY = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
+SCHEDULE_GRACE = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
+JITTER = Bound(0, 7 * 86_400, is_duration=True)
+CATCH_UP = Bound(1, 1000)
 
 JOBS_MAX = 2000
 STEPS_MAX = 200

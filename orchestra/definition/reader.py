@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from orchestra.definition.calendar_fields import Calendars, read_calendars
 from orchestra.definition.checks import find_faults, find_hints
 from orchestra.definition.document import Node
 from orchestra.definition.execution_fields import EXECUTION_KEYS, STAND_IN, read_execution
@@ -14,8 +15,8 @@ from orchestra.specification import Execution, JobDefinition, JobSpecification, 
 
 FORMAT_VERSION = 1
 
-PROJECT_KEYS = ("orchestra", "project", "description", "jobs")
-LATER_PROJECT_KEYS = ("repository", "status", "notify", "calendars", "secrets", "defaults", "tags", "locks", "checks")
+PROJECT_KEYS = ("orchestra", "project", "description", "calendars", "jobs")
+LATER_PROJECT_KEYS = ("repository", "status", "notify", "secrets", "defaults", "tags", "locks", "checks")
 JOB_KEYS = (
     "description",
     *EXECUTION_KEYS,
@@ -32,7 +33,6 @@ JOB_KEYS = (
 LATER_JOB_KEYS = (
     "allow-failure",
     "artifacts",
-    "catch-up",
     "check-in",
     "confirm",
     "docker",
@@ -119,13 +119,15 @@ def _project(value: Value) -> ProjectDefinition:
     name = fields.get("project")
     if "project" not in fields.values:
         value.findings.add(("the file",), "names no project", "add `project: NAME` below `orchestra: 1`")
-    description, jobs = fields.get("description"), fields.get("jobs")
+    description, jobs, calendars = fields.get("description"), fields.get("jobs"), fields.get("calendars")
     named = (jobs.named("a mapping of names to jobs") or {}) if jobs else {}
+    days = read_calendars(calendars) if calendars else {}
+    # A stand-in that passes the later check: what is wrong with the name was said above.
+    project = (name.text() if name else None) or "unread"
     return ProjectDefinition(
-        # A stand-in that passes the later check: what is wrong with the name was said above.
-        name=(name.text() if name else None) or "unread",
+        name=project,
         description=(description.text() if description else None) or "",
-        jobs=tuple(_job(job, item) for job, item in named.items()),
+        jobs=tuple(_job(project, job, item, days) for job, item in named.items()),
     )
 
 
@@ -137,7 +139,7 @@ def _check_version(fields: Fields) -> None:
         version.refuse(f"must be {FORMAT_VERSION}", f"write `orchestra: {FORMAT_VERSION}`")
 
 
-def _job(name: str, value: Value) -> JobDefinition:
+def _job(project: str, name: str, value: Value, calendars: Calendars) -> JobDefinition:
     fields = value.fields(JOB_KEYS, later=LATER_JOB_KEYS, hints=_JOB_HINTS)
     if fields is None:
         # Nothing can be said of such a job; a stand-in keeps the other checks going.
@@ -147,7 +149,7 @@ def _job(name: str, value: Value) -> JobDefinition:
     return JobDefinition(
         name=name,
         specification=_specification(fields),
-        schedule=read_schedule(schedule) if schedule else None,
+        schedule=read_schedule(schedule, calendars, job=f"{project}/{name}") if schedule else None,
         enabled=is_enabled is not False,
     )
 

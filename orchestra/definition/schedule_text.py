@@ -5,8 +5,9 @@ from orchestra.definition.schedule_checks import schedule_faults
 from orchestra.durations import BadDuration, parse_duration
 from orchestra.errors import InvalidFields
 from orchestra.specification import ScheduleSpecification
+from orchestra.timetable import Timetable, Trigger
 
-_EVERY = "every"
+_EVERY = ("@every", "every")
 
 
 class ScheduleRefused(InvalidFields):
@@ -25,22 +26,21 @@ class ScheduleRefused(InvalidFields):
         return None
 
 
-def read_schedule_text(text: str, zone: str) -> ScheduleSpecification:
-    """The schedule, checked as in a definition; raises ScheduleRefused."""
+def read_schedule_text(text: str, zone: str, *, job: str | None = None) -> Timetable:
+    """The timetable, checked as in a definition; raises ScheduleRefused. `job` chooses the numbers of `H`."""
     stripped = text.strip()
-    seconds: float | None = None
-    if stripped.startswith(_EVERY):
-        try:
-            seconds = parse_duration(stripped.removeprefix(_EVERY).strip())
-        except BadDuration as error:
-            raise ScheduleRefused([Fault(("cron",), str(error), "write `every 15m`")]) from None
-    specification = ScheduleSpecification(
-        cron=text if seconds is None else None, every_seconds=seconds, zone=zone.strip() or "UTC"
-    )
-    faults = list(schedule_faults(specification, (), ()))
+    trigger = Trigger(cron=text)
+    for word in _EVERY:
+        if stripped.startswith(word):
+            try:
+                trigger = Trigger(every_seconds=parse_duration(stripped.removeprefix(word).strip()))
+            except BadDuration as error:
+                raise ScheduleRefused([Fault(("cron",), str(error), "write `every 15m`")]) from None
+    timetable = Timetable(triggers=(trigger,), zone=zone.strip() or "UTC", spread_by=job)
+    faults = list(schedule_faults(ScheduleSpecification(timetable=timetable), (), ()))
     if faults:
         raise ScheduleRefused(faults)
-    return specification
+    return timetable
 
 
 def _pointer(fault: Fault) -> str:

@@ -3,7 +3,8 @@
 from orchestra.definition import bounds
 from orchestra.definition.bounds import Bound
 from orchestra.definition.reader import FORMAT_VERSION
-from orchestra.specification import Overlap, ParameterType, RetryCause
+from orchestra.specification import CatchUp, Overlap, ParameterType, RetryCause
+from orchestra.timetable import Gap, Repeat
 
 Schema = dict[str, object]
 
@@ -27,6 +28,11 @@ def definition_schema() -> Schema:
                 "orchestra": {"const": FORMAT_VERSION, "description": "The format of this file."},
                 "project": {"type": "string", "pattern": _NAME, "description": "The project's name."},
                 "description": _said("What the project is for."),
+                "calendars": {
+                    "type": "object",
+                    "additionalProperties": _several(_TEXT),
+                    "description": "Named days for schedules: 2026-12-25, or 2026-12-28..2026-12-31.",
+                },
                 "jobs": {
                     "type": "object",
                     "propertyNames": {"pattern": _NAME},
@@ -135,17 +141,39 @@ def _parameter() -> Schema:
 
 
 def _schedule() -> Schema:
+    calendars = {**_several(_TEXT), "description": "Names of calendars of this project."}
     whole = _mapping(
         {
-            "cron": _said("Five fields, or six with seconds first, or @daily and its kin."),
-            "every": _DURATION,
+            "cron": {
+                **_several(_TEXT),
+                "description": "Five fields, six with seconds, seven with the year.",
+            },
+            "every": {**_several(_DURATION), "description": "Counted from 1970, so that a restart does not shift it."},
+            "at": {**_several(_TEXT), "description": "Once: 2026-12-24T18:00, by the clocks of the zone."},
             "zone": _said("A time zone such as Europe/Paris; UTC by default."),
+            "start": _said("Not due before this day, or time."),
+            "end": _said("Not due after this day, or time."),
+            "only-in": calendars,
+            "not-in": calendars,
+            "clock-change": _mapping(
+                {"gap": {"enum": [str(word) for word in Gap]}, "overlap": {"enum": [str(word) for word in Repeat]}}
+            ),
             "overlap": {"enum": [str(word) for word in Overlap]},
+            "catch-up": {
+                "anyOf": [{"enum": [str(word) for word in CatchUp]}, _mapping({"all": _integer(bounds.CATCH_UP)})],
+                "description": "What becomes of instants that are late; latest by default.",
+            },
+            "grace": _lasting("After so long an instant is late; 1m by default."),
+            "jitter": _lasting("Runs begin up to so much later, spread by job and instant."),
             "parameters": {"type": "object", "additionalProperties": _PLAIN},
         }
     )
-    whole["oneOf"] = [{"required": ["cron"]}, {"required": ["every"]}]
-    return {"anyOf": [_TEXT, whole]}
+    whole["anyOf"] = [{"required": [key]} for key in ("cron", "every", "at")]
+    return {"anyOf": [_said("A cron expression, @daily, every 15m, or manual."), whole]}
+
+
+def _several(each: Schema) -> Schema:
+    return {"anyOf": [each, {"type": "array", "items": each, "minItems": 1}]}
 
 
 def _mapping(properties: Schema, *, required: list[str] | None = None) -> Schema:

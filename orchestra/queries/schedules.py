@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Row, Select, func, select
 from orchestra.clock import Instant, seconds_between
 from orchestra.cron.clock_changes import ClockChangeDay
 from orchestra.cron.occurrences import upcoming
+from orchestra.cron.policies import policies
 from orchestra.cron.preview import preview
-from orchestra.cron.sentence import expression_of, policies, sentence
+from orchestra.cron.sentence import expression_of, sentence
 from orchestra.errors import NotFound
 from orchestra.identifiers import ScheduleId
 from orchestra.limits import SCHEDULE_INSTANTS_SHOWN
@@ -90,7 +91,7 @@ def show_schedule(connection: Connection, who: Principal, project: str, job: str
     """The schedule of this job; raises NotFound for a job without one too."""
     row = _row_of(connection, who, project, job)
     specification = _specification(row)
-    told = preview(specification, now)
+    told = preview(specification.timetable, now)
     return ScheduleDetail(
         **msgspec.structs.asdict(_view(row, _last_ticks(connection, [row.id]), now)),
         policies=policies(specification),
@@ -106,7 +107,7 @@ def next_of_schedule(
 ) -> tuple[datetime, ...]:
     """The next so many instants at which the schedule is due, whether or not it is enabled; raises NotFound."""
     specification = _specification(_row_of(connection, who, project, job))
-    return tuple(moment(instant) for instant in upcoming(specification, now, count))
+    return tuple(moment(instant) for instant in upcoming(specification.timetable, now, count))
 
 
 def list_ticks(connection: Connection, who: Principal, project: str, job: str, asked: PageAsked) -> Page[TickView]:
@@ -187,14 +188,14 @@ def _tick(row: Row[tuple[object, ...]]) -> TickView:
 def _view(row: Row[tuple[object, ...]], ticks: dict[int, TickView], now: Instant) -> ScheduleView:
     specification = _specification(row)
     obstacle = _obstacle(row)
-    following = () if obstacle else upcoming(specification, now, SCHEDULE_INSTANTS_SHOWN)
+    following = () if obstacle else upcoming(specification.timetable, now, SCHEDULE_INSTANTS_SHOWN)
     return ScheduleView(
         project=row.project,
         job=row.job,
         url=schedule_address(row.project, row.job),
-        expression=expression_of(specification),
-        zone=specification.zone,
-        sentence=sentence(specification),
+        expression=expression_of(specification.timetable),
+        zone=specification.timetable.zone,
+        sentence=sentence(specification.timetable),
         overlap=specification.overlap,
         enabled=obstacle is None,
         disabled_because=obstacle,

@@ -42,6 +42,19 @@ Signals = Collection[Signal] | Callable[[T], Collection[Signal]]
 """What to tell after the commit; a function works it out from what the change returned."""
 
 
+def announce(connection: Connection, *signals: Signal) -> None:
+    """Signals to be given after the commit, for who changes rows deep inside a change; repeats are harmless."""
+    connection.info.setdefault(_ANNOUNCED, []).extend(signals)
+
+
+def announced(connection: Connection) -> list[Signal]:
+    """Takes what the change that ran last has announced."""
+    found: list[Signal] = connection.info.pop(_ANNOUNCED, [])
+    return found
+
+
+_ANNOUNCED = "orchestra.announced"
+
 BatchObserver = Callable[[int], None]
 """Is told how many changes shared a commit."""
 

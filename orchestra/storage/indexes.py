@@ -7,7 +7,7 @@ who only reads and writes needs no index by its name.
 
 from sqlalchemy import Index, and_
 
-from orchestra.storage.tables import attempts, metadata, runs
+from orchestra.storage.tables import attempts, metadata, runs, schedules
 
 __all__ = ["metadata"]
 
@@ -51,6 +51,14 @@ Index("ix_runs_state", runs.c.state, runs.c.id, runs.c.worker_id, runs.c.project
 Index("ix_runs_worker", runs.c.worker_id, runs.c.id, runs.c.project_id, runs.c.job_id)
 _ASKED_TO_STOP = and_(runs.c.ended_at.is_(None), runs.c.stop_requested_at.is_not(None))
 Index("ix_runs_stop", runs.c.stop_requested_at, sqlite_where=_ASKED_TO_STOP, postgresql_where=_ASKED_TO_STOP)
+_PAUSED = schedules.c.paused_at.is_not(None)
+Index(
+    "ix_schedules_next_fire_at_paused",
+    schedules.c.next_fire_at,
+    schedules.c.paused_until,
+    sqlite_where=_PAUSED,
+    postgresql_where=_PAUSED,
+)
 Index(
     "ix_attempts_open",
     attempts.c.worker_id,

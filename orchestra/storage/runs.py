@@ -14,8 +14,9 @@ from orchestra.identifiers import AttemptNumber, JobId, JobVersionId, ProjectId,
 from orchestra.lifecycle import NEXT_RUN_STATE, TERMINAL_STATES, RunEvent, RunState, next_state
 from orchestra.limits import ALONE_POLL_SECONDS
 from orchestra.specification import PropertyValue
-from orchestra.storage.database import Signal, Topic
+from orchestra.storage.database import Signal, Topic, announce
 from orchestra.storage.prepared import PreparedQuery, inserted
+from orchestra.storage.queued import QueuedRun, behind_words, open_run_of_job, queued_behind
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.statements import update_rows
 from orchestra.storage.tables import runs
@@ -43,13 +44,16 @@ class NewRun:
     delay_seconds: float
     """How long it is `scheduled` before it becomes `pending`."""
     expire_after_seconds: float
+    is_queued: bool = False
+    """It waits until the earlier runs of its job are over."""
     now: Instant
 
 
 def create_run(connection: Connection, new: NewRun) -> RunId:
     """Makes the run, or finds the one that was made with the same key."""
     pending_at = after(new.now, new.delay_seconds)
-    state = RunState.SCHEDULED if new.delay_seconds > 0 else RunState.PENDING
+    behind = open_run_of_job(connection, new.job_id) if new.is_queued and new.delay_seconds <= 0 else None
+    state = RunState.SCHEDULED if new.delay_seconds > 0 or behind is not None else RunState.PENDING
     found = _INSERT_RUN[connection.dialect.name].first(
         connection,
         {
@@ -65,8 +69,10 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
             "source": new.source,
             "retry_of": new.retry_of,
             "state": state,
+            "reason": "" if behind is None else behind_words(behind),
+            "is_queued": new.is_queued,
             "created_at": new.now,
-            "due_at": pending_at,
+            "due_at": pending_at if behind is None else None,
             "pending_at": None if state is RunState.SCHEDULED else new.now,
             "expires_at": after(pending_at, new.expire_after_seconds),
         },
@@ -76,10 +82,12 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
         return RunId(connection.execute(repeated).scalar_one())
     run = RunId(found.id)
     add_run_events(connection, [RunEventRow(run=run, at=new.now, kind="created", actor=new.source)])
+    if behind is None:
+        announce(connection, *signals_of_run(new.signature, new.delay_seconds, new.expire_after_seconds))
     return run
 
 
-def signals_of_run(signature: Signature, *, delay_seconds: float, expire_after_seconds: float) -> tuple[Signal, ...]:
+def signals_of_run(signature: Signature, delay_seconds: float, expire_after_seconds: float) -> tuple[Signal, ...]:
     """What to tell once such a run was made: who gives runs out, or who waits for their time."""
     due, pending = Signal(Topic.DUE), Signal(Topic.PENDING, signature)
     if delay_seconds > 0:
@@ -106,6 +114,8 @@ _NEW = inserted(
     "source",
     "retry_of",
     "state",
+    "reason",
+    "is_queued",
     "created_at",
     "due_at",
     "pending_at",
@@ -177,10 +187,26 @@ class RunMove:
 
 
 def write_moves(connection: Connection, moves: Iterable[RunMove]) -> None:
-    """Stores the steps that were taken, and writes them into the history."""
+    """Stores the steps that were taken, and writes them into the history; lets go who waited for those that ended."""
     taken = [move for move in moves if move.events]
     update_rows(connection, runs, [move.row for move in taken])
     add_run_events(connection, [event for move in taken for event in move.events])
+    ended = [move for move in taken if move.state in TERMINAL_STATES]
+    if ended:
+        let_go(connection, queued_behind(connection, [move.run for move in ended]), now=ended[-1].events[-1].at)
+
+
+def let_go(connection: Connection, turns: Iterable[QueuedRun], *, now: Instant) -> None:
+    """The turn of these queued runs has come: they are pending."""
+    moves = []
+    for queued in turns:
+        move = RunMove(queued.id, RunState.SCHEDULED)
+        expires_at = Instant(now + queued.expires_at - queued.created_at)
+        move.take(RunEvent.DUE, actor="queue", now=now, changes={"due_at": now, "expires_at": expires_at})
+        moves.append(move)
+        announce(connection, Signal(Topic.PENDING, queued.signature), Signal(Topic.RUN, str(queued.id)))
+    update_rows(connection, runs, [move.row for move in moves])
+    add_run_events(connection, [event for move in moves for event in move.events])
 
 
 def move_run(

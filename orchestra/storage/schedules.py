@@ -5,13 +5,35 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, or_, select, update
 
 from orchestra.clock import Instant
 from orchestra.identifiers import JobId, ProjectId, RunId, ScheduleId, Signature
 from orchestra.specification import ScheduleSpecification
+from orchestra.storage.database import Signal, Topic, announce
 from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted
+from orchestra.storage.runs import request_stop
 from orchestra.storage.tables import job_versions, jobs, runs, schedule_ticks, schedules
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """That a person has paused a schedule, or had: it is over at `until`."""
+
+    at: Instant
+    by: str
+    reason: str
+    until: Instant | None
+    """None: until a person resumes it."""
+
+    def is_over(self, now: Instant) -> bool:
+        """Whether its schedule is decided about again."""
+        return self.until is not None and self.until <= now
+
+    @property
+    def words(self) -> str:
+        """`by ana: moving the database`."""
+        return f"by {self.by}" + (f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +46,7 @@ class ScheduleRecord:
     enabled: bool
     next_fire_at: Instant | None
     retired_at: Instant | None
+    pause: Pause | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,12 +95,16 @@ def lock_due_schedule(connection: Connection, schedule: ScheduleId, due_at: Inst
 
 
 def due_schedules(connection: Connection, *, now: Instant, limit: int) -> list[DueSchedule]:
-    """Schedules whose instant is not after now, the oldest first."""
+    """Schedules whose instant is not after now and that are not paused, the oldest first."""
     query = (
         select(schedules.c.id, schedules.c.next_fire_at, job_versions.c.signature)
         .join(jobs, jobs.c.id == schedules.c.job_id)
         .join(job_versions, job_versions.c.id == jobs.c.version_id)
-        .where(schedules.c.next_fire_at <= now, schedules.c.retired_at.is_(None))
+        .where(
+            schedules.c.next_fire_at <= now,
+            schedules.c.retired_at.is_(None),
+            or_(schedules.c.paused_at.is_(None), schedules.c.paused_until <= now),
+        )
         .order_by(schedules.c.next_fire_at)
         .limit(limit)
     )
@@ -89,9 +116,14 @@ def due_schedules(connection: Connection, *, now: Instant, limit: int) -> list[D
 
 def next_due_at(connection: Connection) -> Instant | None:
     """The earliest instant at which any schedule is due, or None."""
-    query = select(func.min(schedules.c.next_fire_at)).where(schedules.c.retired_at.is_(None))
-    earliest: int | None = connection.execute(query).scalar_one()
-    return None if earliest is None else Instant(earliest)
+    in_force = (schedules.c.next_fire_at.is_not(None), schedules.c.retired_at.is_(None))
+    first = select(schedules.c.next_fire_at).where(*in_force, schedules.c.paused_at.is_(None))
+    paused = select(schedules.c.next_fire_at, schedules.c.paused_until).where(
+        *in_force, schedules.c.paused_at.is_not(None), schedules.c.paused_until.is_not(None)
+    )
+    found = list(connection.execute(first.order_by(schedules.c.next_fire_at).limit(1)).scalars())
+    found += [max(row.next_fire_at, row.paused_until) for row in connection.execute(paused)]
+    return Instant(min(found)) if found else None
 
 
 def move_cursor(connection: Connection, schedule: ScheduleId, *, due_at: Instant, next_fire_at: Instant | None) -> bool:
@@ -117,10 +149,34 @@ def add_ticks(connection: Connection, schedule: ScheduleId, ticks: Sequence[Tick
     )
 
 
-def open_run_of_job(connection: Connection, job: JobId) -> RunId | None:
-    """The oldest run of the job that is not over, or None."""
-    oldest = _OPEN_RUN.first(connection, {"job": job})
-    return None if oldest is None or oldest.id is None else RunId(oldest.id)
+def stop_open_runs(connection: Connection, job: JobId, *, by: str, reason: str, now: Instant) -> None:
+    """Asks every run of the job that is not over to end."""
+    query = select(runs.c.id).where(runs.c.job_id == job, runs.c.ended_at.is_(None)).order_by(runs.c.id)
+    for run in connection.execute(query).scalars().all():
+        request_stop(connection, RunId(run), by=by, reason=reason, now=now)
+        announce(connection, Signal(Topic.STOPS, str(run)), Signal(Topic.RUN, str(run)))
+
+
+def pause_schedule(
+    connection: Connection, schedule: ScheduleId, *, by: str, reason: str, until: Instant | None, now: Instant
+) -> None:
+    """From now on nothing is decided about it, until that instant or until it is resumed."""
+    values = {"paused_at": now, "paused_by": by, "paused_reason": reason, "paused_until": until}
+    connection.execute(update(schedules).where(schedules.c.id == schedule).values(values))
+
+
+def resume_schedule(connection: Connection, schedule: ScheduleId, *, now: Instant) -> None:
+    """Its pause is over now; what was due meanwhile is decided next."""
+    connection.execute(update(schedules).where(schedules.c.id == schedule).values(paused_until=now))
+
+
+def end_pause(connection: Connection, schedule: ScheduleId) -> None:
+    """Everything that was due during its pause is decided."""
+    connection.execute(
+        update(schedules)
+        .where(schedules.c.id == schedule)
+        .values(paused_at=None, paused_by=None, paused_reason=None, paused_until=None)
+    )
 
 
 def set_schedule(
@@ -154,10 +210,10 @@ class _ScheduleRow(NamedTuple):
     enabled: bool
     next_fire_at: Instant | None
     retired_at: Instant | None
-
-
-class _Oldest(NamedTuple):
-    id: int | None
+    paused_at: Instant | None
+    paused_by: str | None
+    paused_reason: str | None
+    paused_until: Instant | None
 
 
 def _schedules() -> Select[tuple[object, ...]]:
@@ -172,7 +228,13 @@ def _record(row: _ScheduleRow) -> ScheduleRecord:
         enabled=bool(row.enabled),
         next_fire_at=row.next_fire_at,
         retired_at=row.retired_at,
+        pause=pause_of(row.paused_at, row.paused_by, row.paused_reason, row.paused_until),
     )
+
+
+def pause_of(at: Instant | None, by: str | None, reason: str | None, until: Instant | None) -> Pause | None:
+    """The pause that a row holds."""
+    return None if at is None else Pause(at=at, by=by or "", reason=reason or "", until=until)
 
 
 # A thousand schedules that are due in one second spent most of their time beside the database otherwise.
@@ -199,7 +261,4 @@ _ADD_TICK = PreparedChange(
     lambda _: insert(schedule_ticks).values(
         inserted(schedule_ticks, "schedule_id", "due_at", "decided_at", "decision", "run_id")
     )
-)
-_OPEN_RUN = PreparedQuery(
-    _Oldest, lambda _: select(func.min(runs.c.id)).where(runs.c.job_id == bindparam("job"), runs.c.ended_at.is_(None))
 )

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from orchestra.storage import columns, people_tables
@@ -83,6 +84,11 @@ schedules = Table(
     Column("enabled", Boolean, nullable=False, default=True),
     # Null: never again. The cursor: only ever moved by a compare-and-set that names the old value.
     Column("next_fire_at", Moment),
+    # While it is paused nothing is decided; until when null: until a person resumes it.
+    Column("paused_at", Moment),
+    Column("paused_by", Text),
+    Column("paused_reason", Text),
+    Column("paused_until", Moment),
     Column("retired_at", Moment),
     Index("ix_schedules_next_fire_at", "next_fire_at"),
 )
@@ -130,7 +136,9 @@ runs = Table(
     Column("attempts_counted", Integer, nullable=False, default=0),
     Column("worker_id", Key, ForeignKey("workers.id")),
     Column("created_at", Moment, nullable=False),
-    # When a scheduled run becomes pending.
+    # It waits until the earlier runs of its job are over.
+    Column("is_queued", Boolean, nullable=False, default=False, server_default=false()),
+    # When a scheduled run becomes pending; null while it waits for the earlier ones.
     Column("due_at", Moment),
     # When it last became pending, and when it is cancelled if no worker took it.
     Column("pending_at", Moment),

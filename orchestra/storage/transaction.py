@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from orchestra.storage.database import Signal, Signals
+from orchestra.storage.database import Signal, Signals, announced
 
 T = TypeVar("T")
 
@@ -55,10 +55,12 @@ class Change(Generic[T]):
 
     def apply(self, connection: Connection) -> None:
         """Runs the function; a value from before a rollback is forgotten."""
+        announced(connection)  # by a change that failed before it
         value = self._function(connection)
         self._values = [value]
         # Here, so that a fault in naming the signals rolls back this change and no other.
-        self.signals = self._signals(value) if callable(self._signals) else self._signals
+        given = self._signals(value) if callable(self._signals) else self._signals
+        self.signals = {*given, *announced(connection)}
 
     def fail(self, error: BaseException) -> None:
         """Keeps the error for `settle`."""

@@ -6,10 +6,13 @@ import pytest
 
 from orchestra.clock import Instant, from_datetime, rfc3339
 from orchestra.cron.expression import BadCron, parse_cron
-from orchestra.cron.occurrences import CronEngineMissing, UnknownZone, next_after, upcoming, zone_of
+from orchestra.cron.occurrences import next_after, upcoming
 from orchestra.cron.sentence import sentence
-from orchestra.specification import ScheduleSpecification
+from orchestra.cron.wall_clock import UnknownZone, zone_of
+from orchestra.cron.walls import CronEngineMissing
+from orchestra.timetable import Timetable
 from tests.core.cron_cases import at
+from tests.support.timetables import by_cron, every
 
 ERRORS = [
     ("61 * * * *", "'61' is no minute (0 to 59)", 0, 2),
@@ -24,7 +27,7 @@ ERRORS = [
     ("", "it has 0 fields", 0, 0),
     ("@reboot", "a schedule knows no reboot", 0, 7),
     ("@dayly", "'@dayly' is not known", 0, 6),
-    ("H 2 * * *", "`H` is not supported yet by this version", 0, 1),
+    ("H 2 * * *", "`H` is chosen by the name of a job, and here is none", 0, 1),
     ("０ 2 * * *", "'０' is no minute (0 to 59)", 0, 1),
     ("-5 * * * *", "'' is no minute (0 to 59)", 0, 2),
 ]
@@ -74,14 +77,14 @@ def test_every_notation_becomes_six_fields(text: str, canonical: str) -> None:
     ],
 )
 def test_an_expression_is_due_at_its_next_instant(cron: str, zone: str, start: str, expected: str) -> None:
-    found = next_after(ScheduleSpecification(cron=cron, zone=zone), at(start))
+    found = next_after(by_cron(cron, zone=zone), at(start))
 
     assert found is not None
     assert rfc3339(found) == expected
 
 
 def test_every_counts_from_the_epoch_so_that_a_restart_does_not_shift_it() -> None:
-    quarter = ScheduleSpecification(every_seconds=900)
+    quarter = every(900)
 
     found = upcoming(quarter, at("2026-07-01T00:07:13+00:00"), 2)
 
@@ -90,7 +93,7 @@ def test_every_counts_from_the_epoch_so_that_a_restart_does_not_shift_it() -> No
 
 def test_a_day_that_never_comes_is_no_instant() -> None:
     # Not refused as an expression, because ranges are not looked at: the end of February.
-    assert next_after(ScheduleSpecification(cron="0 0 30-31 2 *"), Instant(0)) is None
+    assert next_after(by_cron("0 0 30-31 2 *"), Instant(0)) is None
 
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../etc/passwd", "Europe", "a\0b"])
@@ -103,21 +106,21 @@ def test_what_is_no_zone_is_refused(zone: str) -> None:
     ("schedule", "words"),
     [
         (
-            ScheduleSpecification(cron="30 2 * * 1-5", zone="Europe/Paris"),
+            by_cron("30 2 * * 1-5", zone="Europe/Paris"),
             "At 02:30, Monday through Friday (Europe/Paris)",
         ),
-        (ScheduleSpecification(cron="@daily"), "At 00:00 (UTC)"),
-        (ScheduleSpecification(cron="0 0 * * 5L"), "At 00:00, on the last Friday of the month (UTC)"),
-        (ScheduleSpecification(cron="*/10 * * * * *"), "Every 10 seconds (UTC)"),
-        (ScheduleSpecification(every_seconds=900), "Every 15 min"),
+        (by_cron("@daily"), "At 00:00 (UTC)"),
+        (by_cron("0 0 * * 5L"), "At 00:00, on the last Friday of the month (UTC)"),
+        (by_cron("*/10 * * * * *"), "Every 10 seconds (UTC)"),
+        (every(900), "Every 15 min"),
     ],
 )
-def test_a_schedule_is_said_as_a_sentence(schedule: ScheduleSpecification, words: str) -> None:
+def test_a_schedule_is_said_as_a_sentence(schedule: Timetable, words: str) -> None:
     assert sentence(schedule) == words
 
 
 def test_an_instant_of_the_far_future_is_still_computed() -> None:
-    assert next_after(ScheduleSpecification(cron="@yearly"), from_datetime_of_2190()) is not None
+    assert next_after(by_cron("@yearly"), from_datetime_of_2190()) is not None
 
 
 def from_datetime_of_2190() -> Instant:
@@ -132,7 +135,7 @@ def test_without_the_engine_an_expression_is_still_checked_and_the_remedy_is_sai
 ) -> None:
     monkeypatch.setitem(sys.modules, "croniter", None)
     monkeypatch.setitem(sys.modules, "cron_descriptor", None)
-    schedule = ScheduleSpecification(cron="30 2 * * *")
+    schedule = by_cron("30 2 * * *")
 
     assert sentence(schedule) == "0 30 2 * * * (UTC)"
     with pytest.raises(CronEngineMissing, match="install this program with its 'server' extra"):

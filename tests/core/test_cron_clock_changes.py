@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from orchestra.clock import Instant, after, from_datetime, to_datetime
 from orchestra.cron.occurrences import next_after, upcoming
-from orchestra.specification import ScheduleSpecification
+from orchestra.timetable import Timetable
 from tests.core.cron_cases import at
+from tests.support.timetables import by_cron, every
 
 ZONES = (
     "Europe/Paris",
@@ -42,39 +43,39 @@ STARTS = (
 )
 
 
-def local(schedule: ScheduleSpecification, start: str, count: int) -> list[str]:
+def local(schedule: Timetable, start: str, count: int) -> list[str]:
     """The next instants as wall-clock time with offset."""
     zone = ZoneInfo(schedule.zone)
     return [to_datetime(found).astimezone(zone).isoformat() for found in upcoming(schedule, at(start), count)]
 
 
 def test_a_fixed_time_in_the_gap_fires_once_at_the_first_instant_that_exists() -> None:
-    schedule = ScheduleSpecification(cron="30 2 * * *", zone="Europe/Paris")
+    schedule = by_cron("30 2 * * *", zone="Europe/Paris")
 
     assert local(schedule, "2026-03-28T12:00+01:00", 2) == ["2026-03-29T03:00:00+02:00", "2026-03-30T02:30:00+02:00"]
 
 
 def test_two_fixed_times_in_the_gap_and_the_one_at_its_end_are_one_instant() -> None:
-    schedule = ScheduleSpecification(cron="0,20,40 2,3 * * *", zone="Europe/Paris")
+    schedule = by_cron("0,20,40 2,3 * * *", zone="Europe/Paris")
 
     assert local(schedule, "2026-03-28T12:00+01:00", 2) == ["2026-03-29T03:00:00+02:00", "2026-03-29T03:20:00+02:00"]
 
 
 def test_a_fixed_time_that_comes_twice_fires_in_the_first_pass_only() -> None:
-    schedule = ScheduleSpecification(cron="30 2 * * *", zone="Europe/Paris")
+    schedule = by_cron("30 2 * * *", zone="Europe/Paris")
 
     assert local(schedule, "2026-10-24T12:00+02:00", 2) == ["2026-10-25T02:30:00+02:00", "2026-10-26T02:30:00+01:00"]
 
 
 @pytest.mark.parametrize("start", ["2026-10-25T02:10+01:00", "2026-10-25T02:45+02:00", "2026-10-25T02:59:59+01:00"])
 def test_a_fixed_time_does_not_fire_again_from_within_the_repeated_hour(start: str) -> None:
-    schedule = ScheduleSpecification(cron="30 2 * * *", zone="Europe/Paris")
+    schedule = by_cron("30 2 * * *", zone="Europe/Paris")
 
     assert local(schedule, start, 1) == ["2026-10-26T02:30:00+01:00"]
 
 
 def test_a_wildcard_follows_the_clock_through_gap_and_overlap() -> None:
-    half_hours = ScheduleSpecification(cron="*/30 * * * *", zone="Europe/Paris")
+    half_hours = by_cron("*/30 * * * *", zone="Europe/Paris")
 
     assert local(half_hours, "2026-03-29T01:20+01:00", 3) == [
         "2026-03-29T01:30:00+01:00",
@@ -90,26 +91,26 @@ def test_a_wildcard_follows_the_clock_through_gap_and_overlap() -> None:
 
 
 def test_a_wildcard_minute_in_the_gap_does_not_fire_that_night() -> None:
-    schedule = ScheduleSpecification(cron="*/30 2 * * *", zone="Europe/Paris")
+    schedule = by_cron("*/30 2 * * *", zone="Europe/Paris")
 
     assert local(schedule, "2026-03-28T12:00+01:00", 1) == ["2026-03-30T02:00:00+02:00"]
 
 
 def test_the_second_pass_is_found_even_if_the_next_match_is_a_year_away() -> None:
-    schedule = ScheduleSpecification(cron="*/30 2 25 10 *", zone="Europe/Paris")
+    schedule = by_cron("*/30 2 25 10 *", zone="Europe/Paris")
 
     assert local(schedule, "2026-10-25T02:40+02:00", 2) == ["2026-10-25T02:00:00+01:00", "2026-10-25T02:30:00+01:00"]
 
 
 def test_the_first_pass_is_found_from_the_winter_before() -> None:
-    schedule = ScheduleSpecification(cron="* 1 * 11 *", zone="America/New_York")
+    schedule = by_cron("* 1 * 11 *", zone="America/New_York")
 
     assert local(schedule, "2026-02-14T12:00-05:00", 1) == ["2026-11-01T01:00:00-04:00"]
 
 
 def test_a_change_of_thirty_minutes_is_handled_like_any_other() -> None:
-    fixed = ScheduleSpecification(cron="15 2 * * *", zone="Australia/Lord_Howe")
-    each = ScheduleSpecification(cron="*/15 * * * *", zone="Australia/Lord_Howe")
+    fixed = by_cron("15 2 * * *", zone="Australia/Lord_Howe")
+    each = by_cron("*/15 * * * *", zone="Australia/Lord_Howe")
 
     assert local(fixed, "2026-10-03T12:00+10:30", 2) == ["2026-10-04T02:30:00+11:00", "2026-10-05T02:15:00+11:00"]
     assert local(each, "2026-10-04T01:50+10:30", 1) == ["2026-10-04T02:30:00+11:00"]
@@ -117,13 +118,13 @@ def test_a_change_of_thirty_minutes_is_handled_like_any_other() -> None:
 
 
 def test_a_day_that_a_zone_skipped_fires_at_its_end() -> None:
-    schedule = ScheduleSpecification(cron="0 12 30 12 *", zone="Pacific/Apia")
+    schedule = by_cron("0 12 30 12 *", zone="Pacific/Apia")
 
     assert local(schedule, "2011-12-01T00:00+00:00", 1) == ["2011-12-31T00:00:00+14:00"]
 
 
 def test_every_is_elapsed_time_and_knows_no_clock_change() -> None:
-    schedule = ScheduleSpecification(every_seconds=3600, zone="Europe/Paris")
+    schedule = every(3600, zone="Europe/Paris")
 
     found = upcoming(schedule, at("2026-10-25T00:30+02:00"), 5)
 
@@ -153,7 +154,7 @@ EXPRESSIONS = st.tuples(field(0, 59), field(0, 4), field(1, 28), field(1, 12), f
 def test_the_instants_are_those_of_an_independent_engine(cron: str, zone: str, start: str, minutes: int) -> None:
     begin = from_datetime(datetime.fromisoformat(start).replace(tzinfo=UTC) + timedelta(minutes=minutes))
 
-    ours = upcoming(ScheduleSpecification(cron=cron, zone=zone), begin, 4)
+    ours = upcoming(by_cron(cron, zone=zone), begin, 4)
 
     assert ours == oracle(cron, zone, begin, 4)
 
@@ -178,7 +179,7 @@ def test_the_instants_are_those_of_a_walk_through_every_minute(cron: str, zone: 
 
     expected = walk(every_day, ZoneInfo(zone), begin, hours=48)
 
-    assert upcoming(ScheduleSpecification(cron=every_day, zone=zone), begin, len(expected)) == expected
+    assert upcoming(by_cron(every_day, zone=zone), begin, len(expected)) == expected
 
 
 def walk(cron: str, zone: ZoneInfo, begin: Instant, hours: int) -> list[Instant]:
@@ -204,7 +205,7 @@ def test_instants_only_ever_go_forward() -> None:
     chance = random.Random(7)
     for _ in range(200):
         cron = f"{chance.choice(['*/7', '15', '0,30'])} {chance.choice(['*', '2', '1-3'])} * * *"
-        schedule = ScheduleSpecification(cron=cron, zone=chance.choice(ZONES))
+        schedule = by_cron(cron, zone=chance.choice(ZONES))
         instant = after(at(chance.choice(STARTS) + "+00:00"), chance.uniform(0, 86_400))
 
         found = upcoming(schedule, instant, 5)
@@ -220,7 +221,7 @@ def test_instants_only_ever_go_forward() -> None:
     "begin", ["2026-03-28T00:00:00.5+00:00", "2026-10-25T00:40:00+00:00", "2026-10-25T01:40:00+00:00"]
 )
 def test_many_instants_at_once_are_those_that_come_one_by_one(zone: str, cron: str, begin: str) -> None:
-    specification = ScheduleSpecification(cron=cron, zone=zone)
+    specification = by_cron(cron, zone=zone)
     one_by_one: list[Instant] = []
     following = next_after(specification, at(begin))
     while following is not None and len(one_by_one) < 8:

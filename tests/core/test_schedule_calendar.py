@@ -6,13 +6,15 @@ import pytest
 
 from orchestra.clock import Instant, from_datetime, to_datetime
 from orchestra.cron.calendar import daily_counts
-from orchestra.cron.occurrences import next_after, zone_of
-from orchestra.specification import ScheduleSpecification
+from orchestra.cron.occurrences import next_after
+from orchestra.cron.wall_clock import zone_of
+from orchestra.timetable import Timetable
+from tests.support.timetables import by_cron, every
 
 FIRST = date(2026, 11, 1)
 
 
-def walked(specification: ScheduleSpecification, first: date, days: int) -> list[int]:
+def walked(specification: Timetable, first: date, days: int) -> list[int]:
     """Counts every instant of every day."""
     zone = zone_of(specification.zone)
     counts = [0] * days
@@ -33,13 +35,13 @@ def walked(specification: ScheduleSpecification, first: date, days: int) -> list
     ],
 )
 def test_days_have_the_counts_of_their_instants(cron: str) -> None:
-    specification = ScheduleSpecification(cron=cron, zone="Asia/Kolkata")
+    specification = by_cron(cron, zone="Asia/Kolkata")
 
     assert daily_counts(specification, FIRST, 30) == walked(specification, FIRST, 30)
 
 
 def test_elapsed_time_counts_an_hour_more_on_the_long_day() -> None:
-    specification = ScheduleSpecification(every_seconds=900, zone="Europe/Paris")
+    specification = every(900, zone="Europe/Paris")
     first = date(2026, 10, 24)
 
     assert daily_counts(specification, first, 3) == walked(specification, first, 3) == [96, 100, 96]

@@ -3,17 +3,18 @@
 import pytest
 
 from orchestra.clock import to_datetime
+from orchestra.cron.policies import policies
 from orchestra.cron.preview import SchedulePreview, preview
-from orchestra.cron.sentence import policies
 from orchestra.definition.schedule_text import ScheduleRefused, read_schedule_text
 from orchestra.specification import Overlap, ScheduleSpecification
 from tests.core.cron_cases import at
+from tests.support.timetables import by_cron
 
 NOW = at("2026-03-01T12:00:00+00:00")
 EVERY_MINUTE = "it is due every minute of each of its hours: write a number as the minute for once an hour"
 EITHER = "it is due on its days of the month and also on its weekdays: either is enough, as in any cron"
 BOTH = "day of the month and weekday must both fit, not one of them, because one begins with *"
-NEVER = "it is never due: no day fits all of its fields"
+NEVER = "it is never due: no day fits all that is asked"
 EVERY_SECOND = "it is due every second of each of its minutes: write 0 as the first field for once a minute"
 
 
@@ -120,8 +121,8 @@ def test_an_empty_zone_is_utc() -> None:
 
 
 def test_policies_are_sentences() -> None:
-    skip = policies(ScheduleSpecification(cron="@daily"))
-    allow = policies(ScheduleSpecification(cron="@daily", overlap=Overlap.ALLOW))
+    skip = policies(ScheduleSpecification(timetable=by_cron("@daily")))
+    allow = policies(ScheduleSpecification(timetable=by_cron("@daily"), overlap=Overlap.ALLOW))
 
     assert skip[0] == "While a run of the job is not over, a due instant is skipped."
     assert allow[0] == "A due instant makes a run even while others of the job are not over."

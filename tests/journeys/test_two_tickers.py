@@ -14,7 +14,7 @@ from orchestra.definition.reader import read_definition
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.open import open_database
 from orchestra.storage.tables import runs, schedule_ticks, schedules
-from orchestra_master.ticker import FIRED
+from orchestra_master.passed_instants import Verdict
 from tests.support.journey import PYTHON, Program
 from tests.support.ports import free_port
 
@@ -108,7 +108,7 @@ async def test_each_of_a_thousand_ticks_makes_one_run(postgres_url: str, tmp_pat
         assert all(each.process and each.process.poll() is None for each in masters.values())
         assert len(made) == TICKS
         assert sorted(tick.due_at for tick in ticks) == dues
-        assert {tick.decision for tick in ticks} == {FIRED}
+        assert {tick.decision for tick in ticks} == {Verdict.FIRE}
         assert sorted(tick.run_id for tick in ticks) == sorted(run.id for run in made)
         assert later > dues[-1]
     finally:

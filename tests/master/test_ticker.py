@@ -22,7 +22,8 @@ from orchestra.storage.jobs import find_job, switch_job
 from orchestra.storage.runs import move_run
 from orchestra.storage.schedules import DueSchedule, due_schedules, next_due_at, schedule_of_job
 from orchestra.storage.tables import job_versions, runs, schedule_ticks, schedules
-from orchestra_master.ticker import Ticker, decide_due
+from orchestra_master.ticker import Ticker
+from orchestra_master.ticking import decide_due
 from tests.support.clocks import FakeClock
 
 MINUTE = 60.0
@@ -121,7 +122,8 @@ async def test_a_long_absence_is_decided_in_bounded_passes(database: Database) -
 
     words = await decisions(database)
     assert done.decisions == len(words) == TICKS_PER_PASS_MAX + 500
-    assert (words.count("fired"), words[-1]) == (1, "fired")
+    # Those of the last minute are within their grace.
+    assert words == ["skipped: missed"] * (TICKS_PER_PASS_MAX + 439) + ["fired"] * 61
 
 
 async def test_a_run_that_is_not_over_makes_the_next_instant_be_skipped(database: Database) -> None:
@@ -209,7 +211,7 @@ async def test_a_stale_look_at_the_schedules_changes_nothing(database: Database)
 
     decided = await database.write(partial(decide_due, due=found, now=clock.now()))
 
-    assert decided.ticks == 0
+    assert decided == 0
     assert await run_count(database) == 1
 
 

@@ -27,7 +27,6 @@ from orchestra.protocol.codec import CloseCode, encode
 from orchestra.protocol.messages import Forget, Go, Heartbeat, StepEnded, StepStarted
 from orchestra.protocol.session import MasterSession, WorkerSession
 from orchestra.protocol.window import LogWindow
-from orchestra.specification import ScheduleSpecification
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.runs import request_stop
@@ -41,6 +40,7 @@ from orchestra_worker.masking import Masker
 from orchestra_worker.outbox import Outbox
 from tests.master.stored_attempt import ATTEMPT, NOW, StoredAttempt, offered_attempt
 from tests.support import given
+from tests.support.timetables import by_cron
 from tests.support.worker_end import event, final, hello, started
 
 
@@ -292,8 +292,8 @@ def test_at_the_end_of_the_calendar_nothing_is_due_any_more() -> None:
     last = from_datetime(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
 
     for cron in ("* * * * *", "0 0 1 1 *"):
-        assert next_after(ScheduleSpecification(cron=cron, zone="Asia/Kolkata"), last) is None
-    assert next_after(ScheduleSpecification(cron="0 0 1 1 *"), from_datetime(datetime(2200, 6, 1, tzinfo=UTC))) is None
+        assert next_after(by_cron(cron, zone="Asia/Kolkata"), last) is None
+    assert next_after(by_cron("0 0 1 1 *"), from_datetime(datetime(2200, 6, 1, tzinfo=UTC))) is None
 
 
 def test_an_expression_for_which_the_library_has_no_sentence_stands_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,4 +302,4 @@ def test_an_expression_for_which_the_library_has_no_sentence_stands_for_itself(m
 
     monkeypatch.setattr(cron_descriptor, "get_description", refuse_it)
 
-    assert sentence(ScheduleSpecification(cron="13 1,3,7 5 11 *", zone="UTC")) == "0 13 1,3,7 5 11 * (UTC)"
+    assert sentence(by_cron("13 1,3,7 5 11 *", zone="UTC")) == "0 13 1,3,7 5 11 * (UTC)"

@@ -15,10 +15,12 @@ from orchestra.cron.clock_changes import INSTANTS_SHOWN_MAX, clock_change_days
 from orchestra.cron.expression import BadCron
 from orchestra.cron.occurrences import next_after, upcoming
 from orchestra.specification import ScheduleSpecification
-from orchestra_master import ticker
-from orchestra_master.ticker import dues_until
+from orchestra.timetable import Timetable
+from orchestra_master import passed_instants
+from orchestra_master.passed_instants import judge
 from tests.properties.effort import effort
 from tests.properties.schedule_model import FIRST_YEAR, LAST_YEAR, ZONES, changes_of, due_instants, expressions, nights
+from tests.support.timetables import by_cron, every
 
 DAY = timedelta(days=1)
 INSTANTS_MAX = 40
@@ -35,7 +37,7 @@ def test_around_every_clock_change_of_ten_years_the_instants_are_those_of_the_mo
     zone, begin = night
     expected = due_instants(cron, ZoneInfo(zone), begin, begin + 2 * DAY, most=INSTANTS_MAX)
 
-    found = upcoming(ScheduleSpecification(cron=cron, zone=zone), from_datetime(begin), max(1, len(expected)))
+    found = upcoming(by_cron(cron, zone=zone), from_datetime(begin), max(1, len(expected)))
 
     if expected:
         assert found == expected
@@ -49,13 +51,13 @@ def test_every_instant_of_ten_years_is_that_of_the_model(zone: str, cron: str) -
     begin, end = (datetime(year, 1, 1, tzinfo=UTC) for year in (FIRST_YEAR, LAST_YEAR))
     expected = due_instants(cron, ZoneInfo(zone), begin, end)
 
-    assert upcoming(ScheduleSpecification(cron=cron, zone=zone), from_datetime(begin), len(expected)) == expected
+    assert upcoming(by_cron(cron, zone=zone), from_datetime(begin), len(expected)) == expected
     assert len(expected) > 100
 
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_what_follows_the_clock_follows_it_through_every_change_of_ten_years(zone: str) -> None:
-    schedule = ScheduleSpecification(cron="*/30 * * * *", zone=zone)
+    schedule = by_cron("*/30 * * * *", zone=zone)
     for day in changes_of(zone):
         expected = due_instants("*/30 * * * *", ZoneInfo(zone), day, day + DAY)
 
@@ -85,7 +87,7 @@ def test_where_clocks_change_by_whole_hours_the_engine_itself_agrees(
         if len(expected) == 6:
             break
 
-    assert upcoming(ScheduleSpecification(cron=cron, zone=zone), from_datetime(begin), 6) == expected
+    assert upcoming(by_cron(cron, zone=zone), from_datetime(begin), 6) == expected
 
 
 def test_where_a_clock_goes_back_by_half_an_hour_the_engine_itself_leaves_half_an_hour_out() -> None:
@@ -94,7 +96,7 @@ def test_where_a_clock_goes_back_by_half_an_hour_the_engine_itself_leaves_half_a
     begin = datetime(2026, 4, 5, 1, 59, tzinfo=zone, fold=1)
 
     engine = next(CronSim("* 2 * * *", begin))
-    (ours,) = upcoming(ScheduleSpecification(cron="* 2 * * *", zone=zone.key), from_datetime(begin), 1)
+    (ours,) = upcoming(by_cron("* 2 * * *", zone=zone.key), from_datetime(begin), 1)
 
     assert to_datetime(ours).astimezone(zone).isoformat() == "2026-04-05T02:00:00+10:30"
     assert engine.isoformat() == "2026-04-05T02:30:00+10:30"
@@ -111,7 +113,7 @@ def test_where_a_clock_goes_back_by_half_an_hour_the_engine_itself_leaves_half_a
     ],
 )
 def test_a_day_of_the_month_is_enough_beside_a_weekday_with_its_place_in_the_month(cron: str, days: list[str]) -> None:
-    schedule = ScheduleSpecification(cron=cron)
+    schedule = by_cron(cron)
 
     found = [to_datetime(each) for each in upcoming(schedule, from_datetime(datetime(2016, 1, 1, tzinfo=UTC)), 4)]
 
@@ -130,7 +132,7 @@ def test_every_due_instant_is_decided_once_in_order_whenever_the_ticker_looks(
     cron: str, night: Night, looks: list[int]
 ) -> None:
     zone, begin = night
-    schedule = ScheduleSpecification(cron=cron, zone=zone)
+    schedule = by_cron(cron, zone=zone)
     expected_end = begin + timedelta(seconds=max([0, *(sum(looks[: end + 1]) for end in range(len(looks)))]))
     expected = due_instants(cron, ZoneInfo(zone), begin, expected_end, most=INSTANTS_MAX)
 
@@ -139,30 +141,30 @@ def test_every_due_instant_is_decided_once_in_order_whenever_the_ticker_looks(
     assert decided[:INSTANTS_MAX] == expected
 
 
-def looked_at(schedule: ScheduleSpecification, begin: Instant, looks: list[int], *, most: int) -> list[Instant]:
+def looked_at(schedule: Timetable, begin: Instant, looks: list[int], *, most: int) -> list[Instant]:
     """What a ticker decides about, if it looks so often; it holds nothing but its cursor."""
     decided: list[Instant] = []
     cursor, now = next_after(schedule, begin), begin
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ticker, "TICKS_PER_PASS_MAX", TICKS_PER_PASS)
+        patch.setattr(passed_instants, "TICKS_PER_PASS_MAX", TICKS_PER_PASS)
         for seconds in looks:
             now = after(now, seconds)
             while cursor is not None and cursor <= now and len(decided) < most:
-                dues = dues_until(schedule, cursor, now)
-                assert 1 <= len(dues.passed) <= TICKS_PER_PASS
-                assert dues.passed[-1] <= now
-                assert dues.are_more == (dues.cursor is not None and dues.cursor <= now)
-                assert dues.cursor is None or dues.cursor > dues.passed[-1]
-                decided += dues.passed
-                cursor = dues.cursor
+                judged = judge(ScheduleSpecification(timetable=schedule), cursor, now)
+                passed = [at for at, _ in judged.verdicts]
+                assert 1 <= len(passed) <= TICKS_PER_PASS + 1
+                assert passed[-1] <= now
+                assert judged.cursor is None or judged.cursor > passed[-1]
+                decided += passed
+                cursor = judged.cursor
     return decided
 
 
 @effort(100)
 @given(st.floats(0.001, 90_000), st.integers(0, 2 * 10**9), st.integers(0, 30))
-def test_what_counts_elapsed_time_is_due_at_its_multiples(every: float, begin: int, count: int) -> None:
-    schedule = ScheduleSpecification(every_seconds=every, zone="Europe/Berlin")
-    step = max(1, round(every * 1_000_000))
+def test_what_counts_elapsed_time_is_due_at_its_multiples(seconds: float, begin: int, count: int) -> None:
+    schedule = every(seconds, zone="Europe/Berlin")
+    step = max(1, round(seconds * 1_000_000))
 
     found = upcoming(schedule, Instant(begin * 1_000_000), count)
 
@@ -177,7 +179,7 @@ def test_what_counts_elapsed_time_is_due_at_its_multiples(every: float, begin: i
 @given(expressions, nights())
 def test_the_night_of_a_change_is_told_as_it_will_be(cron: str, night: Night) -> None:
     zone, begin = night
-    for told in clock_change_days(ScheduleSpecification(cron=cron, zone=zone), from_datetime(begin)):
+    for told in clock_change_days(by_cron(cron, zone=zone), from_datetime(begin)):
         clock = ZoneInfo(zone)
         midnight = datetime.combine(told.at.astimezone(clock).date(), time())
         first, last = ((midnight + DAY * days).replace(tzinfo=clock).astimezone(UTC) for days in (0, 1))
@@ -199,14 +201,14 @@ def test_a_day_of_the_calendar_has_the_count_of_its_instants(cron: str, zone: st
         if day < 5:
             counts[day] += 1
 
-    assert daily_counts(ScheduleSpecification(cron=cron, zone=zone), first, 5) == counts
+    assert daily_counts(by_cron(cron, zone=zone), first, 5) == counts
 
 
 @effort(300)
 @given(st.lists(st.text(alphabet="0123456789*/-,L#?@hHsunJAN ", max_size=5), min_size=4, max_size=7).map(" ".join))
 def test_a_made_up_expression_is_refused_in_words_or_means_something(cron: str) -> None:
     try:
-        following = next_after(ScheduleSpecification(cron=cron), Instant(0))
+        following = next_after(by_cron(cron), Instant(0))
     except BadCron as refusal:
         said, (begin, length) = str(refusal), (refusal.offset, refusal.length)
     else:

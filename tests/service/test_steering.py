@@ -8,12 +8,13 @@ from orchestra.queries.addresses import API
 from orchestra.specification import JobDefinition, Overlap, ProjectDefinition, ScheduleSpecification
 from orchestra.storage.database import Topic
 from tests.service.given import LINUX, World, job
+from tests.support.timetables import by_cron
 
 RUNS = f"{API}/projects/ops/jobs/backup/runs"
 
 
 def hourly(name: str) -> JobDefinition:
-    schedule = ScheduleSpecification(cron="0 * * * *", overlap=Overlap.SKIP)
+    schedule = ScheduleSpecification(timetable=by_cron("0 * * * *"), overlap=Overlap.SKIP)
     return msgspec.structs.replace(job(name, matching=LINUX), schedule=schedule)
 
 

@@ -20,7 +20,7 @@ _CHANGED: Mapping[str, Mapping[str, Sequence[float]]] = {
     "changes of a commit": {"tests.simulation.database.BATCH_CHANGES_MAX": (1,)},
     "changes of a pass": {
         "orchestra_master.promoter.BATCH_CHANGES_MAX": (1,),
-        "orchestra_master.ticker.TICKS_PER_PASS_MAX": (2,),
+        "orchestra_master.passed_instants.TICKS_PER_PASS_MAX": (2,),
         "orchestra_master.dispatcher.OFFERS_PER_PASS_MAX": (1,),
     },
     "log segments": {

@@ -14,6 +14,7 @@ from orchestra.specification import (
     ScheduleSpecification,
     Step,
 )
+from tests.support.timetables import by_cron, every
 
 PROJECT = "sim"
 OF_SILENCE = ("stopping", "impatient", "abandoned")
@@ -42,9 +43,9 @@ def project(chance: random.Random, *, has_schedules: bool) -> ProjectDefinition:
         _job(SECRETIVE, parameters=(Parameter(name="token", type=ParameterType.SECRET, required=True),)),
     ]
     if has_schedules:
-        every = chance.choice((7.0, 15.0, 30.0))
-        jobs.append(_job("ticking", schedule=ScheduleSpecification(every_seconds=every)))
-        jobs.append(_job("cron", schedule=ScheduleSpecification(cron="*/20 * * * * *", zone="Europe/Berlin")))
+        ticking, minute = every(chance.choice((7.0, 15.0, 30.0))), by_cron("*/20 * * * * *", zone="Europe/Berlin")
+        jobs.append(_job("ticking", schedule=ScheduleSpecification(timetable=ticking)))
+        jobs.append(_job("cron", schedule=ScheduleSpecification(timetable=minute)))
     return ProjectDefinition(name=PROJECT, jobs=tuple(jobs))
 
 

@@ -238,7 +238,7 @@ class Oracle:
         for tick in self._ticks:
             by_schedule[tick.schedule_id][tick.due_at] += 1
             key = f"tick {tick.schedule_id} {tick.due_at}"
-            if (tick.decision == "fired") != (key in made):
+            if tick.decision.startswith("fired") != (key in made):
                 yield f"R10: {key} was decided as {tick.decision!r}, and a run is {'there' if key in made else 'not'}"
             made.pop(key, None)
         if made:
@@ -254,7 +254,7 @@ class Oracle:
                 if instants[due] != 1:
                     yield f"R10: schedule {schedule.id} has {instants[due]} decisions about {due}"
                 instants.pop(due, None)
-                due = next_after(specification, due)
+                due = next_after(specification.timetable, due)
             if instants:
                 yield f"R10: schedule {schedule.id} has ticks at no instant of its own: {sorted(instants)}"
 

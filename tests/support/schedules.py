@@ -10,6 +10,8 @@ from orchestra.storage.database import Database
 from orchestra.storage.schedules import Tick, add_ticks
 from orchestra.storage.tables import jobs, schedules
 from tests.service.given import job
+from tests.support.timetables import by_cron
+from tests.support.timetables import every as every_so_often
 
 
 def scheduled(
@@ -23,9 +25,8 @@ def scheduled(
     enabled: bool = True,
 ) -> JobDefinition:
     """A job that says hello by itself."""
-    schedule = ScheduleSpecification(
-        cron=None if every else cron, every_seconds=every, zone=zone, overlap=overlap, parameters=parameters or {}
-    )
+    timetable = every_so_often(every, zone) if every else by_cron(*([cron] if cron else []), zone=zone)
+    schedule = ScheduleSpecification(timetable=timetable, overlap=overlap, parameters=parameters or {})
     return msgspec.structs.replace(job(name), schedule=schedule, enabled=enabled)
 
 

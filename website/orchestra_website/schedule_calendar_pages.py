@@ -79,7 +79,9 @@ class ScheduleCalendarPages:
 def forecast(found: Sequence[Named], first: date, today: date) -> list[CalendarDay]:
     """The days of the month that begins with `first`, with what is due from today on."""
     length = ((first + 31 * _DAY).replace(day=1) - first).days
-    counts = [(project, job, daily_counts(specification, first, length)) for project, job, specification in found]
+    counts = [
+        (project, job, daily_counts(specification.timetable, first, length)) for project, job, specification in found
+    ]
     return [
         _day(first + _DAY * index, today, [(p, j, each[index]) for p, j, each in counts]) for index in range(length)
     ]

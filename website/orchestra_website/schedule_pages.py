@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.clock import to_datetime
-from orchestra.cron.occurrences import zone_of
 from orchestra.cron.preview import PREVIEW_INSTANTS, preview
+from orchestra.cron.wall_clock import zone_of
 from orchestra.definition.schedule_text import ScheduleRefused, read_schedule_text
 from orchestra.errors import Conflict, InvalidFields, NotAllowed, NotFound
 from orchestra.limits import LATE_SECONDS

@@ -8,6 +8,7 @@ from orchestra.cli.file_commands import EXAMPLES
 from orchestra.definition.reader import examine_definition, read_definition
 from tests.core.cli.conftest import Typist
 from tests.core.cli.stand_in import StandIn, Told, problem
+from tests.support.timetables import every
 
 DEFINITION = "/api/v1/projects/ops/definition"
 KEPT = {"action": "keep", "kind": "project", "name": "ops"}
@@ -49,7 +50,7 @@ def test_the_demo_has_something_of_everything(lonely: Typist) -> None:
     assert jobs["south-only"].specification.matching.requirements
     schedule = jobs["heartbeat"].schedule
     assert schedule is not None
-    assert schedule.every_seconds == 60
+    assert schedule.timetable == every(60)
 
 
 def test_an_existing_file_is_never_overwritten(lonely: Typist) -> None:

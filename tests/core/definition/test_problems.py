@@ -145,7 +145,8 @@ CASES = [
         'run: x\nschedule: "30 25 * * *"',
         "19",
         "jobs.a.schedule.cron is no cron expression: '25' is no hour (0 to 23)",
-        'write five fields such as "30 2 * * 1-5" (minute hour day month weekday), or six with seconds first',
+        'write five fields such as "30 2 * * 1-5" (minute hour day month weekday), six with seconds first, or seven '
+        "with the year last",
     ),
     (
         "run: x\nschedule: { cron: '@daily', zone: Paris }",
@@ -154,16 +155,16 @@ CASES = [
         "did you mean `Europe/Paris`?",
     ),
     (
-        "run: x\nschedule: { cron: '@daily', catch-up: latest }",
+        "run: x\nschedule: { cron: '@daily', catchup: latest }",
         "33",
-        "jobs.a.schedule has `catch-up`, which is not supported yet by this version",
-        "remove it",
+        "jobs.a.schedule has the unknown key `catchup`",
+        "did you mean `catch-up`?",
     ),
     (
         "run: x\nschedule: [a, b]",
         "15",
-        "jobs.a.schedule is a list, but a job has one schedule in this version",
-        "keep one of them",
+        "jobs.a.schedule is a list",
+        "write one mapping; `cron`, `every` and `at` take lists",
     ),
     (
         "run: x\nschedule: every 100ms",

@@ -6,6 +6,7 @@ from orchestra.definition.problems import DefinitionErrors
 from orchestra.definition.project import Cron, Every, Project, Retry
 from orchestra.definition.reader import read_definition
 from tests.core.definition.examples import BACKUP
+from tests.support.timetables import every
 
 
 def test_the_python_form_makes_the_definition_of_the_file() -> None:
@@ -29,7 +30,7 @@ def test_keys_of_the_file_are_written_with_underscores() -> None:
     assert job.specification.lost_after_seconds == 7200
     assert job.specification.execution.steps[0].command == ("sleep", "5")
     assert job.schedule is not None
-    assert job.schedule.every_seconds == 900
+    assert job.schedule.timetable == every(900)
 
 
 def test_mistakes_are_told_as_for_a_file_but_without_a_place() -> None:

@@ -21,6 +21,7 @@ from orchestra.specification import (
     Step,
 )
 from tests.core.definition.examples import BACKUP, RENDER, RESIZE
+from tests.support.timetables import by_cron, every
 
 
 def job(text: str, name: str) -> JobDefinition:
@@ -43,7 +44,7 @@ def test_the_backup_example_is_read_whole() -> None:
                 matching=Matching(requirements=(Requirement(name="role", operator=Operator.IN, values=("db",)),)),
                 retry=RetryPolicy(max_attempts=3, wait_seconds=60, factor=2, on=("exit", "lost")),
             ),
-            schedule=ScheduleSpecification(cron="30 2 * * *", zone="Europe/Paris", overlap=Overlap.SKIP),
+            schedule=ScheduleSpecification(timetable=by_cron("30 2 * * *", zone="Europe/Paris"), overlap=Overlap.SKIP),
         ),
     )
 
@@ -105,9 +106,9 @@ def test_steps_may_be_texts_or_mappings_and_get_names() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("render", ScheduleSpecification(every_seconds=900)),
-        ("steps", ScheduleSpecification(every_seconds=3600, overlap=Overlap.ALLOW)),
-        ("nightly", ScheduleSpecification(cron="@daily")),
+        ("render", ScheduleSpecification(timetable=every(900))),
+        ("steps", ScheduleSpecification(timetable=every(3600), overlap=Overlap.ALLOW)),
+        ("nightly", ScheduleSpecification(timetable=by_cron("@daily"))),
     ],
 )
 def test_a_schedule_has_short_forms(name: str, expected: ScheduleSpecification) -> None:

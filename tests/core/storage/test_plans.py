@@ -5,11 +5,12 @@ from collections.abc import Callable
 from sqlalchemy import ColumnElement, Connection, Executable, func, select
 
 from orchestra.clock import Instant
-from orchestra.identifiers import JobId, Signature, WorkerId
+from orchestra.identifiers import JobId, RunId, Signature, WorkerId
 from orchestra.storage.attempts import open_attempts
 from orchestra.storage.database import Database
 from orchestra.storage.pending import due_runs, expired_runs, next_due, next_expiry, pending_heads, pending_signatures
-from orchestra.storage.schedules import due_schedules, next_due_at, open_run_of_job
+from orchestra.storage.queued import open_run_of_job, queued_behind, queued_first
+from orchestra.storage.schedules import due_schedules, next_due_at
 from orchestra.storage.tables import run_events, run_results, runs
 from tests.support.history import fill_history
 from tests.support.plans import plans_of
@@ -45,6 +46,8 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], str]] = {
     ),
     "open attempts of a worker": (lambda c: open_attempts(c, WorkerId(7)), "ix_attempts_open"),
     "a creation that is repeated": (ask(select(runs.c.id).where(runs.c.creation_key == "k7")), "uq_runs_creation_key"),
+    "whose turn it is": (lambda c: queued_first(c, lock=False), "ix_runs_"),
+    "who waited for these": (lambda c: queued_behind(c, [RunId(7)]), "_runs_"),
     "due schedules": (lambda c: due_schedules(c, now=Instant(NOW), limit=10), "ix_schedules_next_fire_at"),
     "when a schedule is due": (next_due_at, "ix_schedules_next_fire_at"),
     "runs of a job": (page(runs.c.job_id == 7), "ix_runs_job"),
@@ -80,6 +83,8 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], str]] = {
 # the next best; and a table of fifty schedules it reads whole.
 ALSO_GOOD_ON_POSTGRES = {
     "due schedules": "schedules",
+    "when a schedule is due": "schedules",
+    "whose turn it is": "ix_runs_open",
     "runs of a job": "Index Scan Backward using pk_runs",
     "runs of a project, next page": "Index Scan Backward using pk_runs",
     "runs that failed, next page": "Index Scan Backward using pk_runs",

@@ -1,0 +1,120 @@
+"""Decides about the due instants of one schedule in one transaction: a tick for each, and the runs that follow."""
+
+import hashlib
+
+from sqlalchemy import Connection
+
+from orchestra.clock import Instant, after, seconds_between
+from orchestra.cron.occurrences import excluded_by
+from orchestra.definition.parameters import validate_parameters
+from orchestra.errors import InvalidFields
+from orchestra.identifiers import RunId
+from orchestra.specification import Overlap
+from orchestra.storage.jobs import JobRecord, job_of
+from orchestra.storage.queued import open_run_of_job
+from orchestra.storage.runs import NewRun, create_run
+from orchestra.storage.schedules import (
+    DueSchedule,
+    ScheduleRecord,
+    Tick,
+    add_ticks,
+    end_pause,
+    lock_due_schedule,
+    move_cursor,
+    stop_open_runs,
+)
+from orchestra_master.passed_instants import PastPause, Verdict, judge
+
+DISABLED = "skipped: disabled"
+
+
+def decide_due(connection: Connection, due: DueSchedule, now: Instant) -> int:
+    """Decides about the due instants of one schedule in this transaction, and says about how many; none if another
+    master has it."""
+    schedule = lock_due_schedule(connection, due.id, due.due_at)
+    if schedule is None:
+        return 0
+    pause = schedule.pause
+    if pause is not None and not pause.is_over(now):
+        return 0
+    over = PastPause(begin=pause.at, end=pause.until) if pause is not None and pause.until is not None else None
+    judged = judge(schedule.specification, due.due_at, now, pause=over)
+    if not move_cursor(connection, schedule.id, due_at=due.due_at, next_fire_at=judged.cursor):
+        return 0
+    if over is not None and not judged.are_more(now):
+        end_pause(connection, schedule.id)
+    job = job_of(connection, schedule.job_id)
+    add_ticks(
+        connection,
+        schedule.id,
+        [_decided(connection, schedule, job, at, verdict, now) for at, verdict in judged.verdicts],
+    )
+    return len(judged.verdicts)
+
+
+def _decided(
+    connection: Connection, schedule: ScheduleRecord, job: JobRecord, at: Instant, verdict: Verdict, now: Instant
+) -> Tick:
+    if verdict is Verdict.EXCLUDED:
+        calendar = excluded_by(schedule.specification.timetable, at)
+        assert calendar is not None, "that is why it is excluded"
+        return Tick(due_at=at, decided_at=now, decision=f"skipped: {calendar.name}", run=None)
+    if verdict is Verdict.PAUSED:
+        assert schedule.pause is not None, "that is why it is late"
+        return Tick(due_at=at, decided_at=now, decision=f"{verdict} {schedule.pause.words}", run=None)
+    if verdict is Verdict.MISS:
+        return Tick(due_at=at, decided_at=now, decision=verdict, run=None)
+    obstacle = _obstacle(connection, schedule, job)
+    if obstacle is not None:
+        return Tick(due_at=at, decided_at=now, decision=obstacle, run=None)
+    run = _create(connection, schedule, job, at, now)
+    return Tick(due_at=at, decided_at=now, decision=verdict, run=run)
+
+
+def _obstacle(connection: Connection, schedule: ScheduleRecord, job: JobRecord) -> str | None:
+    if not schedule.enabled or not job.is_active:
+        return DISABLED
+    if schedule.specification.overlap is Overlap.SKIP:
+        open_run = open_run_of_job(connection, job.id)
+        if open_run is not None:
+            return f"skipped: overlap with #{open_run}"
+    try:
+        validate_parameters(job.specification.parameters, schedule.specification.parameters, {})
+    except InvalidFields as refusal:
+        # The checks of a definition forbid it; a database filled by an older version may still hold it.
+        return f"skipped: {refusal}"
+    return None
+
+
+def _create(connection: Connection, schedule: ScheduleRecord, job: JobRecord, at: Instant, now: Instant) -> RunId:
+    specification, policies = job.specification, schedule.specification
+    if policies.overlap is Overlap.CANCEL_PREVIOUS:
+        stop_open_runs(connection, job.id, by="schedule", reason="a newer instant is due", now=now)
+    typed = validate_parameters(specification.parameters, policies.parameters, {})
+    begins_at = after(at, jitter_seconds(policies.jitter_seconds, f"{schedule.id} {at}"))
+    return create_run(
+        connection,
+        NewRun(
+            creation_key=f"tick {schedule.id} {at}",
+            project_id=job.project_id,
+            job_id=job.id,
+            job_version_id=job.version_id,
+            signature=job.signature,
+            slots=specification.matching.slots,
+            priority=specification.priority,
+            parameters=typed.values,
+            sealed_secrets=None,
+            source="schedule",
+            retry_of=None,
+            delay_seconds=max(0.0, seconds_between(now, begins_at)) if policies.jitter_seconds else 0.0,
+            expire_after_seconds=specification.expire_after_seconds,
+            is_queued=policies.overlap in (Overlap.QUEUE, Overlap.CANCEL_PREVIOUS),
+            now=now,
+        ),
+    )
+
+
+def jitter_seconds(most: float, key: str) -> float:
+    """From 0 to so many seconds, always the same for the same key."""
+    digest = hashlib.sha256(key.encode()).digest()
+    return most * int.from_bytes(digest[:8], "big") / (1 << 64)
