@@ -31,12 +31,19 @@ class Repeat(StrEnum):
     BOTH = "both"
 
 
+class Days(msgspec.Struct, frozen=True):
+    """A stretch of days: the first and the last, as `2026-12-24`."""
+
+    first: str
+    last: str
+
+
 class Calendar(msgspec.Struct, frozen=True, kw_only=True):
     """Named days."""
 
     name: str
-    days: tuple[tuple[str, str], ...]
-    """First and last day of each stretch (ISO 8601), in order, none beside or inside another."""
+    days: tuple[Days, ...]
+    """In order, no stretch beside or inside another."""
 
 
 class Timetable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

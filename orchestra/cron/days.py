@@ -41,7 +41,7 @@ def open_days_of(timetable: Timetable, first: date, days: int) -> frozenset[date
 def calendar_with(calendars: tuple[Calendar, ...], day: date) -> Calendar | None:
     """The first of the calendars that has this day."""
     written = day.isoformat()
-    return next((each for each in calendars if any(low <= written <= high for low, high in each.days)), None)
+    return next((each for each in calendars if any(days.first <= written <= days.last for days in each.days)), None)
 
 
 def instant_of(written: str, zone: ZoneInfo) -> datetime:
@@ -68,7 +68,7 @@ def _wanted(timetable: Timetable, zone: ZoneInfo) -> Iterator[Stretch]:
         yield _BEGIN, _END
         return
     until = _BEGIN
-    for low, high in sorted(days for calendar in timetable.only_in for days in calendar.days):
+    for low, high in sorted((days.first, days.last) for calendar in timetable.only_in for days in calendar.days):
         begin = max(until, _midnight(date.fromisoformat(low), zone))
         end = _midnight(date.fromisoformat(high) + _DAY, zone)
         if begin < end:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 
 from orchestra.definition.values import Value, did_you_mean
-from orchestra.timetable import Calendar
+from orchestra.timetable import Calendar, Days
 
 _RANGE = ".."
 _DAY = timedelta(days=1)
@@ -54,11 +54,11 @@ def _stretch(value: Value) -> Stretch | None:
     return stretch
 
 
-def _in_order(stretches: list[Stretch]) -> tuple[tuple[str, str], ...]:
+def _in_order(stretches: list[Stretch]) -> tuple[Days, ...]:
     joined: list[Stretch] = []
     for first, last in sorted(stretches):
         if joined and first <= joined[-1][1] + _DAY:
             joined[-1] = joined[-1][0], max(joined[-1][1], last)
         else:
             joined.append((first, last))
-    return tuple((first.isoformat(), last.isoformat()) for first, last in joined)
+    return tuple(Days(first.isoformat(), last.isoformat()) for first, last in joined)

@@ -105,7 +105,7 @@ def _order_faults(timetable: Timetable, path: Path) -> Iterator[Fault]:
 def _calendar_faults(calendar: Calendar, path: Path) -> Iterator[Fault]:
     """A file's calendars were read day by day; this is for what comes from a program."""
     before = ""
-    for first, last in calendar.days:
+    for first, last in ((days.first, days.last) for days in calendar.days):
         if not (_is_day(first) and _is_day(last) and before < first <= last):
             sentence = (
                 f"`{calendar.name[:60]}` has the days {first[:20]} to {last[:20]}, which are none or out of order"

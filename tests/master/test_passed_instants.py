@@ -7,7 +7,7 @@ import pytest
 from orchestra.clock import Instant, from_datetime
 from orchestra.limits import TICKS_PER_PASS_MAX
 from orchestra.specification import CatchUp, ScheduleSpecification
-from orchestra.timetable import Calendar, Timetable, Trigger
+from orchestra.timetable import Calendar, Days, Timetable, Trigger
 from orchestra_master.passed_instants import PastPause, Verdict, judge
 from tests.support.timetables import every
 
@@ -94,7 +94,7 @@ def test_behind_a_pause_instants_are_in_time_again() -> None:
     ],
 )
 def test_what_a_calendar_excludes_is_neither_fired_nor_caught_up(catch_up: CatchUp, hours: int, expected: str) -> None:
-    holidays = Calendar(name="holidays", days=(("2026-12-24", "2026-12-24"),))
+    holidays = Calendar(name="holidays", days=(Days("2026-12-24", "2026-12-24"),))
     timetable = Timetable(triggers=(Trigger(every_seconds=12 * 3600),), not_in=(holidays,))
 
     found = letters(ScheduleSpecification(timetable=timetable, catch_up=catch_up), at(60 * hours))

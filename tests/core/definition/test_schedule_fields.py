@@ -5,7 +5,7 @@ import pytest
 from orchestra.definition.problems import DefinitionErrors
 from orchestra.definition.reader import read_definition
 from orchestra.specification import CatchUp, Overlap, ScheduleSpecification
-from orchestra.timetable import Calendar, Gap, Repeat, Timetable, Trigger
+from orchestra.timetable import Calendar, Days, Gap, Repeat, Timetable, Trigger
 from tests.support.timetables import by_cron, every
 
 HEAD = """\
@@ -18,8 +18,8 @@ jobs:
   nightly:
     run: x
     schedule: """
-HOLIDAYS = Calendar(name="holidays", days=(("2026-12-25", "2026-12-26"), ("2026-12-28", "2027-01-01")))
-AUDIT = Calendar(name="audit", days=(("2027-03-01", "2027-03-01"),))
+HOLIDAYS = Calendar(name="holidays", days=(Days("2026-12-25", "2026-12-26"), Days("2026-12-28", "2027-01-01")))
+AUDIT = Calendar(name="audit", days=(Days("2027-03-01", "2027-03-01"),))
 
 
 def of(schedule: str) -> ScheduleSpecification:
