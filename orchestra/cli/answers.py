@@ -113,6 +113,20 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     lateness_seconds: float | None = None
 
 
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """That nothing is decided about a schedule for a while."""
+
+    by: str
+    reason: str = ""
+    until: str | None = None
+
+
+class NextInstants(msgspec.Struct, frozen=True, kw_only=True):
+    """When a schedule is due next."""
+
+    next: list[str] = []
+
+
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule."""
 
@@ -122,6 +136,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     zone: str = ""
     sentence: str = ""
     enabled: bool = True
+    paused: Pause | None = None
     next_fire_at: str | None = None
     last_tick: Tick | None = None
 

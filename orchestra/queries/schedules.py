@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, Row, Select, func, select
 
-from orchestra.clock import Instant, seconds_between
+from orchestra.clock import Instant, from_datetime, seconds_between
 from orchestra.cron.clock_changes import ClockChangeDay
 from orchestra.cron.occurrences import upcoming
 from orchestra.cron.policies import policies
@@ -20,6 +20,7 @@ from orchestra.queries.addresses import moment, schedule_address
 from orchestra.queries.visibility import within
 from orchestra.specification import Overlap, PropertyValue, ScheduleSpecification
 from orchestra.storage.paging import Page, PageAsked, count_capped, cursor_of, page_by_key
+from orchestra.storage.schedules import pause_of
 from orchestra.storage.tables import jobs, projects, schedule_ticks, schedules
 
 DISABLED_BY_DEFINITION = "disabled by its definition"
@@ -37,6 +38,16 @@ class TickView(msgspec.Struct, frozen=True, kw_only=True):
     run: int | None
 
 
+class PauseView(msgspec.Struct, frozen=True, kw_only=True):
+    """That nothing is decided about a schedule for a while."""
+
+    by: str
+    reason: str
+    since: datetime
+    until: datetime | None
+    """None: until somebody resumes it."""
+
+
 class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     """When a job runs by itself."""
 
@@ -51,6 +62,8 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a due instant makes a run: the schedule and its job are enabled."""
     disabled_because: str | None
     """Why none does; None if it is enabled."""
+    paused: PauseView | None
+    """What is due meanwhile is decided at its end."""
     next_fire_at: datetime | None
     next: tuple[datetime, ...]
     last_tick: TickView | None
@@ -188,7 +201,11 @@ def _tick(row: Row[tuple[object, ...]]) -> TickView:
 def _view(row: Row[tuple[object, ...]], ticks: dict[int, TickView], now: Instant) -> ScheduleView:
     specification = _specification(row)
     obstacle = _obstacle(row)
-    following = () if obstacle else upcoming(specification.timetable, now, SCHEDULE_INSTANTS_SHOWN)
+    pause = _pause(row, now)
+    following: Sequence[Instant] = ()
+    if obstacle is None and (pause is None or pause.until is not None):
+        begin = now if pause is None or pause.until is None else from_datetime(pause.until)
+        following = upcoming(specification.timetable, begin, SCHEDULE_INSTANTS_SHOWN)
     return ScheduleView(
         project=row.project,
         job=row.job,
@@ -199,10 +216,27 @@ def _view(row: Row[tuple[object, ...]], ticks: dict[int, TickView], now: Instant
         overlap=specification.overlap,
         enabled=obstacle is None,
         disabled_because=obstacle,
-        next_fire_at=None if obstacle else moment(row.next_fire_at),
+        paused=pause,
+        next_fire_at=_next_fire_at(row, following, pause) if obstacle is None else None,
         next=tuple(moment(instant) for instant in following),
         last_tick=ticks.get(row.id),
     )
+
+
+def _pause(row: Row[tuple[object, ...]], now: Instant) -> PauseView | None:
+    pause = pause_of(row.paused_at, row.paused_by, row.paused_reason, row.paused_until)
+    if pause is None or pause.is_over(now):
+        return None
+    return PauseView(by=pause.by, reason=pause.reason, since=moment(pause.at), until=moment(pause.until))
+
+
+def _next_fire_at(
+    row: Row[tuple[object, ...]], following: Sequence[Instant], pause: PauseView | None
+) -> datetime | None:
+    if pause is not None:
+        return moment(following[0]) if following else None
+    due: Instant | None = row.next_fire_at
+    return moment(due)
 
 
 def _obstacle(row: Row[tuple[object, ...]]) -> str | None:

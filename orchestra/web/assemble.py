@@ -17,6 +17,7 @@ from orchestra.commands.accounts import Accounts
 from orchestra.commands.bearer_texts import RandomBytes
 from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.commands.passwords import Passwords
+from orchestra.commands.pauses import Pauses
 from orchestra.commands.profile import Profile
 from orchestra.commands.sign_in import SignIn
 from orchestra.commands.stops import Stops
@@ -110,6 +111,7 @@ def build_web_parts(
         tokens=Tokens(database=database, clock=clock, random_bytes=random_bytes),
         profile=Profile(database=database, clock=clock),
         switches=Switches(database=database, clock=clock),
+        pauses=Pauses(database=database, clock=clock),
         triggers=Triggers(
             database=database,
             clock=clock,

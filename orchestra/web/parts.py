@@ -8,6 +8,7 @@ from orchestra.clock import Clock
 from orchestra.commands.accounts import Accounts
 from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.commands.passwords import Passwords
+from orchestra.commands.pauses import Pauses
 from orchestra.commands.profile import Profile
 from orchestra.commands.sign_in import SignIn
 from orchestra.commands.stops import Stops
@@ -51,6 +52,7 @@ class WebParts:
     tokens: Tokens
     profile: Profile
     switches: Switches
+    pauses: Pauses
     triggers: Triggers
     new_creation_key: Callable[[], str]
     """For what shall be made once, however often it is asked for."""

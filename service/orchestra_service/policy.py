@@ -45,6 +45,8 @@ POLICY: Policy = {
     ("GET", f"{API}/projects/{{project}}/jobs/{{job}}/schedule"): Permission.READ,
     ("GET", f"{API}/projects/{{project}}/jobs/{{job}}/schedule/next"): Permission.READ,
     ("GET", f"{API}/projects/{{project}}/jobs/{{job}}/schedule/ticks"): Permission.READ,
+    ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/schedule/pause"): Permission.SWITCH_JOBS,
+    ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/schedule/resume"): Permission.SWITCH_JOBS,
     ("GET", f"{API}/workers"): Permission.READ,
     ("GET", f"{API}/workers/{{worker}}"): Permission.READ,
     ("GET", f"{API}/workers/{{worker}}/jobs"): Permission.READ,

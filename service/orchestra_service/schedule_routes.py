@@ -1,6 +1,7 @@
 """Schedules over HTTP: those in force with their decisions, and those that somebody is about to write."""
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response
@@ -42,12 +43,21 @@ class NextInstants(msgspec.Struct, frozen=True, kw_only=True):
     next: tuple[datetime, ...]
 
 
+class PauseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a schedule shall be paused, and until when."""
+
+    reason: str = ""
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """With an offset. None: until somebody resumes it."""
+
+
 class ScheduleRoutes:
     """The handlers for schedules."""
 
     def __init__(self, *, parts: WebParts) -> None:
         self._database = parts.database
         self._clock = parts.clock
+        self._pauses = parts.pauses
 
     @property
     def handlers(self) -> Handlers:
@@ -62,6 +72,8 @@ class ScheduleRoutes:
             ("GET", _ONE): Operation(self.show, answers=ScheduleDetail),
             ("GET", f"{_ONE}/next"): Operation(self.next, answers=NextInstants, query=(_COUNT,)),
             ("GET", f"{_ONE}/ticks"): Operation(self.ticks, answers=Page[TickView], query=PAGE),
+            ("POST", f"{_ONE}/pause"): Operation(self.pause, takes=PauseRequest, answers=ScheduleDetail),
+            ("POST", f"{_ONE}/resume"): Operation(self.resume, answers=ScheduleDetail, also=(409,)),
         }
 
     async def list(self, asking: Asking) -> Response:
@@ -76,10 +88,10 @@ class ScheduleRoutes:
         """What a schedule would do, before it is in force."""
         query = asking.query("cron", "zone")
         try:
-            specification = read_schedule_text(query.get("cron", ""), query.get("zone", ""))
+            timetable = read_schedule_text(query.get("cron", ""), query.get("zone", ""))
         except ScheduleRefused as refused:
             raise BadQuery(refused.problems) from None
-        return json_answer(preview(specification, self._clock.now()))
+        return json_answer(preview(timetable, self._clock.now()))
 
     async def show(self, asking: Asking) -> Response:
         """The schedule of a job."""
@@ -104,3 +116,15 @@ class ScheduleRoutes:
         return json_answer(
             await self._database.read(lambda connection: list_ticks(connection, asking.who, project, job, page))
         )
+
+    async def pause(self, asking: Asking) -> Response:
+        """Decides nothing about it until it is resumed, or until a moment; then its policy says what is caught up."""
+        asking.query()
+        wanted = asking.decode(PauseRequest)
+        project, job = asking.path("project"), asking.path("job")
+        return json_answer(await self._pauses.pause(asking.who, project, job, reason=wanted.reason, until=wanted.until))
+
+    async def resume(self, asking: Asking) -> Response:
+        """Ends the pause now."""
+        asking.query()
+        return json_answer(await self._pauses.resume(asking.who, asking.path("project"), asking.path("job")))

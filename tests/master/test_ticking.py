@@ -102,8 +102,11 @@ async def test_who_waits_behind_a_withdrawn_run_is_let_go_too(database: Database
     await job.apply()
     await job.minutes(3)
 
-    for run in (2, 1):
-        await database.write(lambda c, run=run: request_stop(c, RunId(run), by="ana", reason="", now=job.clock.now()))
+    def stop_both(connection: Connection) -> None:
+        for run in (RunId(2), RunId(1)):
+            request_stop(connection, run, by="ana", reason="", now=job.clock.now())
+
+    await database.write(stop_both)
 
     assert await job.states() == ["cancelled cancelled by ana", "cancelled cancelled by ana", "pending"]
 

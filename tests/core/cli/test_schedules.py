@@ -102,3 +102,45 @@ def test_what_is_never_due_says_so(offline: Typist) -> None:
     ended = offline("schedule", "next", "0 0 30-31 2 *")
 
     assert (ended.code, ended.out, ended.errors) == (0, "", "it is never due\n")
+
+
+def test_a_schedule_is_paused_for_a_while_and_resumed(typed: Typist, server: StandIn) -> None:
+    paused = {"by": "ana", "reason": "migration", "until": "2026-03-02T01:30:00Z"}
+    server.on("POST", f"{SCHEDULE}/pause", Told(content={**SHOWN, "paused": paused}))
+    server.on("POST", f"{SCHEDULE}/resume", Told(content=SHOWN))
+
+    pause = typed("schedule", "pause", "ops/backup", "--reason", "migration", "--for", "2h", "--utc")
+    resume = typed("schedule", "resume", "ops/backup")
+
+    assert (pause.code, resume.code) == (0, 0)
+    assert pause.out == (
+        "ops/backup is paused until 2026-03-02 01:30:00 UTC. Undo: orchestra schedule resume ops/backup\n"
+    )
+    assert resume.out == "ops/backup is not paused any more.\n"
+    assert b'"reason": "migration"' in server.asked[0].body or b'"reason":"migration"' in server.asked[0].body
+
+
+def test_a_length_that_is_none_asks_nobody(typed: Typist, server: StandIn) -> None:
+    ended = typed("schedule", "pause", "ops/backup", "--for", "a while")
+
+    assert ended.code == 1
+    assert "'a while' is no duration" in ended.errors
+    assert server.asked == []
+
+
+def test_the_next_instants_of_a_job_are_asked_for(typed: Typist, server: StandIn) -> None:
+    server.on("GET", f"{SCHEDULE}/next", Told(content={"next": ["2026-03-02T01:30:00Z"]}))
+
+    ended = typed("schedules", "next", "ops/backup", "-n", "1", "--utc")
+
+    assert ended.out == "2026-03-02 01:30:00 UTC\n"
+    assert server.asked[0].query["n"] == ["1"]
+
+
+def test_a_spread_is_explained_for_a_job(offline: Typist) -> None:
+    ended = offline("schedules", "explain", "H 2 * * *", "--job", "ops/nightly")
+    nobody = offline("schedules", "explain", "H 2 * * *")
+
+    assert ended.out.splitlines()[0] == "At 02:39 (UTC)"
+    assert nobody.code == 1
+    assert "`H` is chosen by the name of a job, and here is none" in nobody.errors
