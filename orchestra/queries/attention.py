@@ -21,6 +21,7 @@ from orchestra.queries.visibility import within
 from orchestra.queries.waiting import RunFacts, explain
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
 from orchestra.storage.jobs import specification_of
+from orchestra.storage.schedules import is_not_paused
 from orchestra.storage.tables import jobs, projects, runs, schedule_ticks, schedules
 
 SHOWN_MAX = 10
@@ -209,7 +210,7 @@ def _late(connection: Connection, who: Principal, now: Instant) -> list[LateSche
         )
         .join(jobs, jobs.c.id == schedules.c.job_id)
         .join(projects, projects.c.id == jobs.c.project_id)
-        .where(schedules.c.enabled, schedules.c.retired_at.is_(None))
+        .where(schedules.c.enabled, schedules.c.retired_at.is_(None), is_not_paused(now))
         .where(jobs.c.enabled, jobs.c.disabled_by.is_(None), jobs.c.retired_at.is_(None))
         .where(*within(who.scope(Permission.READ), jobs.c.project_id))
     )

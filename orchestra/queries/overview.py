@@ -16,6 +16,7 @@ from orchestra.queries.run_views import RunView, run_view, select_runs
 from orchestra.queries.visibility import within
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
 from orchestra.storage.paging import Count, count_capped
+from orchestra.storage.schedules import is_not_paused
 from orchestra.storage.tables import definitions, jobs, projects, role_assignments, runs, schedules, users, workers
 
 DEMO_SOURCE = "demo.yaml"
@@ -155,7 +156,7 @@ def _next(connection: Connection, who: Principal, now: Instant) -> tuple[NextRun
         .join(jobs, jobs.c.id == schedules.c.job_id)
         .join(projects, projects.c.id == jobs.c.project_id)
         .where(schedules.c.next_fire_at > now, schedules.c.next_fire_at <= after(now, _DAY_SECONDS))
-        .where(schedules.c.enabled, schedules.c.retired_at.is_(None))
+        .where(schedules.c.enabled, schedules.c.retired_at.is_(None), is_not_paused(now))
         .where(jobs.c.enabled, jobs.c.disabled_by.is_(None), jobs.c.retired_at.is_(None))
         .where(*within(who.scope(Permission.READ), jobs.c.project_id))
         .order_by(schedules.c.next_fire_at)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, or_, select, update
 
 from orchestra.clock import Instant
 from orchestra.identifiers import JobId, ProjectId, RunId, ScheduleId, Signature
@@ -85,6 +85,11 @@ def schedules_of_project(connection: Connection, project: ProjectId) -> list[Sch
     return [_record(_ScheduleRow._make(row)) for row in connection.execute(query)]
 
 
+def is_not_paused(now: Instant) -> ColumnElement[bool]:
+    """The condition that nobody holds the schedule up at this moment."""
+    return or_(schedules.c.paused_at.is_(None), schedules.c.paused_until <= now)
+
+
 def lock_due_schedule(connection: Connection, schedule: ScheduleId, due_at: Instant) -> ScheduleRecord | None:
     """The schedule, if it is still due at this instant and nobody else decides about it; else None.
 
@@ -103,7 +108,7 @@ def due_schedules(connection: Connection, *, now: Instant, limit: int) -> list[D
         .where(
             schedules.c.next_fire_at <= now,
             schedules.c.retired_at.is_(None),
-            or_(schedules.c.paused_at.is_(None), schedules.c.paused_until <= now),
+            is_not_paused(now),
         )
         .order_by(schedules.c.next_fire_at)
         .limit(limit)

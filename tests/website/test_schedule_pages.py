@@ -250,3 +250,36 @@ async def test_the_calendar_counts_what_is_due_from_today_on(world: World) -> No
     assert text_of(following).count("97 due") == 31
     assert 'href="/schedules/calendar?month=2026-01"' in following.text
     assert (await client.get("/schedules/calendar?month=2025-13")).status_code == 400
+
+
+async def test_a_schedule_is_paused_and_resumed_on_its_page(world: World) -> None:
+    await world.project("ops", scheduled("backup"))
+    client = await world.administrator()
+
+    asked = text_of(await client.get(f"{ONE}/pause"))
+    done = await client.post(f"{ONE}/pause", data={"reason": HOSTILE, "for": "2d"})
+    paused = await client.get(done.headers["location"])
+    listed = text_of(await client.get("/schedules"))
+    resumed = await client.post(f"{ONE}/resume")
+    again = await client.post(f"{ONE}/resume")
+
+    assert "Nothing is decided about it until the pause is over" in asked
+    assert (done.status_code, done.headers["location"]) == (303, f"{ONE}?done=paused")
+    assert "Paused by root" in text_of(paused)
+    assert HOSTILE in text_of(paused)
+    assert HOSTILE not in paused.text
+    assert "paused by root until" in listed
+    assert [each.headers["location"] for each in (resumed, again)] == [f"{ONE}?done=resumed", ONE]
+    assert "Paused" not in text_of(await client.get(ONE))
+
+
+@pytest.mark.parametrize("length", ["a while", "0", "-1h", "9999d"])
+async def test_a_length_of_a_pause_that_is_none_is_told_at_its_field(small_world: World, length: str) -> None:
+    await small_world.project("ops", scheduled("backup"))
+    client = await small_world.administrator()
+
+    refused = await client.post(f"{ONE}/pause", data={"reason": "migration", "for": length})
+
+    assert refused.status_code == 422
+    assert "is no duration" in text_of(refused)
+    assert 'value="migration"' in refused.text

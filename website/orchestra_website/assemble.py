@@ -20,6 +20,7 @@ from orchestra_website.run_list_pages import RunListPages
 from orchestra_website.run_pages import RunPages
 from orchestra_website.schedule_calendar_pages import ScheduleCalendarPages
 from orchestra_website.schedule_pages import SchedulePages
+from orchestra_website.schedule_pause_pages import SchedulePausePages
 from orchestra_website.search_pages import SearchPages
 from orchestra_website.settings import WebsiteSettings
 from orchestra_website.sign_in_pages import SignInPages
@@ -49,6 +50,8 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
         RunPages(parts=parts, renderer=renderer).handlers,
         LogPages(parts=parts, renderer=renderer).handlers,
         LivePages(parts=parts, renderer=renderer).handlers,
+        # Before the pages of one schedule, whose changes are any word.
+        SchedulePausePages(parts=parts, renderer=renderer).handlers,
         SchedulePages(parts=parts, renderer=renderer).handlers,
         ScheduleCalendarPages(parts=parts, renderer=renderer).handlers,
         WorkerPages(parts=parts, renderer=renderer).handlers,

@@ -98,7 +98,7 @@ class SchedulePages:
             "asked": {name: value for name, value in kept.items() if value},
             "path": path,
             "project": project,
-            "local": _local,
+            "local": local_moment,
             "is_late": self._is_late,
             "late_seconds": LATE_SECONDS,
         }
@@ -122,7 +122,7 @@ class SchedulePages:
         values = {
             "read": found,
             "schedule": found.schedule,
-            "local": _local,
+            "local": local_moment,
             "is_late": self._is_late(found.schedule),
             "late_seconds": LATE_SECONDS,
             "done": query.get("done", ""),
@@ -145,7 +145,7 @@ class SchedulePages:
                     values["place"] = begin + 1
         elif zone:
             values["problems"] = [("cron", "Write an expression, such as 30 2 * * *.")]
-        return self._renderer.page(asking, "schedule_preview.html", {**values, "local": _local})
+        return self._renderer.page(asking, "schedule_preview.html", {**values, "local": local_moment})
 
     async def ask_switch(self, asking: Asking) -> Response:
         """The page before the change: what it means, and why it is done."""
@@ -164,7 +164,7 @@ class SchedulePages:
         except Conflict as error:
             return await self._switch_form(asking, problems=[("reason", str(error))], reason=reason)
         done = "enabled" if enabled else "disabled"
-        address = f"{_address(project, job)}?done={done}"
+        address = f"{schedule_path(project, job)}?done={done}"
         return RedirectResponse(address, status_code=303, headers=NO_STORE)
 
     async def _switch_form(
@@ -189,7 +189,7 @@ class SchedulePages:
             "runs": runs,
             "problems": problems,
             "reason": reason,
-            "local": _local,
+            "local": local_moment,
         }
         status = 422 if problems else 200
         return self._renderer.page(asking, "schedule_switch.html", values, status=status, headers=NO_STORE)
@@ -215,10 +215,11 @@ def _ticks_asked(query: dict[str, str]) -> PageAsked:
         raise BadQuery(error.problems) from None
 
 
-def _address(project: str, job: str) -> str:
+def schedule_path(project: str, job: str) -> str:
+    """Where its page is."""
     return f"/projects/{quote(project, safe='')}/schedules/{quote(job, safe='')}"
 
 
-def _local(at: datetime, zone: str) -> str:
+def local_moment(at: datetime, zone: str) -> str:
     """The instant by the clocks of the schedule's own zone."""
     return moment_text(at, zone_of(zone))
