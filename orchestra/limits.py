@@ -264,8 +264,12 @@ EVENT_GAP_SECONDS: Final = 0.1
 """How soon it is looked again for an event whose number is given, but which is not committed yet."""
 EVENT_GAP_SECONDS_MAX: Final = 60.0
 """For so long one is waited for."""
-EVENT_PAUSE_SECONDS: Final = 0.05
-"""Between two looks for those who follow events."""
+EVENT_PAUSE_SECONDS: Final = 0.002
+"""Between two looks for those who follow events, while little happens."""
+EVENT_PAUSE_SECONDS_MAX: Final = 0.05
+"""The same while much happens."""
+EVENTS_OF_A_BUSY_LOOK: Final = 5
+"""A look that finds more of them is followed by the longer pause."""
 COUNT_OPEN_RUNS_MAX: Final = 10_000
 """Of each state, for the metrics."""
 COUNT_SPAN_MAX: Final = 100_000

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 
 from orchestra.clock import Clock
 from orchestra.errors import StorageError
-from orchestra.limits import EVENT_GAP_SECONDS, EVENT_PAUSE_SECONDS, POLL_SECONDS
+from orchestra.limits import (
+    EVENT_GAP_SECONDS,
+    EVENT_PAUSE_SECONDS,
+    EVENT_PAUSE_SECONDS_MAX,
+    EVENTS_OF_A_BUSY_LOOK,
+    POLL_SECONDS,
+)
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.history import SettledMark, look_at_history
 
@@ -76,6 +82,7 @@ class EventTail:
             subscription = self._database.subscribe(*_TOPICS)
             try:
                 while self._has_followers.is_set():
+                    before = self._mark.settled_to
                     try:
                         await self.look_once()
                     except StorageError as error:
@@ -84,7 +91,8 @@ class EventTail:
                     patience = EVENT_GAP_SECONDS if self._mark.is_waiting else POLL_SECONDS
                     self._note_workers(await subscription.wait(patience))
                     # What happens within this pause is read at once: a busy instance is not looked at for each event.
-                    await asyncio.sleep(EVENT_PAUSE_SECONDS)
+                    is_busy = self._mark.settled_to - before > EVENTS_OF_A_BUSY_LOOK
+                    await asyncio.sleep(EVENT_PAUSE_SECONDS_MAX if is_busy else EVENT_PAUSE_SECONDS)
             finally:
                 subscription.close()
 

@@ -12,6 +12,7 @@ from orchestra.commands.bearer_texts import BearerText
 from orchestra.policy import Role
 from orchestra.queries.events import EVENT_TYPES, EventView, read_event_types
 from orchestra.storage.database import Database, Signal, Topic
+from orchestra.web import event_tail
 from tests.service.given import World, job
 from tests.service.listening import SECONDS_MAX, StreamEvent, events_of, listening
 
@@ -78,6 +79,21 @@ async def test_whoever_comes_back_gets_what_was_missed_and_nothing_twice(
     assert view(seen).run == first
     assert caught_up == missed
     assert newest == live
+
+
+async def test_while_little_happens_nobody_waits_for_the_pause_of_a_busy_instance(
+    people: tuple[World, str, BearerText], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, address, token = people
+    monkeypatch.setattr(event_tail, "EVENT_PAUSE_SECONDS_MAX", 2 * SECONDS_MAX)
+    async with client_of(address, token) as client, client.stream("GET", EVENTS) as response:
+        events = events_of(response)
+        made = []
+        for _ in range(3):
+            made.append(await make_run(client))
+            assert view(await anext(events)).run == made[-1]
+
+    assert len(set(made)) == 3
 
 
 async def test_only_what_was_asked_for_is_sent(people: tuple[World, str, BearerText]) -> None:
