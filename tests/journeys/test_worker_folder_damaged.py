@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gated import GatedJob
-from tests.support.journey import Orchestra, lines_of, marked_processes, running, wait_until
+from tests.support.journey import Orchestra, end_keeper, lines_of, marked_processes, running, wait_until
 
 PAGE_BYTES = 4096
 
@@ -92,3 +92,28 @@ def test_a_worker_with_an_unusable_journal_comes_up_and_its_run_ends_as_lost(
         job.open(1, 2)
         job.assert_whole(up, up.trigger("ops/gated"))
         wait_until(lambda: not list((folder / "attempts").iterdir()), what="the next run to be forgotten")
+
+
+@pytest.mark.parametrize("damage", [cut_it, remove_it, remove_what_was_written_last])
+def test_a_step_whose_keeper_and_journal_are_both_gone_is_ended_before_the_next_attempt_begins(
+    up: Orchestra, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    """Nobody knows of it then but its own claim, and its run may be tried again beside it."""
+    folder = tmp_path / "atlas"
+    atlas = up.worker(tmp_path, "atlas")
+    job = GatedJob(tmp_path, steps=1, more="    retry: { max-attempts: 2, wait: 0s, on: [lost] }\n")
+    up.apply(job.definition)
+    with running(atlas):
+        number = up.trigger("ops/gated")
+        job.await_begin(1)
+        atlas.kill()
+        end_keeper(folder)
+        damage(folder)
+        assert marked_processes(str(folder / "attempts" / f"{number}-1")), "the step has ended by itself"
+        atlas.start()
+        wait_until(lambda: "1 begins 2" in lines_of(job.witness), what="the next attempt")
+        assert not marked_processes(str(folder / "attempts" / f"{number}-1"))
+        job.open(1)
+
+        assert up.finish(number).state == "succeeded"
+        assert lines_of(job.witness) == ["1 begins 1", "1 begins 2", "1 ends"]

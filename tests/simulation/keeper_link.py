@@ -8,7 +8,7 @@ from typing import TypeVar
 from orchestra_worker.keeper_client import StepOrder, StepPlace, StepReport
 from orchestra_worker.keeper_errors import KeeperAway, KeeperRefused
 from tests.simulation.loop import Life, SimulatedLoop
-from tests.simulation.machine import KeeperProcess, Machine, Process
+from tests.simulation.machine import END_SECONDS, KeeperProcess, Machine, Process
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ class SimulatedKeeperLink:
 
     async def lost_steps(self, places: Sequence[StepPlace]) -> tuple[StepReport, ...]:
         """Ends what a dead keeper has left."""
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(END_SECONDS)
         reports = []
         for place in places:
             process = self._machine.claim(place.folder, place.number)
@@ -93,6 +93,10 @@ class SimulatedKeeperLink:
                 self._machine.end_lost(process)
                 reports.append(self._machine.report(process))
         return tuple(reports)
+
+    async def end_unknown(self, folders: Sequence[Path]) -> None:
+        """Ends what a dead keeper has left in these folders."""
+        await self._machine.end_unknown(folders)
 
     def read_step(self, folder: Path, number: int) -> StepReport | None:
         """What the files say."""

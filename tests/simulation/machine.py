@@ -4,11 +4,12 @@ The keeper here keeps the promises of the real one (`orchestra_worker.keeper`): 
 the attempt's log, the exit written down, the news told to the agent that is there.
 """
 
+import asyncio
 import contextlib
 import os
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from tests.simulation.truth import Spawn, Truth
 
 DRAIN_SECONDS = 1.0
 """How long a keeper waits for the output of what a step has left behind."""
+END_SECONDS = 0.3
+"""How long an agent needs to end what a dead keeper has left."""
 
 
 @dataclass(kw_only=True)
@@ -249,6 +252,15 @@ class Machine:
             process.is_over = True
             process.spawn.was_stopped = True
             process.spawn.ended_at = self.loop.now
+
+    async def end_unknown(self, folders: Sequence[Path]) -> None:
+        """Ends what is left of steps whose keeper is dead in the folders of attempts that no journal knows."""
+        places = {str(folder) for folder in folders}
+        left = [process for (folder, _), process in self._claims.items() if folder in places]
+        if any(not process.keeper.is_alive and not process.is_over for process in left):
+            await asyncio.sleep(END_SECONDS)
+        for process in left:
+            self.end_lost(process)
 
     def crash(self) -> None:
         """A power failure: every process is gone, and of the logs what was not synced."""

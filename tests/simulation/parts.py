@@ -14,6 +14,7 @@ from orchestra.logs.store import AttemptKey, FileLogStore, LogPiece
 from orchestra.sealing import Sealing
 from orchestra_master.assemble import build_master
 from orchestra_worker.agent import Agent
+from orchestra_worker.assemble import put_attempts_aside
 from orchestra_worker.attempt_rows import load_attempts
 from orchestra_worker.engine import Engine
 from orchestra_worker.folders import WorkerFolder
@@ -238,8 +239,7 @@ class WorkerProcess:
             inner, aside = open_journal(folder.journal, now=machine.clock.now(), threaded=False)
             self._journal = inner
             if aside is not None or is_missing:
-                folder.put_attempts_aside(f"broken-{machine.clock.now()}")
-                folder.prepare()
+                await put_attempts_aside(folder, end_unknown=machine.end_unknown, now=machine.clock.now())
             # Reading needs no room on the disk.
             held = await inner.write(load_attempts)
             journal = SimulatedJournal(inner=inner, disk=machine.disk, loop=self._loop)

@@ -7,11 +7,12 @@ import random
 import secrets
 import signal
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from orchestra.clock import SystemClock
+from orchestra.clock import Instant, SystemClock
 from orchestra.errors import FolderUnusable
 from orchestra.folder import lock_folder
 from orchestra.protocol.messages import Welcome
@@ -25,6 +26,7 @@ from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.journal import Journal, JournalBroken, open_journal
 from orchestra_worker.keeper_client import KeeperClient
 from orchestra_worker.keeper_files import boot_id
+from orchestra_worker.keeper_lost import end_unknown_steps
 from orchestra_worker.link import Link
 from orchestra_worker.log_sync import LogSyncs
 from orchestra_worker.outbox import Outbox
@@ -73,8 +75,11 @@ def run_worker(settings: WorkerSettings) -> None:
 
 async def _run_once(settings: WorkerSettings, folder: WorkerFolder, connector: Connector, *, is_broken: bool) -> bool:
     """One life of the agent; whether it must start again with a fresh journal."""
-    journal = _open_journal(folder, is_broken=is_broken)
+    journal, is_fresh = _open_journal(folder, is_broken=is_broken)
     try:
+        if is_fresh:
+            end_unknown = partial(end_unknown_steps, clock=SystemClock())
+            await put_attempts_aside(folder, end_unknown=end_unknown, now=SystemClock().now())
         held = await journal.write(load_attempts)
         agent = make_agent(settings, folder=folder, journal=journal, connector=connector)
         _end_on_signals(agent.end)
@@ -152,20 +157,28 @@ def instance_of(folder: WorkerFolder) -> str:
     return kept
 
 
-def _open_journal(folder: WorkerFolder, *, is_broken: bool) -> Journal:
-    now = SystemClock().now()
+async def put_attempts_aside(
+    folder: WorkerFolder, *, end_unknown: Callable[[Sequence[Path]], Awaitable[None]], now: Instant
+) -> None:
+    """Keeps what belonged to a journal that is gone for a person to look at: whose logs these are, only it knew.
+
+    What still runs there without a keeper is ended first, because nobody would find it later.
+    """
+    await end_unknown([folder.attempt(key) for key in folder.kept_attempts()])
+    folder.put_attempts_aside(f"broken-{now}")
+    folder.prepare()
+
+
+def _open_journal(folder: WorkerFolder, *, is_broken: bool) -> tuple[Journal, bool]:
+    """The journal, and whether it is a fresh one in the place of one that held something."""
     is_missing = not folder.journal.exists() and bool(folder.kept_attempts())
     try:
-        journal, aside = open_journal(folder.journal, now=now, is_broken=is_broken)
+        journal, aside = open_journal(folder.journal, now=SystemClock().now(), is_broken=is_broken)
     except sqlite3.Error as error:
         raise FolderUnusable(str(folder.path), f"{folder.journal.name}: {error}") from error
     if is_missing:
         log.error("journal_missing: %s is gone, what it held is lost", folder.journal)
-    if aside is not None or is_missing:
-        # Whose logs these are, only the journal knew: they are kept for a person to look at.
-        folder.put_attempts_aside(f"broken-{now}")
-        folder.prepare()
-    return journal
+    return journal, aside is not None or is_missing
 
 
 def _end_on_signals(end: Callable[[], None]) -> None:

@@ -145,9 +145,10 @@ class Engine:
         for attempt in held:
             source = self._enter(attempt)
             attempt.admit_loss(source.length)
-        for key in self._folder.kept_attempts():
-            if key not in self._lives:
-                self._folder.remove_attempt(key)
+        unknown = [key for key in self._folder.kept_attempts() if key not in self._lives]
+        await self._runner.end_unknown([self._folder.attempt(key) for key in unknown])
+        for key in unknown:
+            self._folder.remove_attempt(key)
         live = {life.attempt.name for life in self._lives.values() if not life.attempt.is_over}
         for report in reports:
             if report.step.rpartition("-")[0] in live:

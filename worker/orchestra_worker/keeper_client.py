@@ -14,7 +14,7 @@ import msgspec
 from orchestra.clock import Clock
 from orchestra_worker.keeper_errors import KeeperAway, KeeperRefused
 from orchestra_worker.keeper_files import read_report
-from orchestra_worker.keeper_lost import StepPlace, end_lost_steps
+from orchestra_worker.keeper_lost import StepPlace, end_lost_steps, end_unknown_steps
 from orchestra_worker.keeper_protocol import (
     EXIT_FOLDER_IN_USE,
     KEEPER_VERSION,
@@ -170,6 +170,10 @@ class KeeperClient:
         is "running".
         """
         return await end_lost_steps(places, clock=self._clock)
+
+    async def end_unknown(self, folders: Sequence[Path]) -> None:
+        """Ends what is left in the folders of attempts that nobody knows any more of steps whose keeper is dead."""
+        await end_unknown_steps(folders, clock=self._clock)
 
     def read_step(self, folder: Path, number: int) -> StepReport | None:
         """What the files say of a step, keeper or not; None if it was never started."""

@@ -33,6 +33,16 @@ async def end_lost_steps(places: Sequence[StepPlace], *, clock: Clock) -> tuple[
     return tuple(report._replace(step=place.step) for place, report in reports if report is not None)
 
 
+async def end_unknown_steps(folders: Sequence[Path], *, clock: Clock) -> None:
+    """The same for the folders of attempts that no journal knows any more: which steps there were, only claims say."""
+    await end_lost_steps([place for folder in folders for place in _claimed_steps(folder)], clock=clock)
+
+
+def _claimed_steps(folder: Path) -> list[StepPlace]:
+    numbers = sorted(int(claim.stem) for claim in folder.glob("*.claim") if claim.stem.isdigit())
+    return [StepPlace(step=f"{folder.name}-{number}", folder=folder, number=number) for number in numbers]
+
+
 def _lost_tree(place: StepPlace) -> ProcessTree | None:
     claim = read_claim(str(place.folder), place.number)
     report = read_report(str(place.folder), place.number)

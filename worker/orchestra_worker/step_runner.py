@@ -42,6 +42,9 @@ class Keeper(Protocol):
     async def lost_steps(self, places: Sequence[StepPlace]) -> tuple[StepReport, ...]:
         """Ends what is left of steps whose keeper is dead."""
 
+    async def end_unknown(self, folders: Sequence[Path]) -> None:
+        """Ends what is left of steps whose keeper is dead, in the folders of attempts that nobody knows any more."""
+
     def read_step(self, folder: Path, number: int) -> StepReport | None:
         """What the files say of a step."""
 
@@ -136,6 +139,10 @@ class StepRunner:
             await self._keeper.forget(step)
         except (KeeperAway, KeeperRefused) as error:
             log.info("forget_not_taken step=%s: %s", step, error)
+
+    async def end_unknown(self, folders: Sequence[Path]) -> None:
+        """Ends what a dead keeper has left in the folders of attempts that the journal does not know."""
+        await self._keeper.end_unknown(folders)
 
     def read_step(self, folder: Path, number: int) -> StepReport | None:
         """What the step's files say; None if it was never started."""

@@ -25,8 +25,6 @@ class Havoc(Background):
         self._chance = random.Random(seed)
         self._seconds = seconds
         self._failures: list[BaseException] = []
-        self._in_vain: list[str] = []
-        """Kinds that found nobody to happen to, and are tried again."""
 
     def _work(self) -> None:
         kinds = self._breaking.kinds
@@ -37,20 +35,15 @@ class Havoc(Background):
             while not self._ending.wait(pace * self._chance.uniform(*PAUSE_SECONDS)):
                 if time.monotonic() > until or self._failures:
                     break
-                # All kinds, before one comes again.
+                # All kinds, before one comes again. What finds nobody to happen to waits for the next round: tried at
+                # once, a kind that everybody is spared from would keep all others from coming.
                 deck = deck or self._chance.sample(sorted(kinds), len(kinds))
-                kind = self._in_vain.pop() if self._in_vain else deck.pop()
-                pool.submit(self._break, kind, random.Random(self._chance.random())).add_done_callback(
-                    self._note_failure
-                )
+                happening = pool.submit(kinds[deck.pop()], random.Random(self._chance.random()))
+                happening.add_done_callback(self._note_failure)
         if self._failures:
             raise self._failures[0]
 
-    def _break(self, kind: str, chance: random.Random) -> None:
-        if not self._breaking.kinds[kind](chance):
-            self._in_vain.append(kind)
-
-    def _note_failure(self, done: "Future[None]") -> None:
+    def _note_failure(self, done: "Future[bool]") -> None:
         failure = done.exception()
         if failure is not None:
             self._failures.append(failure)
