@@ -189,6 +189,8 @@ INVITATION_HOURS: Final = 24
 """How long a link works that an administrator has made for somebody."""
 IDEMPOTENCY_HOURS: Final = 24
 DELAY_SECONDS_MAX: Final = 366 * 86_400.0
+RUN_AT_PAST_SECONDS_MAX: Final = 60.0
+"""A moment to start at that has passed for no longer is now."""
 PRIORITY_MAX: Final = 100
 REASON_CHARACTERS_MAX: Final = 500
 """Of why somebody switches or steers something."""

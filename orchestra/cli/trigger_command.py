@@ -43,6 +43,8 @@ def _staying_options(function: Function) -> Function:
 @click.option("--params", "file", metavar="@FILE", help="Parameters from a JSON file.")
 @click.option("--priority", type=click.IntRange(-100, 100), help="Higher goes first.")
 @click.option("--delay", callback=_seconds, metavar="TIME", help="Start so much later (10m).")
+@click.option("--run-at", metavar="MOMENT", help="Start then: 2026-12-24T18:00, by this machine's clock.")
+@click.option("--zone", metavar="NAME", help="By whose clocks --run-at is: Europe/Paris.")
 @_staying_options
 @click.pass_obj
 def trigger(
@@ -53,16 +55,19 @@ def trigger(
     file: str | None,
     priority: int | None,
     delay: float | None,
+    run_at: str | None,
+    zone: str | None,
     secrets: tuple[str, ...],
     wait: bool,
     follow: bool,
     timeout: float | None,
     pass_exit_code: bool,
 ) -> int:
-    """Run a job now.
+    """Run a job now, or later.
 
     \b
       orchestra trigger ops/backup --follow
+      orchestra trigger ops/backup --run-at 2026-12-24T18:00 --zone Europe/Paris
       orchestra trigger ops/deploy -p env=staging --secret key=@key.txt --wait
     """
     from orchestra.cli.answers import Job
@@ -71,20 +76,39 @@ def trigger(
     from orchestra.network.client import api
 
     project, name = split_job(job)
+    start = _start(delay, run_at, zone)
     typed = split_pairs(pairs, "--param")
     given = parameters_of_file(call, file)
     hidden = read_secrets(call, secrets)
     client = call.client()
     shape = client.get(api("projects", project, "jobs", name)).read(Job) if typed else None
-    content: dict[str, object] = {"parameters": given | typed_parameters(typed, shape)}
+    content: dict[str, object] = {"parameters": given | typed_parameters(typed, shape), **start}
     if hidden:
         content["secrets"] = hidden
     if priority is not None:
         content["priority"] = priority
-    if delay is not None:
-        content["delay_seconds"] = delay
     answer = client.post(api("projects", project, "jobs", name, "runs"), content)
     return _stay(call, answer, wait=wait, follow=follow, timeout=timeout, pass_exit_code=pass_exit_code)
+
+
+def _start(delay: float | None, run_at: str | None, zone: str | None) -> dict[str, object]:
+    """What the server is told of --delay or --run-at; without a zone the clock of this machine counts, which only it
+    knows."""
+    from datetime import datetime
+
+    if run_at is None:
+        if zone is not None:
+            raise click.UsageError("--zone is the zone of --run-at, which is not given")
+        return {} if delay is None else {"delay_seconds": delay}
+    if delay is not None:
+        raise click.UsageError("give one of --delay and --run-at")
+    if zone is not None:
+        return {"run_at": run_at, "zone": zone}
+    try:
+        moment = datetime.fromisoformat(run_at)
+    except ValueError:
+        return {"run_at": run_at}
+    return {"run_at": moment.astimezone().isoformat() if moment.tzinfo is None else run_at}
 
 
 @click.command(cls=ApiCommand)
@@ -182,8 +206,11 @@ def _say_made(call: Invocation, run: "Run", answer: "Answer") -> None:
     if call.screen.as_json:
         call.screen.json(answer.body)
         return
+    from orchestra.cli.formats import local_time
+
     replayed = " (this was asked before: the same run)" if "idempotency-replayed" in answer.headers else ""
+    starts = f", it starts at {local_time(run.due_at, call.screen.zone)}" if run.state == "scheduled" else ""
     call.screen.line(f"#{run.id}")
     call.screen.note(
-        f"Run #{run.id} {run.project}/{run.job} is {run.state}{replayed}. Follow: orchestra logs {run.id} -f"
+        f"Run #{run.id} {run.project}/{run.job} is {run.state}{starts}{replayed}. Follow: orchestra logs {run.id} -f"
     )

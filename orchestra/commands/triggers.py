@@ -8,11 +8,12 @@ import msgspec
 from sqlalchemy import Connection, bindparam, select
 
 from orchestra.clock import Clock, Instant, after
+from orchestra.commands.start_times import start_delay_seconds
 from orchestra.definition.parameters import validate_parameters
 from orchestra.errors import Conflict, InvalidFields, OrchestraError
 from orchestra.identifiers import RunId
 from orchestra.lifecycle import TERMINAL_STATES, RunState
-from orchestra.limits import DELAY_SECONDS_MAX, JOB_VERSIONS_KEPT_MAX, PRIORITY_MAX
+from orchestra.limits import JOB_VERSIONS_KEPT_MAX, PRIORITY_MAX
 from orchestra.policy import Permission, Principal
 from orchestra.queries.addresses import moment, run_address
 from orchestra.queries.run_views import RunView
@@ -38,6 +39,10 @@ class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     priority: int | None = None
     """None is the job's own."""
     delay_seconds: float = 0.0
+    run_at: str | None = None
+    """Instead of a delay: `2026-12-24T18:00` by the clocks of `zone`, or with an offset of its own."""
+    zone: str | None = None
+    """None is UTC."""
 
 
 class RetryRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,23 +120,27 @@ class Triggers:
         self, who: Principal, project: str, name: str, request: TriggerRequest, repetition: Repetition | None = None
     ) -> Triggered:
         """Makes a run of the job. Raises NotFound, NotAllowed, Conflict (disabled), InvalidFields, KeyReused."""
-        _check_bounds(request)
+        if request.priority is not None and abs(request.priority) > PRIORITY_MAX:
+            raise InvalidFields([("/priority", f"must be from -{PRIORITY_MAX} to {PRIORITY_MAX}")])
 
         def wish(job: JobRecord) -> _Wish:
             who.require_in(Permission.RUN, job.project_id, "job", f"{project}/{name}")
             _require_active(job)
             given = validate_parameters(job.specification.parameters, request.parameters, request.secrets)
+            now = self._clock.now()
             return _Wish(
                 job=job,
                 parameters=given.values,
                 sealed_secrets=self._sealing.seal(given.secrets) if given.secrets else None,
                 priority=job.specification.priority if request.priority is None else request.priority,
-                delay_seconds=request.delay_seconds,
+                delay_seconds=start_delay_seconds(
+                    delay_seconds=request.delay_seconds, run_at=request.run_at, zone=request.zone, now=now
+                ),
                 source=who.actor,
                 retry_of=None,
                 creation_key=self._new_creation_key(),
                 user=who,
-                now=self._clock.now(),
+                now=now,
                 repetition=repetition,
             )
 
@@ -262,16 +271,6 @@ def _audit(connection: Connection, run: RunId, wish: _Wish) -> None:
     if wish.retry_of is not None:
         job, action = f"{job}, like #{wish.retry_of}", "run_retried"
     record_change(connection, wish.user, at=wish.now, action=action, subject=f"run #{run}", detail=job)
-
-
-def _check_bounds(request: TriggerRequest) -> None:
-    problems = []
-    if request.priority is not None and abs(request.priority) > PRIORITY_MAX:
-        problems.append(("/priority", f"must be from -{PRIORITY_MAX} to {PRIORITY_MAX}"))
-    if not 0.0 <= request.delay_seconds <= DELAY_SECONDS_MAX:
-        problems.append(("/delay_seconds", f"must be from 0 to {DELAY_SECONDS_MAX:.0f}"))
-    if problems:
-        raise InvalidFields(problems)
 
 
 def _require_active(job: JobRecord) -> None:

@@ -91,8 +91,8 @@ def _until_due(facts: RunFacts) -> list[str]:
     if facts.due_at is None:
         return [facts.reason or "it waits for its time"]
     wait = max(0.0, seconds_between(facts.now, facts.due_at))
-    until = f"it waits until {rfc3339(facts.due_at)} ({_duration(wait)})"
-    return [f"{until}: {facts.reason}" if facts.reason else until]
+    starts = f"it starts at {rfc3339(facts.due_at)} (in {_duration(wait)})"
+    return [f"{starts}: {facts.reason}" if facts.reason else starts]
 
 
 def _explain_pending(facts: RunFacts) -> WaitingView:

@@ -204,7 +204,75 @@ async def test_a_delayed_run_waits_for_its_time_and_says_so(world: World) -> Non
 
     assert made.json()["state"] == "scheduled"
     waiting = (await client.get(f"{made.headers['location']}/waiting")).json()
-    assert waiting["reasons"] == ["it waits until 2025-11-21T04:41:30.000Z (90 s)"]
+    assert waiting["reasons"] == ["it starts at 2025-11-21T04:41:30.000Z (in 90 s)"]
+
+
+async def test_a_run_may_start_at_a_moment_by_the_clocks_of_a_zone_and_a_repeat_finds_it(world: World) -> None:
+    client = await world.administrator()
+    wanted = {"run_at": "2025-12-24T18:00", "zone": "Europe/Paris"}
+
+    made = await client.post(RUNS, json=wanted, headers={"idempotency-key": "k1"})
+    world.clock.advance(2 * 60.0)
+    again = await client.post(RUNS, json=wanted, headers={"idempotency-key": "k1"})
+
+    assert (made.json()["state"], made.json()["due_at"]) == ("scheduled", "2025-12-24T17:00:00Z")
+    assert again.content == made.content
+    waiting = (await client.get(f"{made.headers['location']}/waiting")).json()
+    assert waiting["reasons"] == ["it starts at 2025-12-24T17:00:00.000Z (in 33 d)"]
+
+
+async def test_a_delayed_run_can_be_cancelled(world: World) -> None:
+    client = await world.administrator()
+    made = await client.post(RUNS, json={"run_at": "2025-12-24T18:00Z"})
+
+    await client.post(f"{made.headers['location']}/cancel", json={})
+
+    assert (await client.get(made.headers["location"])).json()["state"] == "cancelled"
+
+
+async def test_a_repeat_is_answered_though_its_moment_has_passed(world: World) -> None:
+    client = await world.administrator()
+    wanted = {"run_at": "2025-11-21T05:00Z"}
+    made = await client.post(RUNS, json=wanted, headers={"idempotency-key": "k1"})
+
+    world.clock.advance(3600.0)
+    again = await client.post(RUNS, json=wanted, headers={"idempotency-key": "k1"})
+
+    assert (again.status_code, again.content) == (201, made.content)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        ({"run_at": "2025-11-21T04:38:59Z"}, "/run_at: was 1 min 1 s ago, it is 2025-11-21T04:40:00.000Z now"),
+        ({"run_at": "2026-11-23T00:00Z"}, "/run_at: must be within 366 days"),
+        ({"run_at": "2025-12-24"}, '/run_at: is no moment: "2025-12-24"; write one such as 2026-12-24T18:00'),
+        ({"run_at": "tomorrow morning"}, '/run_at: is no moment: "tomorrow morning"'),
+        ({"run_at": "9999-12-31T23:59-14:00"}, "/run_at: "),
+        ({"run_at": "2025-12-24T18:00", "delay_seconds": 60}, "/run_at: stands beside a delay: give one of both"),
+        ({"run_at": "2025-12-24T18:00", "zone": "Mars"}, "/zone: 'Mars' is no time zone"),
+        ({"zone": "Europe/Paris"}, "/zone: is the zone of `run_at`, which is not given"),
+        ({"delay_seconds": -1}, "/delay_seconds: must be from 0 to 31622400"),
+    ],
+)
+async def test_a_start_that_cannot_be_meant_is_refused(
+    small_world: World, wanted: dict[str, object], problem: str
+) -> None:
+    client = await small_world.administrator()
+
+    answer = await client.post(RUNS, json=wanted)
+
+    assert answer.status_code == 422
+    assert problem in answer.json()["detail"]
+    assert await count_runs(small_world) == 0
+
+
+async def test_a_moment_within_the_last_minute_is_now(small_world: World) -> None:
+    client = await small_world.administrator()
+
+    made = await client.post(RUNS, json={"run_at": "2025-11-21T04:39:00Z"})
+
+    assert made.json()["state"] == "pending"
 
 
 async def test_lists_are_paged_by_key_and_survive_inserts(world: World) -> None:

@@ -43,9 +43,10 @@ async def pending_run(
     parameters: Mapping[str, PropertyValue] | None = None,
     priority: int = 0,
     sealed_secrets: str | None = None,
+    delay_seconds: float = 0.0,
     now: Instant | None = None,
 ) -> RunId:
-    """A run that waits for a worker, of a job of its own in the project `ops`."""
+    """A run that waits for a worker (or first for its time), of a job of its own in the project `ops`."""
     made_at = SystemClock().now() if now is None else now
     number = next(_numbers)
 
@@ -71,7 +72,7 @@ async def pending_run(
                 sealed_secrets=sealed_secrets,
                 source="user ana",
                 retry_of=None,
-                delay_seconds=0,
+                delay_seconds=delay_seconds,
                 expire_after_seconds=made.specification.expire_after_seconds,
                 now=made_at,
             ),

@@ -100,6 +100,30 @@ async def test_what_was_filled_in_reaches_the_run(world: World) -> None:
     assert (run["priority"], run["state"]) == (5, RunState.SCHEDULED)
 
 
+async def test_a_moment_to_start_at_is_read_by_the_clocks_of_the_reader(world: World) -> None:
+    client = await world.administrator()
+    await client.patch(f"{API}/me", json={"zone": "Europe/Paris"})
+
+    form = await client.get(FORM)
+    answer = await client.post(FORM, data={"param.version": "v1.0", "run_at": "2025-12-24T18:00"})
+    run = (await client.get(f"{API}{answer.headers['location']}")).json()
+    page = await client.get(answer.headers["location"])
+
+    assert "by the clocks of Europe/Paris" in words_of(form)
+    assert (run["state"], run["due_at"]) == (RunState.SCHEDULED, "2025-12-24T17:00:00Z")
+    assert "It starts at 2025-12-24T17:00:00.000Z (in 33 d)" in words_of(page)
+
+
+async def test_a_moment_that_has_passed_is_told_at_its_field(small_world: World) -> None:
+    client = await small_world.administrator()
+
+    answer = await client.post(FORM, data={"param.version": "v1.0", "run_at": "2025-11-20T18:00"})
+
+    assert answer.status_code == 422
+    assert "aria-invalid" in field_of(answer, "run_at")
+    assert 'value="2025-11-20T18:00"' in field_of(answer, "run_at")
+
+
 async def test_a_ticked_box_is_true_and_an_empty_one_false(small_world: World) -> None:
     client = await small_world.administrator()
     pairs = "param.version=v1.0&param.notify=false&param.notify=true"

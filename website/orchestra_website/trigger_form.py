@@ -53,6 +53,8 @@ class TriggerValues:
     parameters: Mapping[str, str]
     priority: str = ""
     delay: str = ""
+    run_at: str = ""
+    """By the clocks of the reader's zone."""
     retry_of: int | None = None
     secrets: Mapping[str, str] | None = None
 
@@ -86,6 +88,7 @@ def read_form(form: Form) -> TriggerValues:
         parameters={name: found[-1] for name, found in form.below(PARAMETER).items()},
         priority=form.text("priority"),
         delay=form.text("delay"),
+        run_at=form.text("run_at"),
         retry_of=int(run) if run.isascii() and run.isdigit() and len(run) < 19 else None,
         secrets={name: found[-1] for name, found in form.below(SECRET).items() if found[-1]},
     )

@@ -61,10 +61,11 @@ class TriggerPages:
         unknown = [
             name
             for name in asked
-            if name not in ("retry_of", "priority", "delay", "without") and not name.startswith((PARAMETER, SECRET))
+            if name not in ("retry_of", "priority", "delay", "run_at", "without")
+            and not name.startswith((PARAMETER, SECRET))
         ]
         if unknown:
-            raise BadQuery([(f"/{unknown[0]}", "is unknown here: use param.NAME, priority, delay, retry_of")])
+            raise BadQuery([(f"/{unknown[0]}", "is unknown here: use param.NAME, priority, delay, run_at, retry_of")])
         facts, old = await self._facts(asking, asked.get("retry_of"))
         secret = {each.name for each in facts.detail.parameters if each.type is ParameterType.SECRET}
         given = {name.removeprefix(PARAMETER): text for name, text in asked.items() if name.startswith(PARAMETER)}
@@ -76,6 +77,7 @@ class TriggerPages:
             parameters={**usual, **kept, **{name: text for name, text in given.items() if name in usual}},
             priority=asked.get("priority", ""),
             delay=asked.get("delay", ""),
+            run_at=asked.get("run_at", ""),
             retry_of=None if old is None else old.id,
         )
         ignored = sorted(set(given) - set(usual))
@@ -119,7 +121,14 @@ class TriggerPages:
             emptied: dict[str, PropertyValue | None] = dict.fromkeys(defaults_of(facts.detail.parameters))
             request = RetryRequest(parameters={**emptied, **typed}, secrets=secrets)
             return await self._triggers.retry(who, RunId(old.id), request, repetition)
-        wanted = TriggerRequest(parameters=typed, secrets=secrets, priority=priority, delay_seconds=delay)
+        wanted = TriggerRequest(
+            parameters=typed,
+            secrets=secrets,
+            priority=priority,
+            delay_seconds=delay,
+            run_at=values.run_at or None,
+            zone=self._renderer.zone_of(who).key if values.run_at else None,
+        )
         return await self._triggers.trigger(who, facts.detail.project, facts.detail.name, wanted, repetition)
 
     async def _facts(self, asking: Asking, retry_of: str | None) -> tuple[JobFacts, RunView | None]:

@@ -1,5 +1,6 @@
 """Triggering: once whatever the network does, values in their types, secrets never on the command line."""
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,35 @@ def test_parameters_may_come_from_a_file(typed: Typist, server: StandIn) -> None
         "priority": 5,
         "delay_seconds": 600.0,
     }
+
+
+def test_a_run_may_start_at_a_moment(typed: Typist, server: StandIn) -> None:
+    """By the clocks of a zone, or of this machine, which only the command line knows."""
+    made = Told(status=201, content={**a_run(), "state": "scheduled", "due_at": "2026-12-24T17:00:00Z"})
+    server.on("POST", RUNS, made)
+    server.on("POST", RUNS, made)
+
+    ended = typed("trigger", "ops/backup", "--run-at", "2026-12-24T18:00", "--zone", "Europe/Paris")
+    typed("trigger", "ops/backup", "--run-at", "2026-12-24T18:00")
+
+    local = datetime(2026, 12, 24, 18).astimezone().isoformat()
+    assert server.asked[0].content() == {"parameters": {}, "run_at": "2026-12-24T18:00", "zone": "Europe/Paris"}
+    assert server.asked[1].content() == {"parameters": {}, "run_at": local}
+    assert "is scheduled, it starts at 2026-12-24 17:00:00 UTC" in ended.errors
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--run-at", "2026-12-24T18:00", "--delay", "5m"), "give one of --delay and --run-at"),
+        (("--zone", "Europe/Paris"), "--zone is the zone of --run-at, which is not given"),
+    ],
+)
+def test_a_start_that_cannot_be_meant_is_refused(lonely: Typist, options: tuple[str, ...], sentence: str) -> None:
+    """Without asking the server."""
+    ended = lonely("trigger", "ops/backup", *options)
+
+    assert (ended.code, sentence in ended.errors) == (2, True)
 
 
 def test_secrets_come_from_a_file_or_the_environment(typed: Typist, server: StandIn) -> None:
