@@ -133,6 +133,8 @@ class JobSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     lost_after_seconds: float = 7 * 86_400.0
     expire_after_seconds: float = 86_400.0
     """A run that has waited so long for a worker is cancelled."""
+    wrapped: bool = False
+    """It has no steps of its own: something else starts it, and `orchestra wrap` records its runs."""
 
     @property
     def given_up_after_seconds(self) -> float:
@@ -186,12 +188,24 @@ class ScheduleSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defa
     parameters: dict[str, PropertyValue] = {}
 
 
+class ExpectationSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That runs of a job are expected to start, whoever starts them: exactly one of `every_seconds` and `timetable`."""
+
+    every_seconds: float | None = None
+    """So long after the start of the one before."""
+    timetable: Timetable | None = None
+    """At its instants."""
+    grace_seconds: float = 3600.0
+    """A run that has not started so long after it was expected is missed."""
+
+
 class JobDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A named job with its schedule."""
 
     name: str
     specification: JobSpecification
     schedule: ScheduleSpecification | None = None
+    expect: ExpectationSpecification | None = None
     enabled: bool = True
 
 

@@ -35,6 +35,8 @@ LOST_AFTER = Bound(30, DURATION_SECONDS_MAX, is_duration=True)
 EXPIRE_AFTER = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
 EVERY = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
 SCHEDULE_GRACE = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
+EXPECT_EVERY = Bound(60, DURATION_SECONDS_MAX, is_duration=True)
+EXPECT_GRACE = Bound(60, DURATION_SECONDS_MAX, is_duration=True)
 JITTER = Bound(0, 7 * 86_400, is_duration=True)
 CATCH_UP = Bound(1, 1000)
 

@@ -7,6 +7,7 @@ import msgspec
 
 from orchestra.definition import bounds
 from orchestra.definition.bounds import Bound
+from orchestra.definition.expectation_checks import expectation_faults, wrapped_faults
 from orchestra.definition.faults import Fault
 from orchestra.definition.parameter_checks import parameter_faults
 from orchestra.definition.problems import Path
@@ -57,7 +58,7 @@ def find_faults(definition: ProjectDefinition) -> Iterator[Fault]:
 def find_hints(definition: ProjectDefinition) -> Iterator[Fault]:
     """What is allowed, but better said explicitly."""
     for job in definition.jobs:
-        if job.specification.execution.timeout_seconds is None:
+        if job.specification.execution.timeout_seconds is None and not job.specification.wrapped:
             yield Fault(("jobs", job.name), "has no timeout: a run that hangs is never ended", "add `timeout: 1h`")
 
 
@@ -96,6 +97,10 @@ def _job_faults(job: JobDefinition, path: Path) -> Iterator[Fault]:
     yield from _bound_fault(specification.expire_after_seconds, bounds.EXPIRE_AFTER, (*path, "expire-after"))
     if job.schedule is not None:
         yield from schedule_faults(job.schedule, specification.parameters, (*path, "schedule"))
+    if job.expect is not None:
+        yield from expectation_faults(job.expect, (*path, "expect"))
+    if specification.wrapped:
+        yield from wrapped_faults(job, path)
     size = len(msgspec.json.encode(specification))
     if size > bounds.SPECIFICATION_BYTES_MAX:
         limit = bounds.SPECIFICATION_BYTES_MAX >> 10
@@ -105,7 +110,7 @@ def _job_faults(job: JobDefinition, path: Path) -> Iterator[Fault]:
 def _execution_faults(specification: JobSpecification, path: Path) -> Iterator[Fault]:
     execution = specification.execution
     names = tuple(parameter.name for parameter in specification.parameters)
-    if not execution.steps:
+    if not execution.steps and not specification.wrapped:
         yield Fault((*path, "steps"), "is empty", "add a step such as `{ name: Build, run: make }`")
     for key, steps in (("steps", execution.steps), ("setup", execution.setup), ("teardown", execution.teardown)):
         if len(steps) > bounds.STEPS_MAX:

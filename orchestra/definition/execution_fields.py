@@ -25,12 +25,12 @@ _WORK_KEYS = ("run", "command", "steps")
 _COMMAND_REMEDY = "write `command: [ls, -l]`, or `run:` for a text that a shell shall read"
 
 
-def read_execution(fields: Fields) -> Execution:
-    """What a job executes."""
+def read_execution(fields: Fields, *, is_wrapped: bool = False) -> Execution:
+    """What a job executes; one that is wrapped executes nothing itself."""
     timeout, grace = fields.get("timeout"), fields.get("grace")
     directory, environment, disconnect = fields.get("directory"), fields.get("environment"), fields.get("disconnect")
     return Execution(
-        steps=_work(fields),
+        steps=() if is_wrapped and not _given_work(fields) else _work(fields),
         setup=_steps(fields.get("setup"), "setup"),
         teardown=_steps(fields.get("teardown"), "teardown"),
         environment=_environment(environment) if environment else {},
@@ -41,8 +41,12 @@ def read_execution(fields: Fields) -> Execution:
     )
 
 
+def _given_work(fields: Fields) -> list[str]:
+    return [key for key in _WORK_KEYS if key in fields.values]
+
+
 def _work(fields: Fields) -> tuple[Step, ...]:
-    given = [key for key in _WORK_KEYS if key in fields.values]
+    given = _given_work(fields)
     if not given:
         fields.owner.findings.add(
             fields.owner.path, "says nothing to execute", "add `run: ./script.sh`, `command: [...]` or `steps: [...]`"

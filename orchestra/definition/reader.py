@@ -6,6 +6,7 @@ from orchestra.definition.calendar_fields import Calendars, read_calendars
 from orchestra.definition.checks import find_faults, find_hints
 from orchestra.definition.document import Node
 from orchestra.definition.execution_fields import EXECUTION_KEYS, STAND_IN, read_execution
+from orchestra.definition.expectation_fields import read_expectation
 from orchestra.definition.matching_fields import read_matching
 from orchestra.definition.parameter_fields import read_parameters
 from orchestra.definition.problems import DefinitionErrors, Problem, render
@@ -29,6 +30,8 @@ JOB_KEYS = (
     "enabled",
     "parameters",
     "schedule",
+    "expect",
+    "wrapped",
 )
 LATER_JOB_KEYS = (
     "allow-failure",
@@ -144,12 +147,13 @@ def _job(project: str, name: str, value: Value, calendars: Calendars) -> JobDefi
     if fields is None:
         # Nothing can be said of such a job; a stand-in keeps the other checks going.
         return JobDefinition(name=name, specification=_UNREAD)
-    enabled, schedule = fields.get("enabled"), fields.get("schedule")
+    enabled, schedule, expect = fields.get("enabled"), fields.get("schedule"), fields.get("expect")
     is_enabled = enabled.truth() if enabled else True
     return JobDefinition(
         name=name,
         specification=_specification(fields),
         schedule=read_schedule(schedule, calendars, job=f"{project}/{name}") if schedule else None,
+        expect=read_expectation(expect, job=f"{project}/{name}") if expect else None,
         enabled=is_enabled is not False,
     )
 
@@ -159,8 +163,10 @@ def _specification(fields: Fields) -> JobSpecification:
     priority, lost, expire = fields.get("priority"), fields.get("lost-after"), fields.get("expire-after")
     lost_after = lost.duration() if lost else None
     expire_after = expire.duration() if expire else None
+    wrapped = fields.get("wrapped")
+    is_wrapped = wrapped is not None and wrapped.truth() is True
     return JobSpecification(
-        execution=read_execution(fields),
+        execution=read_execution(fields, is_wrapped=is_wrapped),
         description=(description.text() if description else None) or "",
         parameters=read_parameters(parameters) if parameters else (),
         matching=read_matching(fields.get("worker"), fields.get("slots")),
@@ -168,6 +174,7 @@ def _specification(fields: Fields) -> JobSpecification:
         priority=(priority.whole("a whole number from -100 to 100") if priority else None) or 0,
         lost_after_seconds=_UNREAD.lost_after_seconds if lost_after is None else lost_after,
         expire_after_seconds=_UNREAD.expire_after_seconds if expire_after is None else expire_after,
+        wrapped=is_wrapped,
     )
 
 

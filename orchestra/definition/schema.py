@@ -69,9 +69,11 @@ def _job() -> Schema:
                 "enabled": {"type": "boolean"},
                 "parameters": {"type": "object", "additionalProperties": _parameter()},
                 "schedule": _schedule(),
+                "expect": _expectation(),
+                "wrapped": {"type": "boolean", "description": "Something else starts it, by `orchestra wrap`."},
             }
         ),
-        "oneOf": [{"required": [key]} for key in ("run", "command", "steps")],
+        "oneOf": [{"required": [key]} for key in ("run", "command", "steps", "wrapped")],
     }
 
 
@@ -170,6 +172,20 @@ def _schedule() -> Schema:
     )
     whole["anyOf"] = [{"required": [key]} for key in ("cron", "every", "at")]
     return {"anyOf": [_said("A cron expression, @daily, every 15m, or manual."), whole]}
+
+
+def _expectation() -> Schema:
+    whole = _mapping(
+        {
+            "every": _lasting("After the start of the run before."),
+            "cron": {**_several(_TEXT), "description": "Five fields, six with seconds, seven with the year."},
+            "zone": _said("A time zone such as Europe/Paris; UTC by default."),
+            "grace": _lasting("A run that has not started so long after is missed; 1h by default."),
+        }
+    )
+    whole["oneOf"] = [{"required": [key]} for key in ("every", "cron")]
+    words = _said("every 1d, grace 2h, or a cron expression: runs that do not start by then are missed.")
+    return {"anyOf": [words, whole]}
 
 
 def _several(each: Schema) -> Schema:
