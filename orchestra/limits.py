@@ -316,6 +316,13 @@ DEFAULT_MASTER_PORT: Final = 7781
 DEFAULT_WEBSITE_PORT: Final = 7782
 """Of a master in a process of its own; `orchestra up` has one port for everything."""
 
+# --- pipelines ---
+ELEMENTS_MAX: Final = 5000
+EXPANSION_MAX: Final = 10_000
+"""Runs of one element, by its matrix or its list."""
+NESTING_MAX: Final = 8
+"""Pipelines within pipelines."""
+
 # --- orchestra up ---
 CHILD_RESTART_SECONDS: Final = 1.0
 """Before a local worker that has ended is started again."""

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from orchestra.elements import Pipeline
 from orchestra.limits import REPLACE_MARGIN_SECONDS
 from orchestra.timetable import Timetable
 
@@ -124,6 +125,8 @@ class JobSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """A job as defined; stored as one version, to which its runs point."""
 
     execution: Execution
+    """Without steps if it is a pipeline."""
+    pipeline: Pipeline | None = None
     description: str = ""
     parameters: tuple[Parameter, ...] = ()
     matching: Matching = Matching()

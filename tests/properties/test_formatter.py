@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestra.limits import FORMAT_WIDTH_MAX
-from orchestra_worker.formatter import BadTemplate, UnknownValue, format_argument
+from orchestra.formatter import BadTemplate, UnknownValue, format_argument
 from tests.properties.effort import IS_STEADY, effort, times
 from tests.properties.hostile_templates import VALUES, allowed_output, hostile_template
 

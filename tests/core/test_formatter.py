@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from orchestra.errors import OrchestraError
 from orchestra.limits import ARGUMENT_BYTES_MAX, FORMAT_WIDTH_MAX
-from orchestra_worker.formatter import BadTemplate, UnknownValue, Values, format_argument
+from orchestra.formatter import BadTemplate, UnknownValue, Values, format_argument
 
 VALUES: Values = {
     "parameters": {"branch": "main", "drain-for": 90, "ratio": 0.5, "force": True},
