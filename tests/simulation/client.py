@@ -3,6 +3,8 @@
 import asyncio
 import random
 
+from orchestra.clock import after, to_datetime
+from orchestra.commands.pauses import Pauses
 from orchestra.commands.stops import Stops
 from orchestra.commands.triggers import Repetition, TriggerRequest, Triggers
 from orchestra.errors import Conflict, StorageError
@@ -23,7 +25,7 @@ class Client:
     def __init__(
         self, *, database: SimulatedDatabase, who: Principal, sealing: Sealing, truth: Truth, chance: random.Random
     ) -> None:
-        clock = SimulatedClock(asyncio.get_running_loop())  # type: ignore[arg-type]  # the loop of this world
+        clock = self._clock = SimulatedClock(asyncio.get_running_loop())  # type: ignore[arg-type]  # this world's
         self._truth = truth
         self._who = who
         self._chance = chance
@@ -32,6 +34,7 @@ class Client:
             database=database, clock=clock, sealing=sealing, new_creation_key=self._new_creation_key
         )
         self._stops = Stops(database=database, clock=clock)
+        self._pauses = Pauses(database=database, clock=clock)
 
     async def create(self, at: float, job: str) -> None:
         """Makes a run at this moment; asks again until there is an answer, and sometimes once more."""
@@ -82,6 +85,33 @@ class Client:
                 return
             else:
                 self._truth.stops[run].append("accepted")
+                return
+
+    async def pause(self, at: float, job: str, seconds: float | None) -> None:
+        """Pauses the job's schedule at this moment, for so long or until it is resumed."""
+        await asyncio.sleep(at)
+        while True:
+            until = None if seconds is None else to_datetime(after(self._clock.now(), seconds))
+            try:
+                await self._pauses.pause(self._who, PROJECT, job, reason="simulated", until=until)
+            except StorageError:
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self._truth.fault("schedule paused")
+                return
+
+    async def resume(self, at: float, job: str) -> None:
+        """Ends the pause of the job's schedule, if there is one."""
+        await asyncio.sleep(at)
+        while True:
+            try:
+                await self._pauses.resume(self._who, PROJECT, job)
+            except StorageError:
+                await asyncio.sleep(RETRY_SECONDS)
+            except Conflict:
+                return
+            else:
+                self._truth.fault("schedule resumed")
                 return
 
     def _new_creation_key(self) -> str:

@@ -2,17 +2,21 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 from sqlalchemy import Connection, Row, select
 
-from orchestra.clock import Instant, seconds_between
-from orchestra.cron.occurrences import next_after
+from orchestra.clock import seconds_between
 from orchestra.lifecycle import AttemptState, RunState
-from orchestra.specification import JobSpecification, ScheduleSpecification
+from orchestra.specification import JobSpecification, Overlap
 from orchestra.storage.tables import attempts, job_versions, jobs, run_events, runs, schedule_ticks, schedules
 from tests.simulation.jobs import SECRET
+from tests.simulation.tick_judge import TickJudge
+from tests.simulation.tick_witness import Pass, passes
+from tests.simulation.timed_jobs import policy_of
+from tests.support.clocks import START
 
 if TYPE_CHECKING:
     from tests.simulation.truth import Spawn
@@ -37,6 +41,8 @@ class Oracle:
             self._events = list(connection.execute(select(run_events)))
             self._ticks = list(connection.execute(select(schedule_ticks)))
             self._schedules = list(connection.execute(select(schedules)))
+            self._passes: dict[int, list[Pass]] = passes(connection) if self._schedules else {}
+            self._overlaps = {row.job_id: policy_of(row.specification).overlap for row in self._schedules}
             versions = connection.execute(
                 select(job_versions.c.id, job_versions.c.specification, jobs.c.name).join(
                     jobs, jobs.c.id == job_versions.c.job_id
@@ -135,7 +141,7 @@ class Oracle:
             for (number, attempt), spawns in counted.items():
                 if spawns[0].host == worker.name:
                     slots = self._specification(self._runs[number]).matching.slots
-                    ends = [self._world.loop.now if each.ended_at is None else each.ended_at for each in spawns]
+                    ends = [_end(each, self._world) for each in spawns]
                     changes.append((min(each.began_at for each in spawns), slots, number, attempt))
                     changes.append((max(ends), -slots, number, attempt))
             taken = 0
@@ -150,7 +156,7 @@ class Oracle:
             name, specification = self._jobs[run.job_version_id]
             where = f"#{run.id} ({name}) {run.state} {run.reason!r}"
             spawns = self._spawns.get((run.id, run.attempt), [])
-            asked = run.id in self._truth.stops
+            asked = run.id in self._truth.stops or self._was_overtaken(run)
             match RunState(run.state):
                 case RunState.SUCCEEDED:
                     # A teardown that fails is told, and changes nothing.
@@ -178,6 +184,12 @@ class Oracle:
                 yield from self._excused(run, where, self._specification(run), attempt=attempt.number)
             if attempt.state == AttemptState.WITHDRAWN and self._spawns.get((attempt.run_id, attempt.number)):
                 yield f"R3: #{attempt.run_id} attempt {attempt.number} was withdrawn, but it ran"
+
+    def _was_overtaken(self, run: "Row[tuple[object, ...]]") -> bool:
+        """By a later instant of a schedule that stops what came before."""
+        return self._overlaps.get(run.job_id) is Overlap.CANCEL_PREVIOUS and any(
+            other.job_id == run.job_id and other.id > run.id for other in self._runs.values()
+        )
 
     def _stops_come_before_go(self) -> Iterator[str]:
         """Where clocks and commits can be compared: what is accepted after a stop was asked for must not go."""
@@ -233,30 +245,32 @@ class Oracle:
                 yield f"{where}: what is stored is not what was written"
 
     def _ticks_decided(self) -> Iterator[str]:
-        by_schedule: dict[int, Counter[Instant]] = defaultdict(Counter)
         made = {run.creation_key: run.id for run in self._runs.values() if run.source == "schedule"}
         for tick in self._ticks:
-            by_schedule[tick.schedule_id][tick.due_at] += 1
             key = f"tick {tick.schedule_id} {tick.due_at}"
-            if tick.decision.startswith("fired") != (key in made):
-                yield f"R10: {key} was decided as {tick.decision!r}, and a run is {'there' if key in made else 'not'}"
-            made.pop(key, None)
+            if tick.run_id != made.pop(key, None):
+                yield f"R10: {key} was decided as {tick.decision!r} with run {tick.run_id}"
+            if tick.decision.startswith("fired") != (tick.run_id is not None):
+                yield f"R10: {key} was decided as {tick.decision!r} with run {tick.run_id}"
         if made:
             yield f"R10: runs without a tick: {made}"
         for schedule in self._schedules:
-            specification = msgspec.json.decode(schedule.specification, type=ScheduleSpecification)
-            instants = by_schedule[schedule.id]
-            if not instants:
-                continue
-            due: Instant | None = min(instants)
-            last = max(instants)
-            while due is not None and due <= last:
-                if instants[due] != 1:
-                    yield f"R10: schedule {schedule.id} has {instants[due]} decisions about {due}"
-                instants.pop(due, None)
-                due = next_after(specification.timetable, due)
-            if instants:
-                yield f"R10: schedule {schedule.id} has ticks at no instant of its own: {sorted(instants)}"
+            policy = policy_of(schedule.specification)
+            yield from TickJudge(schedule.id, policy).violations(self._passes.get(schedule.id, ()), since=START)
+            if policy.overlap is not Overlap.ALLOW:
+                yield from self._one_after_the_other(schedule.job_id)
+
+    def _one_after_the_other(self, job: int) -> Iterator[str]:
+        """What was given up may still be ended while the next one begins."""
+        given_up = {(each.run_id, each.number) for each in self._attempts if each.state == AttemptState.EXCEPTION}
+        ran = sorted(
+            (min(each.began_at for each in spawns), *key, max(_end(each, self._world) for each in spawns))
+            for key, spawns in self._spawns.items()
+            if self._runs[key[0]].job_id == job and key not in given_up | self._truth.excused.keys()
+        )
+        for (_, run, _, ended_at), (began_at, following, _, _) in pairwise(ran):
+            if following != run and began_at < ended_at:
+                yield f"R10: #{following} began at {began_at:.3f}, while #{run} of the same job ran"
 
     def _nothing_lives_on(self) -> Iterator[str]:
         for spawn in self._truth.spawns:
@@ -267,6 +281,10 @@ class Oracle:
 def find_violations(world: "World") -> list[str]:
     """What of the promises was broken in this world."""
     return list(Oracle(world).violations())
+
+
+def _end(spawn: "Spawn", world: "World") -> float:
+    return world.loop.now if spawn.ended_at is None else spawn.ended_at
 
 
 def _steps(specification: JobSpecification) -> int:

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import Connection, func, select, update
 
+from orchestra.clock import after
 from orchestra.commands.bearer_texts import BearerText
 from orchestra.commands.bootstrap import first_administrator, local_worker_user
 from orchestra.commands.definitions import apply_definition
@@ -20,6 +21,7 @@ from orchestra.limits import RESCUE_PATIENCE_SECONDS
 from orchestra.sealing import Sealing
 from orchestra.specification import JobSpecification
 from orchestra.storage.bearers import find_token
+from orchestra.storage.schedules import next_due_at
 from orchestra.storage.tables import job_versions, runs, schedules, workers
 from tests.simulation.bounds import some_bounds_changed
 from tests.simulation.client import Client
@@ -32,12 +34,16 @@ from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import Network
 from tests.simulation.oracle import find_violations
 from tests.simulation.parts import MasterProcess, Pass, WorkerProcess
+from tests.simulation.tick_witness import begin_notes
+from tests.simulation.timed_jobs import timed_jobs
 from tests.simulation.truth import Truth
 from tests.support.clocks import START
 
 SETTLE_SECONDS_MAX = 5400.0
 """After the last fault: what was planned by a clock that was an hour ahead, patience after a master's start, and a
 while."""
+CATCH_UP_SECONDS_MAX = 600.0
+"""After the last fault, until every schedule is decided as far as it is due."""
 LOOK_SECONDS = 2.0
 KEY = b"c2ltdWxhdGVkIGtleSBvZiB0aGUgc2ltdWxhdG9yIC4="
 
@@ -77,6 +83,8 @@ class World:
         self._folder = folder
         self._is_settled = False
         self._has_schedules = self.chance.random() < 0.4
+        self._is_about_schedules = random.Random(f"schedules {seed}").random() < 0.25
+        """Jobs run by themselves under every policy, and people pause them."""
         self.is_about_silence = random.Random(f"theme {seed}").random() < 0.15
         """Workers are cut off for longer than jobs wait, under masters that would not excuse it by their own start."""
         self.is_crowded = random.Random(f"crowd {seed}").random() < 0.3
@@ -115,8 +123,13 @@ class World:
         token = BearerText(kind="user", text="orc_u_" + "0" * 64)
         worker_token = BearerText(kind="worker", text="orc_w_" + "1" * 64)
         definition = project(self.chance, has_schedules=self._has_schedules)
+        timing = random.Random(f"timed jobs {self.seed}")
+        timed = timed_jobs(timing) if self._is_about_schedules else ()
+        definition = msgspec.structs.replace(definition, jobs=definition.jobs + timed)
 
         def prepare(connection: Connection) -> Pass:
+            if self._has_schedules or timed:
+                begin_notes(connection)
             first_administrator(connection, token=token, now=START)
             user = local_worker_user(connection, "machines", token=worker_token, now=START)
             apply_definition(
@@ -149,7 +162,13 @@ class World:
             for _ in range(self.chance.randint(0, 4)):
                 at = active_seconds * self.chance.random()
                 tasks.create_task(client.stop(at, even_running=self.chance.random() < 0.7))
+            for job in timed:
+                for waiting in self._holding_up(timing, active_seconds, job.name):
+                    tasks.create_task(waiting)
             tasks.create_task(Nemesis(self, active_seconds).rage())
+        for job in timed:
+            await client.resume(0.0, job.name)
+        await self._catch_up()
         await self._settle()
 
     def _crowd(self, active_seconds: float, names: list[str]) -> Iterator[tuple[float, str]]:
@@ -159,6 +178,17 @@ class World:
         spread = chance.choice((0.0, 1.0, 0.3 * active_seconds))
         for _ in range(chance.randint(6, 14)):
             yield begins_at + spread * chance.random(), chance.choice(names)
+
+    def _holding_up(
+        self, chance: random.Random, active_seconds: float, job: str
+    ) -> Iterator[Coroutine[object, object, None]]:
+        """Pauses with and without an end, some resumed before it."""
+        for _ in range(chance.randint(0, 2)):
+            at, seconds = active_seconds * chance.random(), 60.0 * chance.random()
+            has_end = chance.random() < 0.6
+            yield self.client.pause(at, job, seconds if has_end else None)
+            if not has_end or chance.random() < 0.3:
+                yield self.client.resume(at + seconds * chance.random(), job)
 
     def _make_parts(self, admission: Pass) -> None:
         master_names = [f"master-{number}" for number in range(1, self.chance.choice((1, 2, 2)) + 1)]
@@ -206,6 +236,17 @@ class World:
         """The first has at least two, for what takes as many."""
         slots = self.chance.choice((1, 2, 3)) + (number == 1)
         return min(slots, 1 + (number == 1)) if self.is_crowded else slots
+
+    async def _catch_up(self) -> None:
+        """No more faults: every instant that has passed must be decided."""
+        give_up_at = self.loop.now + CATCH_UP_SECONDS_MAX
+        while self.loop.now < give_up_at:
+            first = self.server.file.read(next_due_at)
+            # Half a second is what a master may take for it.
+            if self.errors or first is None or first > after(START, self.loop.now - 0.5):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+        self.errors.append(f"R10: nobody decided about a schedule for {CATCH_UP_SECONDS_MAX:.0f} s")
 
     async def _settle(self) -> None:
         """No more schedules, no more faults: everything must come to its end by itself."""

@@ -2,7 +2,9 @@
 
 from tests.simulation.mutants.of_deciding import deciding
 from tests.simulation.mutants.of_recording import recording
+from tests.simulation.mutants.of_schedules import scheduling
 from tests.simulation.mutants.of_waiting import waiting
 from tests.simulation.mutants.of_working import working
 
-MUTANTS = {mutant.name: mutant for mutants in (recording, deciding, waiting, working) for mutant in mutants.all}
+_LISTS = (recording, deciding, scheduling, waiting, working)
+MUTANTS = {mutant.name: mutant for mutants in _LISTS for mutant in mutants.all}

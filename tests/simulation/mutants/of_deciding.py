@@ -1,31 +1,27 @@
 """Defects of what masters and services decide: who gets a run, when it is due, when it is lost, what was asked for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection, bindparam, update
 
 from orchestra.clock import Instant, seconds_between
 from orchestra.commands import triggers
-from orchestra.identifiers import AttemptNumber, RunId, ScheduleId, Signature, UserId, WorkerId
+from orchestra.identifiers import AttemptNumber, RunId, Signature, UserId, WorkerId
 from orchestra.lifecycle import AttemptState, RunState
 from orchestra.limits import OFFERS_PER_PASS_MAX
 from orchestra.protocol.messages import Go, Hello
 from orchestra.specification import Matching
 from orchestra.storage import attempts as attempt_rows
-from orchestra.storage import schedules as schedule_rows
 from orchestra.storage.attempts import withdraw_offer
 from orchestra.storage.database import Signal
 from orchestra.storage.idempotency import KeptAnswer
 from orchestra.storage.pending import PendingRun, pending_heads
 from orchestra.storage.prepared import PreparedQuery, listed
-from orchestra.storage.runs import NewRun, create_run
-from orchestra.storage.schedules import ScheduleRecord, Tick
-from orchestra.storage.tables import runs, schedule_ticks, schedules
+from orchestra.storage.tables import runs
 from orchestra.storage.workers import WorkerSessionRow, begin_session
-from orchestra_master import dispatcher, greeting, link, offer_watch, ticker
+from orchestra_master import dispatcher, greeting, link, offer_watch
 from orchestra_master.attempt_fold import AttemptFold
 from orchestra_master.dispatcher import Dispatcher
 from orchestra_master.reconcile import Reconciliation
@@ -132,44 +128,6 @@ def stale_hello_believed(graft: Graft) -> None:
         return begin_session(connection, unnumbered, user=user, master=master, now=now)
 
     graft.replace(greeting, "begin_session", begin)
-
-
-@deciding.breaks("R10")
-def tick_without_compare_and_set(graft: Graft) -> None:
-    """Two masters may both decide about one instant of a schedule."""
-
-    made: list[RunId] = []
-
-    def lock(connection: Connection, schedule: ScheduleId, due_at: Instant) -> ScheduleRecord | None:
-        row = connection.execute(schedule_rows._schedules().where(schedules.c.id == schedule)).one()
-        return schedule_rows._record(schedule_rows._ScheduleRow._make(row))
-
-    def move(connection: Connection, schedule: ScheduleId, *, due_at: Instant, next_fire_at: Instant | None) -> bool:
-        connection.execute(update(schedules).where(schedules.c.id == schedule).values(next_fire_at=next_fire_at))
-        return True
-
-    def add(connection: Connection, schedule: ScheduleId, ticks: Sequence[Tick]) -> None:
-        for tick in ticks:
-            values = {
-                "schedule_id": schedule,
-                "due_at": tick.due_at,
-                "decided_at": tick.decided_at,
-                "decision": tick.decision,
-                "run_id": tick.run,
-            }
-            connection.execute(insert(schedule_ticks).prefix_with("or ignore").values(values))
-
-    def create(connection: Connection, new: NewRun) -> RunId:
-        # A key of its own from the second on, or the key would keep the promise by itself.
-        made.append(create_run(connection, new))
-        if made.count(made[-1]) > 1:
-            made.append(create_run(connection, replace(new, creation_key=f"{new.creation_key} again {len(made)}")))
-        return made[-1]
-
-    graft.replace(ticker, "lock_due_schedule", lock)
-    graft.replace(ticker, "move_cursor", move)
-    graft.replace(ticker, "add_ticks", add)
-    graft.replace(ticker, "create_run", create)
 
 
 @deciding.breaks("R2")
