@@ -1,6 +1,6 @@
 """What the resolver is given to look at, and what it wants done: plain values, nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestra.elements import MatrixValue
@@ -8,6 +8,8 @@ from orchestra.identifiers import RunId
 from orchestra.lifecycle import RunState
 from orchestra.pipeline.expansion import Instance
 from orchestra.pipeline.states import ElementState
+
+ResultsOf = Callable[[Sequence[RunId]], Mapping[RunId, Mapping[str, object]]]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -19,6 +21,8 @@ class Row:
     run: RunId | None = None
     """Its run, or the one of an earlier pipeline whose outcome is used again."""
     exit_code: int | None = None
+    is_stopping: bool = False
+    """Its run was asked to end already."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -36,17 +40,10 @@ class PipelineFacts:
     number: RunId
     parameters: Mapping[str, MatrixValue]
     rows: Mapping[str, ElementRows]
-    results: "ResultsOf"
+    results: ResultsOf
+    """What runs have found out, by name; looked up only for those that a template or a condition may name."""
     is_stopped: bool
     """Somebody asked for its end."""
-
-
-class ResultsOf:
-    """What runs have found out, looked up only for those that a template or a condition may name."""
-
-    def of(self, runs: Sequence[RunId]) -> Mapping[RunId, Mapping[str, object]]:
-        """The results of these runs by name, as plain JSON values."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,7 +30,7 @@ class CelMissing(OrchestraError):
 
 
 class _Program(Protocol):
-    def execute(self, context: Mapping[str, object]) -> object: ...
+    def execute(self, context: dict[str, object] | None = ...) -> object: ...
 
     def variables(self) -> list[str]: ...
 
@@ -53,7 +53,7 @@ def is_fulfilled(expression: str, values: Mapping[str, object]) -> bool:
     named = {name: values.get(name, {}) for name in NAMES if name in program.variables()}
     try:
         outcome = program.execute({name: values.get(name, {}) for name in NAMES})
-    except Exception as error:  # noqa: BLE001 - whatever the library raises is about the expression
+    except Exception as error:
         raise BadCondition(expression, f"cannot be evaluated: {_cause(error)}; values: {_shown(named)}") from error
     if not isinstance(outcome, bool):
         raise BadCondition(expression, f"is {_shown(outcome)} and not true or false; values: {_shown(named)}")
@@ -69,7 +69,7 @@ def _compiled(expression: str) -> _Program:
         raise CelMissing from error
     try:
         return cel.compile(expression)
-    except Exception as error:  # noqa: BLE001 - its parser has no error class of its own
+    except Exception as error:
         raise BadCondition(expression, f"is no CEL: {_cause(error)}") from error
 
 
