@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orchestra.durations import DURATION_SECONDS_MAX, format_duration
+from orchestra.limits import EXPANSION_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,9 @@ EXPECT_EVERY = Bound(60, DURATION_SECONDS_MAX, is_duration=True)
 EXPECT_GRACE = Bound(60, DURATION_SECONDS_MAX, is_duration=True)
 JITTER = Bound(0, 7 * 86_400, is_duration=True)
 CATCH_UP = Bound(1, 1000)
+MAX_PARALLEL = Bound(1, EXPANSION_MAX)
+APPROVAL_TIMEOUT = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
+EXIT_CODE = Bound(1, 255)
 
 JOBS_MAX = 2000
 STEPS_MAX = 200
@@ -47,3 +51,10 @@ REQUIREMENTS_MAX = 50
 STEP_NAME_CHARACTERS_MAX = 200
 SPECIFICATION_BYTES_MAX = 512 << 10
 """An offer carries the whole specification in one frame, beside parameters and secrets."""
+PIPELINE_BYTES_MAX = 4 << 20
+"""A pipeline is offered to no worker."""
+COMBINATIONS_LISTED_MAX = 100
+"""So many that a matrix excludes, and so many that it includes."""
+COMBINATIONS_BEFORE_EXCLUDE_MAX = 100_000
+"""Each of them is compared with all that are excluded."""
+APPROVERS_MAX = 100

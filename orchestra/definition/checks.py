@@ -110,7 +110,7 @@ def _job_faults(job: JobDefinition, path: Path) -> Iterator[Fault]:
 def _execution_faults(specification: JobSpecification, path: Path) -> Iterator[Fault]:
     execution = specification.execution
     names = tuple(parameter.name for parameter in specification.parameters)
-    if not execution.steps and not specification.wrapped:
+    if not execution.steps and not specification.wrapped and specification.pipeline is None:
         yield Fault((*path, "steps"), "is empty", "add a step such as `{ name: Build, run: make }`")
     for key, steps in (("steps", execution.steps), ("setup", execution.setup), ("teardown", execution.teardown)):
         if len(steps) > bounds.STEPS_MAX:

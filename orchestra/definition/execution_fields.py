@@ -25,12 +25,12 @@ _WORK_KEYS = ("run", "command", "steps")
 _COMMAND_REMEDY = "write `command: [ls, -l]`, or `run:` for a text that a shell shall read"
 
 
-def read_execution(fields: Fields, *, is_wrapped: bool = False) -> Execution:
-    """What a job executes; one that is wrapped executes nothing itself."""
+def read_execution(fields: Fields, *, has_steps: bool = True) -> Execution:
+    """What a job executes; one that is wrapped, or a pipeline, executes nothing itself."""
     timeout, grace = fields.get("timeout"), fields.get("grace")
     directory, environment, disconnect = fields.get("directory"), fields.get("environment"), fields.get("disconnect")
     return Execution(
-        steps=() if is_wrapped and not _given_work(fields) else _work(fields),
+        steps=_work(fields) if has_steps or _given_work(fields) else (),
         setup=_steps(fields.get("setup"), "setup"),
         teardown=_steps(fields.get("teardown"), "teardown"),
         environment=_environment(environment) if environment else {},

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from orchestra.definition.calendar_fields import Calendars, read_calendars
 from orchestra.definition.checks import find_faults, find_hints
 from orchestra.definition.document import Node
+from orchestra.definition.element_fields import PIPELINE_KEYS, read_pipeline
 from orchestra.definition.execution_fields import EXECUTION_KEYS, STAND_IN, read_execution
 from orchestra.definition.expectation_fields import read_expectation
 from orchestra.definition.matching_fields import read_matching
@@ -32,23 +33,19 @@ JOB_KEYS = (
     "schedule",
     "expect",
     "wrapped",
+    *PIPELINE_KEYS,
 )
 LATER_JOB_KEYS = (
-    "allow-failure",
     "artifacts",
     "check-in",
     "confirm",
     "docker",
-    "elements",
-    "if",
     "locks",
-    "matrix",
     "notify",
     "python",
     "results",
     "tags",
     "unique",
-    "with",
 )
 _JOB_HINTS = {
     "script": "did you mean `run`?",
@@ -59,7 +56,20 @@ _JOB_HINTS = {
     "working-directory": "did you mean `directory`?",
     "retries": "did you mean `retry: { max-attempts: 3 }`?",
     "params": "did you mean `parameters`?",
+    **dict.fromkeys(
+        ("after", "allow-failure", "for-each", "if", "matrix", "with"), "it belongs to an element of a pipeline"
+    ),
+    "pipeline": "did you mean `elements`?",
 }
+_STEP_KEYS = (
+    *(key for key in EXECUTION_KEYS if key != "timeout"),
+    "retry",
+    "lost-after",
+    "worker",
+    "slots",
+    "wrapped",
+)
+"""What says how a worker executes something: a pipeline gives it to nobody."""
 _RETRY_KEYS = ("max-attempts", "wait", "factor", "on")
 
 
@@ -147,6 +157,7 @@ def _job(project: str, name: str, value: Value, calendars: Calendars) -> JobDefi
     if fields is None:
         # Nothing can be said of such a job; a stand-in keeps the other checks going.
         return JobDefinition(name=name, specification=_UNREAD)
+    fields = _without_strangers(fields)
     enabled, schedule, expect = fields.get("enabled"), fields.get("schedule"), fields.get("expect")
     is_enabled = enabled.truth() if enabled else True
     return JobDefinition(
@@ -158,6 +169,21 @@ def _job(project: str, name: str, value: Value, calendars: Calendars) -> JobDefi
     )
 
 
+def _without_strangers(fields: Fields) -> Fields:
+    """The keys that fit, either of a pipeline or of a job that a worker executes."""
+    if "elements" not in fields.values:
+        for key in PIPELINE_KEYS:
+            if key in fields.values:
+                fields.values[key].refuse("belongs to a pipeline", "add `elements: { … }`, or remove it")
+        return fields
+    for key in _STEP_KEYS:
+        if key in fields.values:
+            fields.values[key].refuse(
+                "means nothing here: a pipeline runs nothing by itself", "give it to the jobs of its elements"
+            )
+    return Fields(fields.owner, {key: value for key, value in fields.values.items() if key not in _STEP_KEYS})
+
+
 def _specification(fields: Fields) -> JobSpecification:
     description, parameters, retry = fields.get("description"), fields.get("parameters"), fields.get("retry")
     priority, lost, expire = fields.get("priority"), fields.get("lost-after"), fields.get("expire-after")
@@ -165,8 +191,10 @@ def _specification(fields: Fields) -> JobSpecification:
     expire_after = expire.duration() if expire else None
     wrapped = fields.get("wrapped")
     is_wrapped = wrapped is not None and wrapped.truth() is True
+    is_pipeline = "elements" in fields.values
     return JobSpecification(
-        execution=read_execution(fields, is_wrapped=is_wrapped),
+        execution=read_execution(fields, has_steps=not is_wrapped and not is_pipeline),
+        pipeline=read_pipeline(fields) if is_pipeline else None,
         description=(description.text() if description else None) or "",
         parameters=read_parameters(parameters) if parameters else (),
         matching=read_matching(fields.get("worker"), fields.get("slots")),

@@ -3,12 +3,14 @@
 from orchestra.definition import bounds
 from orchestra.definition.bounds import Bound
 from orchestra.definition.reader import FORMAT_VERSION
+from orchestra.elements import Rule, Verdict
 from orchestra.specification import CatchUp, Overlap, ParameterType, RetryCause
 from orchestra.timetable import Gap, Repeat
 
 Schema = dict[str, object]
 
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+_ELEMENT = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 _DURATION: Schema = {
     "type": "string",
     "pattern": r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+$",
@@ -71,9 +73,13 @@ def _job() -> Schema:
                 "schedule": _schedule(),
                 "expect": _expectation(),
                 "wrapped": {"type": "boolean", "description": "Something else starts it, by `orchestra wrap`."},
+                "elements": {**_elements(), "description": "What a pipeline runs, and in what order."},
+                "finally": {**_elements(), "description": "Run when all others are over, whatever became of them."},
+                "max-parallel": {**_integer(bounds.MAX_PARALLEL), "description": "So many runs at a time."},
+                "fail-fast": {"type": "boolean", "description": "The first element that fails ends the others."},
             }
         ),
-        "oneOf": [{"required": [key]} for key in ("run", "command", "steps", "wrapped")],
+        "oneOf": [{"required": [key]} for key in ("run", "command", "steps", "wrapped", "elements")],
     }
 
 
@@ -186,6 +192,63 @@ def _expectation() -> Schema:
     whole["oneOf"] = [{"required": [key]} for key in ("every", "cron")]
     words = _said("every 1d, grace 2h, or a cron expression: runs that do not start by then are missed.")
     return {"anyOf": [words, whole]}
+
+
+def _elements() -> Schema:
+    values: Schema = {"type": "object", "additionalProperties": _PLAIN}
+    rules = _several({"enum": [str(rule) for rule in Rule]})
+    after = {"anyOf": [_several(_TEXT), {"type": "object", "additionalProperties": rules}]}
+    codes = _mapping({"exit": _several({"type": "integer", "minimum": 1, "maximum": 255})}, required=["exit"])
+    element = _mapping(
+        {
+            "job": _said("The job that it runs, `shop/build` of another project; the one of its name by default."),
+            "after": {**after, "description": "Elements before it, each with what it must come to: succeeded."},
+            "if": _said("A condition in CEL over parameters, results, states, matrix, item and run."),
+            "with": {
+                **values,
+                "description": "Parameters of the job; {parameters.x}, {results.element.x} are filled in.",
+            },
+            "worker": {**values, "description": "Properties that the worker must have besides what the job asks for."},
+            "matrix": _matrix(),
+            "for-each": {
+                "type": "string",
+                "pattern": r"^results\..+\..+$",
+                "description": "One run for each of a list.",
+            },
+            "max-parallel": {**_integer(bounds.MAX_PARALLEL), "description": "So many of its runs at a time."},
+            "fail-fast": {"type": "boolean", "description": "The first of its runs that fails ends the others."},
+            "allow-failure": {"anyOf": [{"type": "boolean"}, codes], "description": "A failure counts as a success."},
+            "approval": _approval(),
+        }
+    )
+    return {"type": "object", "propertyNames": {"pattern": _ELEMENT}, "additionalProperties": element}
+
+
+def _matrix() -> Schema:
+    combinations: Schema = {
+        "type": "array",
+        "items": {"type": "object", "additionalProperties": _PLAIN, "minProperties": 1},
+        "minItems": 1,
+    }
+    return {
+        "type": "object",
+        "properties": {"exclude": combinations, "include": combinations},
+        "additionalProperties": {"type": "array", "items": _PLAIN, "minItems": 1},
+        "description": "One run for each combination of the axes' values.",
+    }
+
+
+def _approval() -> Schema:
+    people = _several(_TEXT)
+    whole = _mapping(
+        {
+            "by": {**people, "description": "Users and roles; everybody who may run the pipeline by default."},
+            "message": _said("What the person is asked; {parameters.x} is filled in."),
+            "timeout": _lasting("It waits for ever by default."),
+            "on-timeout": {"enum": [str(word) for word in Verdict], "description": "What counts as said then."},
+        }
+    )
+    return {"anyOf": [people, whole], "description": "It waits for a person instead of running a job."}
 
 
 def _several(each: Schema) -> Schema:

@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 
 from orchestra.definition.canonical import decode_definition, encode_definition
 from orchestra.definition.document import Mapping, Node, Scalar, document_of
+from orchestra.definition.element_fields import ELEMENT_KEYS
 from orchestra.definition.problems import DefinitionErrors
 from orchestra.definition.reader import JOB_KEYS, examine_definition, examine_document, read_definition
 from orchestra.definition.yaml_text import parse_document
 from orchestra.specification import ProjectDefinition
 from tests.core.definition.examples import BACKUP, RENDER, RESIZE
+from tests.core.definition.pipeline_examples import RELEASE
 
-EXAMPLES = st.sampled_from([BACKUP, RENDER, RESIZE])
+EXAMPLES = st.sampled_from([BACKUP, RENDER, RESIZE, RELEASE])
 PIECES = st.one_of(
     st.sampled_from(
         ["{", "}", "[", "]", ":", "- ", "\n", "  ", "'", '"', "~", "null", "*a", "&a ", "!x ", "#", "|", ".inf"]
@@ -28,7 +30,7 @@ PLAIN: st.SearchStrategy[object] = st.recursive(
 
 
 @settings(max_examples=250, deadline=None)
-@given(text=EXAMPLES, start=st.integers(0, 1200), length=st.integers(0, 20), piece=PIECES)
+@given(text=EXAMPLES, start=st.integers(0, 3200), length=st.integers(0, 20), piece=PIECES)
 def test_a_damaged_file_is_read_or_refused_with_places(text: str, start: int, length: int, piece: str) -> None:
     damaged = text[:start] + piece + text[start + length :]
 
@@ -56,6 +58,24 @@ def test_any_value_below_any_key_is_read_or_refused(key: str, value: object) -> 
 
     reading = examine_document(
         document_of({"orchestra": 1, "project": "ops", "jobs": {"a": job}}), source="project", text=""
+    )
+
+    assert reading.problems or decode_definition(encode_definition(reading.definition)) == reading.definition
+
+
+@settings(max_examples=250, deadline=None)
+@given(key=st.sampled_from((*ELEMENT_KEYS, "exclude", "include", "os")), value=PLAIN, is_closing=st.booleans())
+def test_any_value_below_any_key_of_an_element_is_read_or_refused(key: str, value: object, is_closing: bool) -> None:
+    element = {key: value} if key in ELEMENT_KEYS else {"matrix": {"os": ["a"], key: value}}
+    elements: dict[str, object] = {"elements": {"a": {}, "b": {"after": "a"}}}
+    place = elements.setdefault("finally", {}) if is_closing else elements["elements"]
+    assert isinstance(place, dict)
+    place["c"] = {"job": "a", **element}
+
+    reading = examine_document(
+        document_of({"orchestra": 1, "project": "ops", "jobs": {"a": {"run": "x"}, "b": {"run": "x"}, "p": elements}}),
+        source="project",
+        text="",
     )
 
     assert reading.problems or decode_definition(encode_definition(reading.definition)) == reading.definition

@@ -8,6 +8,7 @@ from orchestra.definition.reader import JOB_KEYS, PROJECT_KEYS, read_definition
 from orchestra.definition.schema import definition_schema
 from orchestra.definition.yaml_text import parse_document
 from tests.core.definition.examples import BACKUP, RENDER, RESIZE
+from tests.core.definition.pipeline_examples import RELEASE
 
 HEAD = "orchestra: 1\nproject: ops\njobs:\n  a: "
 
@@ -28,7 +29,7 @@ def test_the_schema_is_a_valid_one_and_knows_every_key() -> None:
     assert job["properties"].keys() == set(JOB_KEYS)
 
 
-@pytest.mark.parametrize("text", [BACKUP, RESIZE, RENDER])
+@pytest.mark.parametrize("text", [BACKUP, RESIZE, RENDER, RELEASE])
 def test_the_examples_are_valid_for_both(text: str) -> None:
     read_definition(text, "orchestra.yaml")
 
@@ -47,6 +48,15 @@ def test_the_examples_are_valid_for_both(text: str) -> None:
         "{ run: x, worker: { os: { nto: x } } }",
         "{ run: x, schedule: { zone: UTC } }",
         "{ run: x, parameters: { n: { type: integr } } }",
+        "{ run: x, elements: { b: {} } }",
+        "{ elements: { b: { aftr: c } } }",
+        "{ elements: { b: { after: { c: success } } } }",
+        "{ elements: { b: { matrix: { os: [] } } } }",
+        "{ elements: { b: { max-parallel: 0 } } }",
+        "{ elements: { b: { for-each: [1, 2] } } }",
+        "{ elements: { b: { allow-failure: { exit: 256 } } } }",
+        "{ elements: { b: { approval: { timeout: 2 } } } }",
+        "{ elements: { b.c: {} } }",
     ],
 )
 def test_plain_mistakes_are_seen_by_the_schema_too(job: str) -> None:
