@@ -58,3 +58,5 @@ COMBINATIONS_LISTED_MAX = 100
 COMBINATIONS_BEFORE_EXCLUDE_MAX = 100_000
 """Each of them is compared with all that are excluded."""
 APPROVERS_MAX = 100
+PIPELINE_FAULTS_MAX = 100
+"""So many are told of one pipeline at a time."""

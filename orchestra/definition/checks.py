@@ -1,7 +1,8 @@
 """What a definition must hold to be usable, whoever made it: a file, a program or the API."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -10,6 +11,8 @@ from orchestra.definition.bounds import Bound
 from orchestra.definition.expectation_checks import expectation_faults, wrapped_faults
 from orchestra.definition.faults import Fault
 from orchestra.definition.parameter_checks import parameter_faults
+from orchestra.definition.pipeline_checks import pipeline_faults, pipeline_hints
+from orchestra.definition.pipeline_circles import circle_of_pipelines
 from orchestra.definition.problems import Path
 from orchestra.definition.schedule_checks import schedule_faults
 from orchestra.definition.templates import template_faults
@@ -45,6 +48,7 @@ def find_faults(definition: ProjectDefinition) -> Iterator[Fault]:
         yield Fault(("description",), "holds a NUL character, which cannot be kept", "remove it")
     if len(definition.jobs) > bounds.JOBS_MAX:
         yield Fault(("jobs",), f"are more than {bounds.JOBS_MAX}", "split the project")
+    jobs: Mapping[str, JobSpecification] = {job.name: job.specification for job in definition.jobs}
     seen: set[str] = set()
     for job in definition.jobs:
         path = ("jobs", job.name)
@@ -53,12 +57,21 @@ def find_faults(definition: ProjectDefinition) -> Iterator[Fault]:
         seen.add(job.name)
         yield from _name_fault("job", job.name, path)
         yield from _job_faults(job, path)
+        # Whoever renames a job of a thousand elements needs no thousand sentences, each with a search for its remedy.
+        yield from islice(
+            pipeline_faults(job.specification, path, project=definition.name, jobs=jobs), bounds.PIPELINE_FAULTS_MAX
+        )
+    yield from circle_of_pipelines(definition)
 
 
 def find_hints(definition: ProjectDefinition) -> Iterator[Fault]:
     """What is allowed, but better said explicitly."""
     for job in definition.jobs:
-        if job.specification.execution.timeout_seconds is None and not job.specification.wrapped:
+        specification = job.specification
+        yield from pipeline_hints(specification, ("jobs", job.name))
+        if specification.wrapped or specification.pipeline is not None:
+            continue
+        if specification.execution.timeout_seconds is None:
             yield Fault(("jobs", job.name), "has no timeout: a run that hangs is never ended", "add `timeout: 1h`")
 
 
@@ -102,7 +115,11 @@ def _job_faults(job: JobDefinition, path: Path) -> Iterator[Fault]:
     if specification.wrapped:
         yield from wrapped_faults(job, path)
     size = len(msgspec.json.encode(specification))
-    if size > bounds.SPECIFICATION_BYTES_MAX:
+    if specification.pipeline is not None:
+        if size > bounds.PIPELINE_BYTES_MAX:
+            limit = bounds.PIPELINE_BYTES_MAX >> 10
+            yield Fault(path, f"is {size >> 10} KiB long, at most {limit} are allowed", "let elements run pipelines")
+    elif size > bounds.SPECIFICATION_BYTES_MAX:
         limit = bounds.SPECIFICATION_BYTES_MAX >> 10
         yield Fault(path, f"is {size >> 10} KiB long, at most {limit} are allowed", "move the script into a file")
 

@@ -10,7 +10,6 @@ from orchestra.timetable import Gap, Repeat
 Schema = dict[str, object]
 
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-_ELEMENT = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 _DURATION: Schema = {
     "type": "string",
     "pattern": r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+$",
@@ -221,7 +220,7 @@ def _elements() -> Schema:
             "approval": _approval(),
         }
     )
-    return {"type": "object", "propertyNames": {"pattern": _ELEMENT}, "additionalProperties": element}
+    return {"type": "object", "propertyNames": {"pattern": _NAME}, "additionalProperties": element}
 
 
 def _matrix() -> Schema:

@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from orchestra.definition.values import did_you_mean
 from orchestra.limits import FORMAT_WIDTH_MAX
@@ -15,7 +15,13 @@ _NUMBERS = re.compile(r"\d+")
 
 
 def template_faults(template: str, parameters: Collection[str]) -> Iterator[tuple[str, str]]:
-    """What is wrong with the templates of one argument, as (sentence, repair)."""
+    """What is wrong with the templates of one argument of a command, as (sentence, repair)."""
+    groups: Mapping[str, Collection[str]] = {"parameters": parameters, "run": RUN_NAMES}
+    return field_faults(template, lambda name: _name_faults(name, groups))
+
+
+def field_faults(template: str, name_faults: Callable[[str], Iterator[tuple[str, str]]]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the form of a template, and what somebody says of each name in it."""
     if "{" not in template and "}" not in template:
         return
     try:
@@ -23,7 +29,6 @@ def template_faults(template: str, parameters: Collection[str]) -> Iterator[tupl
     except ValueError as error:
         yield f"holds a brace that is no template ({str(error).lower()})", "write {{ or }} for a literal brace"
         return
-    groups: Mapping[str, Collection[str]] = {"parameters": parameters, "run": RUN_NAMES}
     for _, name, specification, conversion in pieces:
         if name is None:
             continue
@@ -31,7 +36,9 @@ def template_faults(template: str, parameters: Collection[str]) -> Iterator[tupl
             yield f"holds the conversion !{conversion}, which is not allowed", f"write {{{name}}}"
         if any(int(number) > FORMAT_WIDTH_MAX for number in _NUMBERS.findall(specification or "")):
             yield f"pads a value to more than {FORMAT_WIDTH_MAX} characters", "write a smaller width"
-        yield from _name_faults(name, groups)
+        if "{" in (specification or ""):
+            yield f"holds a template within the template {{{name}}}", "write the width as a number"
+        yield from name_faults(name)
 
 
 def _name_faults(name: str, groups: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:

@@ -56,7 +56,7 @@ def test_the_examples_are_valid_for_both(text: str) -> None:
         "{ elements: { b: { for-each: [1, 2] } } }",
         "{ elements: { b: { allow-failure: { exit: 256 } } } }",
         "{ elements: { b: { approval: { timeout: 2 } } } }",
-        "{ elements: { b.c: {} } }",
+        "{ elements: { B: {} } }",
     ],
 )
 def test_plain_mistakes_are_seen_by_the_schema_too(job: str) -> None:
