@@ -172,6 +172,14 @@ REPLACE_MARGIN_SECONDS: Final = 15.0
 TICKER_SECONDS_MAX: Final = 1.0
 """While a schedule is due some time, the ticker looks at the wall clock at least so often: it may jump."""
 TICKS_PER_PASS_MAX: Final = 1000
+EXPECTED_EARLY_SECONDS: Final = 60.0
+"""A run that starts so shortly before an instant at which one is expected counts for it: clocks differ."""
+STARTS_LOOKED_AT: Final = 20
+"""Of a job's newest runs: one that was made earlier may have started later."""
+LATE_LOOK_SECONDS: Final = 60.0
+"""A look at what is expected that comes later than this comes after an outage of all masters."""
+EXPECTED_PATIENCE_SECONDS: Final = 300.0
+"""After such an outage, for what was kept meanwhile to be delivered."""
 
 # --- service ---
 BODY_BYTES_MAX: Final = 1 << 20

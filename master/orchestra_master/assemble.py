@@ -16,6 +16,7 @@ from orchestra.storage.job_versions import JobVersions
 from orchestra_master.contacts import ContactKeeper
 from orchestra_master.dispatcher import Dispatcher, SecretReader
 from orchestra_master.duty import Duty
+from orchestra_master.expectation_watch import ExpectationWatch
 from orchestra_master.fleet_metrics import FleetCollector
 from orchestra_master.listener import Listener, TokenWatch
 from orchestra_master.master import Loop, Master
@@ -67,6 +68,7 @@ def build_master(
         Promoter(parts=parts),
         Rescuer(parts=parts),
         Stopper(parts=parts),
+        ExpectationWatch(parts=parts),
         ContactKeeper(parts=parts),
         *more_duties(parts),
     ]

@@ -198,11 +198,21 @@ class SpecificationShown(msgspec.Struct, frozen=True, kw_only=True):
     matching: Matching = Matching()
 
 
+class Expectation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is expected of a job."""
+
+    sentence: str = ""
+    last_start: str | None = None
+    next_at: str | None = None
+    is_missed: bool = False
+
+
 class JobDetail(Job, frozen=True, kw_only=True):
     """A job with its definition, and which workers can do it."""
 
     specification: SpecificationShown = SpecificationShown()
     workers: list[WorkerMatch] = []
+    expect: Expectation | None = None
 
 
 class ScheduleDetail(Schedule, frozen=True, kw_only=True):
@@ -314,6 +324,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     project: str = ""
     changes: list[Change] = []
     next: list[NextFire] = []
+    warnings: list[str] = []
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,10 +38,15 @@ def _head(call: Invocation, job: JobDetail) -> list[str]:
     if job.schedule is not None:
         coming = f"next {local_time(job.schedule.next_fire_at, zone)}" if job.schedule.enabled else "not scheduled now"
         schedule = f"{plain(job.schedule.sentence)}, {coming}"
+    expected = ""
+    if job.expect is not None:
+        state = "missed" if job.expect.is_missed else f"next {local_time(job.expect.next_at, zone)}"
+        expected = f"{plain(job.expect.sentence)}, {state if job.expect.next_at else 'not while it is disabled'}"
     rows = [
         ("", plain(job.description)),
         ("version", str(job.version or "")),
         ("schedule", schedule),
+        ("expected", expected),
         ("last run", f"#{job.last_run.id} {call.screen.state(job.last_run.state)}" if job.last_run else "never"),
         *((title, ", ".join(plain(step.name) for step in listed)) for title, listed in steps.items()),
         ("timeout", "" if execution.timeout_seconds is None else length_in_words(execution.timeout_seconds)),

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+import msgspec
 from sqlalchemy import Connection
 
 from orchestra.clock import Instant
+from orchestra.cron.expected import expectation_sentence
 from orchestra.cron.occurrences import next_after
 from orchestra.cron.sentence import sentence
 from orchestra.definition.canonical import definition_digest, encode_definition
@@ -14,6 +16,12 @@ from orchestra.definition.differences import describe_changes
 from orchestra.errors import ChangedSincePlan, Conflict
 from orchestra.identifiers import ProjectId
 from orchestra.specification import JobDefinition, ProjectDefinition, ScheduleSpecification
+from orchestra.storage.expectations import (
+    ExpectationRecord,
+    expectations_of_project,
+    retire_expectation,
+    set_expectation,
+)
 from orchestra.storage.jobs import JobRecord, add_job, add_version, job_by_name, jobs_of_project, keep_job, retire_job
 from orchestra.storage.projects import (
     DefinitionRecord,
@@ -43,6 +51,7 @@ class Kind(StrEnum):
     PROJECT = "project"
     JOB = "job"
     SCHEDULE = "schedule"
+    EXPECTATION = "expectation"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +83,8 @@ class Plan:
     """The digest of the definition that holds before; None if there is none."""
     version: str
     """The digest of the planned definition."""
+    warnings: tuple[str, ...] = ()
+    """What is probably not meant."""
 
     @property
     def is_empty(self) -> bool:
@@ -89,6 +100,7 @@ class _Before:
     definition: DefinitionRecord | None
     jobs: dict[str, JobRecord]
     schedules: dict[str, ScheduleRecord]
+    expectations: dict[str, ExpectationRecord]
 
 
 def plan(connection: Connection, definition: ProjectDefinition, now: Instant) -> Plan:
@@ -135,6 +147,7 @@ def apply_definition(
         if name not in kept:
             retire_job(connection, record.id, now=now)
             retire_schedule(connection, record.id, now=now)
+            retire_expectation(connection, record.id, now=now)
     if found != made.version:
         add_definition(
             connection,
@@ -161,12 +174,13 @@ def _require_owner(project: ProjectRecord, owner_file: str | None) -> None:
 
 def _before(connection: Connection, name: str) -> _Before:
     if not has_project(connection, name):
-        return _Before(None, None, {}, {})
+        return _Before(None, None, {}, {}, {})
     project = find_project(connection, name)
     jobs = {job.name: job for job in jobs_of_project(connection, project.id)}
     names = {job.id: job.name for job in jobs.values()}
     schedules = {names[found.job_id]: found for found in schedules_of_project(connection, project.id)}
-    return _Before(project, newest_definition(connection, project.id), jobs, schedules)
+    expectations = {names[found.job_id]: found for found in expectations_of_project(connection, project.id)}
+    return _Before(project, newest_definition(connection, project.id), jobs, schedules, expectations)
 
 
 def _apply_job(connection: Connection, project: ProjectId, job: JobDefinition, before: _Before, now: Instant) -> None:
@@ -183,6 +197,17 @@ def _apply_job(connection: Connection, project: ProjectId, job: JobDefinition, b
         retire_schedule(connection, identifier, now=now)
     elif schedule is None or schedule.specification != job.schedule:
         set_schedule(connection, identifier, job.schedule, next_fire_at=_first_due(schedule, job.schedule, now))
+    expectation = before.expectations.get(job.name)
+    is_active = job.enabled and (record is None or record.disabled_by is None)
+    if job.expect is None:
+        if expectation is not None:
+            retire_expectation(connection, identifier, now=now)
+    elif (
+        expectation is None
+        or expectation.specification != job.expect
+        or is_active != (record is not None and record.is_active)
+    ):
+        set_expectation(connection, identifier, job.expect, is_active=is_active, now=now)
 
 
 def _compare(before: _Before, definition: ProjectDefinition, now: Instant) -> Plan:
@@ -191,7 +216,13 @@ def _compare(before: _Before, definition: ProjectDefinition, now: Instant) -> Pl
     for job in definition.jobs:
         changes.append(_job_change(before.jobs.get(job.name), job))
         schedule = before.schedules.get(job.name)
-        changes.extend(_schedule_changes(schedule, job))
+        words = "" if job.schedule is None else sentence(job.schedule.timetable)
+        stored = schedule.specification if schedule else None
+        changes.extend(_part_changes(Kind.SCHEDULE, job.name, stored, job.schedule, words))
+        words = "" if job.expect is None else expectation_sentence(job.expect)
+        expectation = before.expectations.get(job.name)
+        expected = expectation.specification if expectation else None
+        changes.extend(_part_changes(Kind.EXPECTATION, job.name, expected, job.expect, words))
         if job.schedule is not None:
             at = _first_due(schedule, job.schedule, now)
             if at is not None:
@@ -200,8 +231,9 @@ def _compare(before: _Before, definition: ProjectDefinition, now: Instant) -> Pl
     for name in before.jobs:
         if name not in kept:
             changes.append(PlannedChange(action=Action.REMOVE, kind=Kind.JOB, name=name, detail="its history is kept"))
-            if name in before.schedules:
-                changes.append(PlannedChange(action=Action.REMOVE, kind=Kind.SCHEDULE, name=name))
+            for kind, found in ((Kind.SCHEDULE, before.schedules), (Kind.EXPECTATION, before.expectations)):
+                if name in found:
+                    changes.append(PlannedChange(action=Action.REMOVE, kind=kind, name=name))
     return Plan(
         project=definition.name,
         changes=tuple(changes),
@@ -237,16 +269,16 @@ def _job_change(record: JobRecord | None, job: JobDefinition) -> PlannedChange:
     return PlannedChange(action=action, kind=Kind.JOB, name=job.name, detail=detail)
 
 
-def _schedule_changes(schedule: ScheduleRecord | None, job: JobDefinition) -> Iterator[PlannedChange]:
-    if job.schedule is None:
-        if schedule is not None:
-            yield PlannedChange(action=Action.REMOVE, kind=Kind.SCHEDULE, name=job.name)
-    elif schedule is None:
-        yield PlannedChange(
-            action=Action.ADD, kind=Kind.SCHEDULE, name=job.name, detail=sentence(job.schedule.timetable)
-        )
-    elif schedule.specification != job.schedule:
-        detail = describe_changes(schedule.specification, job.schedule)
-        yield PlannedChange(action=Action.CHANGE, kind=Kind.SCHEDULE, name=job.name, detail=detail)
+def _part_changes(
+    kind: Kind, name: str, old: msgspec.Struct | None, new: msgspec.Struct | None, words: str
+) -> Iterator[PlannedChange]:
+    """Of what a job may have beside its specification; `words` say what is new."""
+    if new is None:
+        if old is not None:
+            yield PlannedChange(action=Action.REMOVE, kind=kind, name=name)
+    elif old is None:
+        yield PlannedChange(action=Action.ADD, kind=kind, name=name, detail=words)
+    elif old != new:
+        yield PlannedChange(action=Action.CHANGE, kind=kind, name=name, detail=describe_changes(old, new))
     else:
-        yield PlannedChange(action=Action.KEEP, kind=Kind.SCHEDULE, name=job.name)
+        yield PlannedChange(action=Action.KEEP, kind=kind, name=name)

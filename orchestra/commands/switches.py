@@ -11,6 +11,7 @@ from orchestra.queries.fleet import WorkerView, show_worker
 from orchestra.queries.jobs import JobDetail, show_job
 from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
+from orchestra.storage.expectations import switch_expectation
 from orchestra.storage.jobs import find_job, switch_job
 from orchestra.storage.workers import move_worker
 
@@ -41,6 +42,8 @@ class Switches:
                 raise Conflict(f"job {project}/{name} is disabled by its definition: say 'enabled: true' there")
             words = who.name + (f": {reason}" if reason else "")
             switch_job(connection, job.id, disabled_by=None if enabled else words)
+            if enabled != job.is_active:
+                switch_expectation(connection, job.id, is_active=enabled, now=now)
             record_change(
                 connection,
                 who,

@@ -1,4 +1,4 @@
-"""What needs a person now: failing jobs, late schedules, runs that wait long, workers out of contact.
+"""What needs a person now: failing jobs, missed runs, late schedules, runs that wait long, workers out of contact.
 
 Every reading probes an index once for each job, schedule or worker, so it costs the same however long the history is.
 """
@@ -16,6 +16,7 @@ from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import BEFORE_COUNT_MAX, LATE_SECONDS, LONG_WAIT_SECONDS
 from orchestra.policy import Permission, Principal
 from orchestra.queries.addresses import moment
+from orchestra.queries.expectations import MissedJob, missed_jobs
 from orchestra.queries.job_history import VERDICTS, RunMark, Streak, newest_marks, streak_of
 from orchestra.queries.visibility import within
 from orchestra.queries.waiting import RunFacts, explain
@@ -88,6 +89,8 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
     checked_at: datetime
     failing: tuple[FailingJob, ...]
     failing_total: int
+    missed: tuple[MissedJob, ...]
+    missed_total: int
     schedules: tuple[LateSchedule, ...]
     schedules_total: int
     waiting: tuple[WaitingJob, ...]
@@ -98,7 +101,7 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_calm(self) -> bool:
         """Whether nothing needs anybody."""
-        return not (self.failing or self.schedules or self.waiting or self.workers)
+        return not (self.failing or self.missed or self.schedules or self.waiting or self.workers)
 
 
 def show_attention(
@@ -109,6 +112,7 @@ def show_attention(
     rows = connection.execute(_jobs(who)).all()
     failing = _failing(connection, [row for row in rows if row.enabled and row.disabled_by is None])
     schedules_found = _late(connection, who, now)
+    missed = missed_jobs(connection, who)
     waiting = [row for row in rows if row.pending is not None]
     waiting_long = _waiting_long(connection, waiting, now)
     absent = _absent(workers, now)
@@ -116,6 +120,8 @@ def show_attention(
         checked_at=moment(now),
         failing=_with_reasons(connection, failing[:SHOWN_MAX]),
         failing_total=len(failing),
+        missed=tuple(missed[:SHOWN_MAX]),
+        missed_total=len(missed),
         schedules=tuple(schedules_found[:SHOWN_MAX]),
         schedules_total=len(schedules_found),
         waiting=_explained(connection, waiting_long[:SHOWN_MAX], workers, now),

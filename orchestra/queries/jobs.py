@@ -8,9 +8,11 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
+from orchestra.identifiers import JobId
 from orchestra.lifecycle import RunState
 from orchestra.policy import Permission, Principal
 from orchestra.queries.addresses import job_address
+from orchestra.queries.expectations import ExpectationView, expectation_view
 from orchestra.queries.job_history import newest_marks
 from orchestra.queries.schedules import ScheduleView, schedule_views
 from orchestra.queries.visibility import within
@@ -51,6 +53,8 @@ class JobDetail(JobView, frozen=True, kw_only=True):
 
     specification: JobSpecification
     workers: tuple[WorkerAnswer, ...]
+    expect: ExpectationView | None
+    """When runs of it are expected, whoever starts them."""
 
 
 class ProjectView(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,10 +111,12 @@ def show_job(connection: Connection, who: Principal, project: str, name: str, *,
     if row is None:
         raise NotFound("job", f"{project}/{name}")
     specification = _specification(row)
+    view = job_views(connection, [row], now=now)[0]
     return JobDetail(
-        **msgspec.structs.asdict(job_views(connection, [row], now=now)[0]),
+        **msgspec.structs.asdict(view),
         specification=specification,
         workers=match_workers(specification.matching, all_workers(connection, who), now),
+        expect=expectation_view(connection, JobId(row.id), is_active=view.enabled),
     )
 
 

@@ -7,7 +7,7 @@ who only reads and writes needs no index by its name.
 
 from sqlalchemy import Index, and_
 
-from orchestra.storage.tables import attempts, metadata, runs, schedules
+from orchestra.storage.tables import attempts, metadata, missed_runs, runs, schedules
 
 __all__ = ["metadata"]
 
@@ -59,6 +59,8 @@ Index(
     sqlite_where=_PAUSED,
     postgresql_where=_PAUSED,
 )
+_STILL_MISSED = missed_runs.c.recovered_at.is_(None)
+Index("ix_missed_runs_open", missed_runs.c.job_id, sqlite_where=_STILL_MISSED, postgresql_where=_STILL_MISSED)
 Index(
     "ix_attempts_open",
     attempts.c.worker_id,

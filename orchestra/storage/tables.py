@@ -106,6 +106,35 @@ schedule_ticks = Table(
     UniqueConstraint("schedule_id", "due_at"),
 )
 
+expectations = Table(
+    "expectations",
+    metadata,
+    Column("job_id", Key, ForeignKey("jobs.id"), primary_key=True, autoincrement=False),
+    # An ExpectationSpecification as JSON.
+    Column("specification", Text, nullable=False),
+    # From when on it counts: since it was defined or changed, or its job enabled.
+    Column("since", Moment, nullable=False),
+    # When a run must have started. The cursor, moved by a compare-and-set; null while one is missed or none expected.
+    Column("look_at", Moment),
+    Column("retired_at", Moment),
+    Index("ix_expectations_look_at", "look_at"),
+)
+
+missed_runs = Table(
+    "missed_runs",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("job_id", Key, ForeignKey("jobs.id"), nullable=False),
+    # When it was expected, and from when on that was counted: the start of the run before, as a rule.
+    Column("due_at", Moment, nullable=False),
+    Column("counted_from", Moment, nullable=False),
+    Column("missed_at", Moment, nullable=False),
+    # When a run came after all; without a run if nothing is expected any more.
+    Column("recovered_at", Moment),
+    Column("run_id", Key, ForeignKey("runs.id")),
+    UniqueConstraint("job_id", "due_at"),
+)
+
 # --- runs ---
 
 runs = Table(
@@ -165,7 +194,8 @@ attempts = Table(
     metadata,
     Column("run_id", Key, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("worker_id", Key, ForeignKey("workers.id"), nullable=False),
+    # Null: something else started it, and `orchestra wrap` tells of it.
+    Column("worker_id", Key, ForeignKey("workers.id")),
     # The worker's session under which it was offered; later messages come under the worker's current one.
     Column("epoch", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
@@ -181,6 +211,19 @@ attempts = Table(
     Column("log_digest", Text),
     Column("lost_bytes", BigInteger, nullable=False, default=0),
     Column("exit_code", Integer),
+)
+
+wraps = Table(
+    "wraps",
+    metadata,
+    Column("run_id", Key, ForeignKey("runs.id"), primary_key=True, autoincrement=False),
+    # Where and as whom the command runs, and its words for people.
+    Column("host", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("command", Text, nullable=False),
+    # Its last sign of life; null as soon as the run is over.
+    Column("heard_at", Moment),
+    Index("ix_wraps_heard_at", "heard_at"),
 )
 
 run_steps = Table(
