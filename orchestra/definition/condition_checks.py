@@ -9,7 +9,7 @@ from orchestra.definition.problems import Path
 from orchestra.definition.surroundings import Surroundings
 from orchestra.definition.values import did_you_mean
 from orchestra.elements import Element, MatrixValue
-from orchestra.pipeline.conditions import BadCondition, CelMissing, check_condition
+from orchestra.pipeline.conditions import NAMES, BadCondition, CelMissing, check_condition
 from orchestra.specification import Parameter, ParameterType
 
 _CHARACTERS_MAX = 2000
@@ -19,12 +19,13 @@ _NAME = re.compile(
     r"(?:\s*\.\s*(?P<plain>[A-Za-z_]\w*)|\s*\[\s*(?P<quoted>\"[ ]*\")\s*\])?"
 )
 _PARSER_PLACE = re.compile(r"is no CEL: <input>:(\d+):(\d+): (.*)", re.DOTALL)
-_TYPE_CAUSES = ("cannot be evaluated: No such overload", "cannot be evaluated: Undefined variable or function", "is ")
-"""Wrong for all values of these types; another failure may be about the sample only."""
 _SAMPLES = 6
 _SAMPLE_TEXTS = ("text", "1", "1.2.3", "2026-01-01T00:00:00Z", "10m", "")
 _SAMPLE_DURATIONS = ("10m", "1h", "30s")
-_TYPES_REMEDY = 'compare values of one type, such as `parameters.count > 3` or `parameters.env == "production"`'
+_UNKNOWN = re.compile(r"names the unknown `(.+?)`")
+_REMEDY = 'write such as `parameters.env == "production"`, with quotes around it all'
+_OVERLOAD = "cannot be evaluated: No such overload"
+_FUNCTION = re.compile(r"cannot be evaluated: Undefined variable or function: '(.+?)'")
 
 
 def condition_faults(element: Element, around: Surroundings, path: Path) -> Iterator[Fault]:
@@ -111,7 +112,8 @@ def _refusal(element: Element, around: Surroundings) -> BadCondition | None:
         try:
             check_condition(element.condition, _sample(element, around, turn))
         except BadCondition as bad:
-            if bad.cause.startswith(_TYPE_CAUSES):
+            if bad.cause.startswith((_OVERLOAD, "is ")) or _FUNCTION.match(bad.cause):
+                # Wrong for all values of these types; another failure may be about this sample only.
                 return bad
             seen.append(bad)
     return seen[0] if len(seen) == _SAMPLES else None
@@ -160,12 +162,23 @@ def _sample_number(parameter: Parameter, turn: int) -> float:
 
 
 def _fault_of(bad: BadCondition, path: Path) -> Fault:
-    parsed = _PARSER_PLACE.match(bad.cause)
+    # The values of the sample were ours and would only confuse.
+    cause, whole = bad.cause.partition("; values: ")[0], len(bad.expression)
+    parsed = _PARSER_PLACE.match(cause)
     if parsed is not None:
-        line, column, cause = int(parsed[1]), int(parsed[2]), parsed[3]
-        length = 1 if line == 1 else None
-        sentence = f"is no condition in CEL: {cause}"
-        remedy = "write such as `parameters.env == \"production\" && states.test == 'succeeded'`"
-        return Fault(path, sentence, remedy, column - 1, length, len(bad.expression))
-    # The values were ours and would only confuse.
-    return Fault(path, bad.cause.partition("; values: ")[0], _TYPES_REMEDY)
+        length = 1 if parsed[1] == "1" else None
+        sentence = f"is no condition in CEL: {parsed[3].partition(' expecting {')[0]}"
+        return Fault(path, sentence, _REMEDY, int(parsed[2]) - 1, length, whole)
+    unknown = _UNKNOWN.match(cause)
+    if unknown is not None:
+        remedy = did_you_mean(unknown[1], NAMES) or f"known are {', '.join(NAMES)}"
+        offset = max(bad.expression.find(unknown[1]), 0)
+        return Fault(path, f"names the unknown `{unknown[1]}`", remedy, offset, len(unknown[1]), whole)
+    function = _FUNCTION.match(cause)
+    if function is not None:
+        remedy = "CEL has functions such as `size(…)`, `.contains(…)`, `.startsWith(…)` and `.matches(…)`"
+        return Fault(path, f"uses the unknown function `{function[1]}`, or uses it for a wrong type", remedy)
+    if cause.startswith(_OVERLOAD):
+        remedy = 'compare values of one type: `parameters.count > 3`, not `parameters.count > "3"`'
+        return Fault(path, "applies an operator to values whose types do not fit together", remedy)
+    return Fault(path, cause, _REMEDY)

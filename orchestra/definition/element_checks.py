@@ -30,10 +30,12 @@ def element_faults(element: Element, around: Surroundings, path: Path) -> Iterat
         yield from _several_faults(element, around, path)
         yield from _worker_faults(element, around, path)
         yield from given_faults(element, around, path)
-        for code in element.allowed_exit_codes:
+        for index, code in enumerate(element.allowed_exit_codes):
             if code not in bounds.EXIT_CODE:
                 sentence = f"must be {bounds.EXIT_CODE}, got {code}"
-                yield Fault((*path, "allow-failure", "exit"), sentence, "write `allow-failure: { exit: [75] }`")
+                yield Fault(
+                    (*path, "allow-failure", "exit", str(index)), sentence, "write `allow-failure: { exit: [75] }`"
+                )
     if element.condition:
         yield from condition_faults(element, around, (*path, "if"))
 

@@ -49,11 +49,16 @@ _NOBODY = "write `approval: [lead]`, or `approval: {}` for everybody who may run
 _BRACES = re.compile(r"\{\s*([A-Za-z][A-Za-z0-9_.-]*)\s*\}")
 
 
+_STAND_IN = (Element(name="unread", approval=Approval()),)
+"""Takes the place of elements that could not be read, so that nobody complains that there are none."""
+
+
 def read_pipeline(fields: Fields) -> Pipeline:
     """The pipeline of a job that has `elements`."""
     elements, closing = fields.get("elements"), fields.get("finally")
+    named = elements.named("a mapping of names to elements") if elements else None
     return Pipeline(
-        elements=_elements(elements),
+        elements=_STAND_IN if named is None else tuple(_element(name, item) for name, item in named.items()),
         closing=_elements(closing),
         max_parallel=_count(fields.get("max-parallel")),
         fail_fast=_truth(fields.get("fail-fast")),
@@ -142,12 +147,12 @@ def _for_each(fields: Fields) -> str:
             "must name a list that an element before it has found out",
             "write `for-each: results.plan.targets`; a list that is known beforehand is a `matrix`",
         )
-        return "results.unread.unread"
+        return ""
     written = value.text() or ""
     braced = _BRACES.fullmatch(written)
     if braced is not None:
         value.refuse("is no template, but a path", f"write `for-each: {braced[1]}`")
-        return "results.unread.unread"
+        return braced[1]
     return written
 
 

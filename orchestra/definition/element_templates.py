@@ -94,4 +94,5 @@ def _near(name: str, group: str, known: Collection[str]) -> str:
     close = did_you_mean(name, known)
     if close:
         return close.replace("`", "{" + group + ".", 1).replace("`", "}", 1)
-    return f"known {group}: {', '.join(known) or 'none'}"
+    words = "its axes are" if group == "matrix" else f"known {group}:"
+    return f"{words} {', '.join(known) or 'none'}"

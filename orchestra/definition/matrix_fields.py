@@ -63,6 +63,8 @@ def _combinations(value: Value) -> tuple[dict[str, MatrixValue], ...]:
     found = []
     for item in items:
         named = item.named("a mapping of axes to values")
-        if named is not None:
-            found.append({name: plain for name, each in named.items() if (plain := written_value(each)) is not None})
+        values = {name: written_value(each) for name, each in (named or {}).items()}
+        combination = {name: plain for name, plain in values.items() if plain is not None}
+        if named is not None and len(combination) == len(values):
+            found.append(combination)
     return tuple(found)

@@ -19,6 +19,7 @@ from orchestra.pipeline.conditions import CelMissing, check_condition
 from orchestra.specification import Execution, JobSpecification, Matching, RetryPolicy
 
 _AFTER_NAMES_SHOWN_MAX = 20
+_CIRCLE_NAMES_SHOWN_MAX = 20
 _PARAMETER = re.compile(r"(?<!\{)\{parameters\.([^{}:!]+)")
 
 
@@ -145,7 +146,7 @@ def _after_faults(element: Element, around: Surroundings, path: Path) -> Iterato
 
 def _circle_fault(around: Surroundings, path: Path) -> Iterator[Fault]:
     # It is found from each element to the one that it waits for; people read it as it would run.
-    shown = " → ".join(reversed(around.circle))
+    shown = " → ".join(_shortened([*reversed(around.circle)]))
     first, waits_for = around.circle[:2]
     place = (*_place_of(first, around, path), "after", waits_for)
     yield Fault(place, f"makes a circle, in which nothing could begin: {shown}", "remove one of its `after`")
@@ -153,6 +154,15 @@ def _circle_fault(around: Surroundings, path: Path) -> Iterator[Fault]:
 
 def _place_of(name: str, around: Surroundings, path: Path) -> Path:
     return (*path, "finally" if name in around.closing else "elements", name)
+
+
+def _shortened(path: list[str]) -> list[str]:
+    """A circle of thousands by its beginning and its end."""
+    left_out = len(path) - _CIRCLE_NAMES_SHOWN_MAX
+    if left_out <= 0:
+        return path
+    half = _CIRCLE_NAMES_SHOWN_MAX // 2
+    return [*path[:half], f"({left_out:,} more)", *path[-half:]]
 
 
 def _listed(names: Sequence[str]) -> str:
