@@ -101,6 +101,8 @@ def _show(call: Invocation, plan: "Plan") -> None:
     for fire in plan.next:
         if fire.at:
             call.screen.line(f"  {plain(fire.job)} fires next {local_time(fire.at, call.screen.zone)}")
+    for warning in plan.warnings:
+        call.screen.line(f"  beware: {plain(warning)}")
 
 
 def _agreed(call: Invocation) -> bool:

@@ -1,12 +1,15 @@
 """Changing a definition on behalf of a person: planned without a trace, applied with an audit entry and a signal."""
 
+from dataclasses import replace
+
 from sqlalchemy import Connection
 
 from orchestra.clock import Clock
-from orchestra.commands.definitions import Action, Plan, apply_definition, plan
+from orchestra.commands.definitions import Action, Kind, Plan, apply_definition, plan
 from orchestra.definition.checks import require_usable
 from orchestra.errors import ChangedSincePlan
 from orchestra.policy import Permission, Principal
+from orchestra.queries.crowds import crowds_of_plan
 from orchestra.specification import ProjectDefinition
 from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
@@ -29,7 +32,7 @@ class DefinitionChanges:
         who.require(Permission.DEFINE)
         require_usable(definition)
         now = self._clock.now()
-        return await self._database.read(lambda connection: plan(connection, definition, now))
+        return await self._database.read(lambda connection: _warned(connection, plan(connection, definition, now)))
 
     async def apply(
         self, who: Principal, definition: ProjectDefinition, *, source: str, expected: str | None = None
@@ -64,9 +67,15 @@ class DefinitionChanges:
                 before={"version": made.planned_on},
                 after={"version": made.version, "changes": _in_words(made)},
             )
-            return made
+            return _warned(connection, made)
 
         return await self._database.write(apply, signals=[Signal(Topic.DUE)])
+
+
+def _warned(connection: Connection, made: Plan) -> Plan:
+    dues = {fire.job: fire.at for fire in made.next}
+    changed = {each.name for each in made.changes if each.kind is Kind.SCHEDULE and each.action is not Action.KEEP}
+    return replace(made, warnings=crowds_of_plan(connection, made.project, dues, changed))
 
 
 def _in_words(made: Plan) -> list[str]:

@@ -49,6 +49,8 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     changes: tuple[ChangeView, ...]
     next: tuple[FireView, ...]
+    warnings: tuple[str, ...]
+    """What is probably not meant."""
 
 
 class AppliedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +116,7 @@ def _answer(made: Plan, *, applied: bool) -> Response:
             for change in made.changes
         ),
         next=tuple(FireView(job=fire.job, at=moment(fire.at)) for fire in made.next),
+        warnings=made.warnings,
     )
     answer = AppliedView(plan=view, applied=applied, version=made.version)
     return json_answer(answer, headers={"etag": f'"{made.version}"'})

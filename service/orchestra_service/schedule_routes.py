@@ -10,6 +10,7 @@ from orchestra.cron.preview import SchedulePreview, preview
 from orchestra.definition.schedule_text import ScheduleRefused, read_schedule_text
 from orchestra.limits import SCHEDULE_INSTANTS_MAX
 from orchestra.queries.addresses import API
+from orchestra.queries.crowds import crowd_of_timetable
 from orchestra.queries.schedules import (
     ScheduleDetail,
     ScheduleView,
@@ -91,7 +92,10 @@ class ScheduleRoutes:
             timetable = read_schedule_text(query.get("cron", ""), query.get("zone", ""))
         except ScheduleRefused as refused:
             raise BadQuery(refused.problems) from None
-        return json_answer(preview(timetable, self._clock.now()))
+        now = self._clock.now()
+        told = preview(timetable, now)
+        crowd = await self._database.read(lambda connection: crowd_of_timetable(connection, timetable, now))
+        return json_answer(msgspec.structs.replace(told, warnings=told.warnings + crowd))
 
     async def show(self, asking: Asking) -> Response:
         """The schedule of a job."""

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
+import msgspec
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.clock import to_datetime
-from orchestra.cron.preview import PREVIEW_INSTANTS, preview
+from orchestra.cron.preview import PREVIEW_INSTANTS, SchedulePreview, preview
 from orchestra.cron.wall_clock import zone_of
 from orchestra.definition.schedule_text import ScheduleRefused, read_schedule_text
 from orchestra.errors import Conflict, InvalidFields, NotAllowed, NotFound
 from orchestra.limits import LATE_SECONDS
 from orchestra.policy import Permission
+from orchestra.queries.crowds import crowd_of_timetable
 from orchestra.queries.run_filters import read_run_filter
 from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import list_runs
@@ -29,6 +31,7 @@ from orchestra.queries.schedules import (
 )
 from orchestra.queries.visibility import may_in, project_of_name
 from orchestra.storage.paging import Page, PageAsked, read_page_asked
+from orchestra.timetable import Timetable
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
@@ -136,7 +139,7 @@ class SchedulePages:
         values: dict[str, object] = {"typed": typed, "zone": zone, "told": None, "problems": (), "pieces": None}
         if typed.strip():
             try:
-                values["told"] = preview(read_schedule_text(typed, zone), self._clock.now())
+                values["told"] = await self._told(read_schedule_text(typed, zone))
             except ScheduleRefused as refused:
                 values["problems"] = refused.by_field
                 if refused.mark is not None:
@@ -146,6 +149,12 @@ class SchedulePages:
         elif zone:
             values["problems"] = [("cron", "Write an expression, such as 30 2 * * *.")]
         return self._renderer.page(asking, "schedule_preview.html", {**values, "local": local_moment})
+
+    async def _told(self, timetable: Timetable) -> SchedulePreview:
+        now = self._clock.now()
+        told = preview(timetable, now)
+        crowd = await self._database.read(lambda connection: crowd_of_timetable(connection, timetable, now))
+        return msgspec.structs.replace(told, warnings=told.warnings + crowd)
 
     async def ask_switch(self, asking: Asking) -> Response:
         """The page before the change: what it means, and why it is done."""
