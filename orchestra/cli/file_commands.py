@@ -10,7 +10,7 @@ from orchestra.cli.terminal import LogGuard
 from orchestra.cli.words import ApiCommand
 
 DEFINITION_FILE = "orchestra.yaml"
-EXAMPLES = ("backup", "build", "demo")
+EXAMPLES = ("backup", "build", "demo", "pipeline")
 
 
 @click.command(cls=ApiCommand)

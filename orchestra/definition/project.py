@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestra.definition.document import document_of
+from orchestra.definition.pipeline_form import PipelineForm
 from orchestra.definition.problems import DefinitionErrors
 from orchestra.definition.reader import FORMAT_VERSION, examine_document
 from orchestra.specification import ProjectDefinition
@@ -75,15 +76,24 @@ class Project:
 
         A name that is there already raises ValueError; everything else is said by `definition()`, all at once.
         """
+        more: Document = (
+            {} if retry is None else {"retry": retry.document() if isinstance(retry, Retry) else dict(retry)}
+        )
+        self._add(name, schedule, {**keys, **more})
+        return self
+
+    def pipeline(self, name: str, *, schedule: Cron | Every | str | None = None, **keys: object) -> PipelineForm:
+        """Adds a job that is a pipeline and returns it, so that elements can be added to it."""
+        return PipelineForm(self._add(name, schedule, {**keys, "elements": {}}))
+
+    def _add(self, name: str, schedule: Cron | Every | str | None, keys: Mapping[str, object]) -> Document:
         if name in self._jobs:
             raise ValueError(f"the job {name!r} is already in the project {self._name!r}: rename one of them")
         document: Document = {key.replace("_", "-"): value for key, value in keys.items() if value is not None}
         if schedule is not None:
             document["schedule"] = schedule if isinstance(schedule, str) else schedule.document()
-        if retry is not None:
-            document["retry"] = retry.document() if isinstance(retry, Retry) else dict(retry)
         self._jobs[name] = document
-        return self
+        return document
 
     def document(self) -> Document:
         """The project as plain values, as a YAML file has them."""

@@ -13,6 +13,7 @@ from orchestra.definition.parameter_fields import read_parameters
 from orchestra.definition.problems import DefinitionErrors, Problem, render
 from orchestra.definition.schedule_fields import read_schedule
 from orchestra.definition.values import Fields, Findings, Value
+from orchestra.limits import WRAP_LOST_SECONDS
 from orchestra.specification import Execution, JobDefinition, JobSpecification, ProjectDefinition, RetryPolicy
 
 FORMAT_VERSION = 1
@@ -191,6 +192,7 @@ def _specification(fields: Fields) -> JobSpecification:
     expire_after = expire.duration() if expire else None
     wrapped = fields.get("wrapped")
     is_wrapped = wrapped is not None and wrapped.truth() is True
+    usual_loss = WRAP_LOST_SECONDS if is_wrapped else _UNREAD.lost_after_seconds
     is_pipeline = "elements" in fields.values
     return JobSpecification(
         execution=read_execution(fields, has_steps=not is_wrapped and not is_pipeline),
@@ -200,7 +202,7 @@ def _specification(fields: Fields) -> JobSpecification:
         matching=read_matching(fields.get("worker"), fields.get("slots")),
         retry=_retry(retry) if retry else RetryPolicy(),
         priority=(priority.whole("a whole number from -100 to 100") if priority else None) or 0,
-        lost_after_seconds=_UNREAD.lost_after_seconds if lost_after is None else lost_after,
+        lost_after_seconds=usual_loss if lost_after is None else lost_after,
         expire_after_seconds=_UNREAD.expire_after_seconds if expire_after is None else expire_after,
         wrapped=is_wrapped,
     )

@@ -8,6 +8,7 @@ import pytest
 
 from orchestra.cli.exits import ExitCode
 from orchestra.cli.program import WORDS
+from orchestra.definition.element_fields import APPROVAL_KEYS, ELEMENT_KEYS
 from orchestra.definition.reader import JOB_KEYS, read_definition
 from orchestra.protocol.codec import CloseCode
 from orchestra.protocol.messages import Event, MasterMessage, WorkerMessage
@@ -64,10 +65,10 @@ def test_every_definition_that_a_page_shows_is_valid(path: Path) -> None:
         read_definition(block, path.name)
 
 
-def test_the_definition_page_names_every_key_of_a_job() -> None:
+def test_the_definition_page_names_every_key_of_a_job_and_of_an_element() -> None:
     named = set(re.findall(r"`([a-z-]+)`", page("definition.md")))
 
-    assert not set(JOB_KEYS) - named
+    assert not {*JOB_KEYS, *ELEMENT_KEYS, *APPROVAL_KEYS} - named
 
 
 def test_the_definition_page_names_every_type_of_parameter() -> None:

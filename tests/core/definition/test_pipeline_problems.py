@@ -287,7 +287,7 @@ def test_pipelines_that_contain_each_other_are_told_with_the_path() -> None:
 
     (problem,) = examine_definition(text, "orchestra.yaml").problems
 
-    assert (problem.line, problem.column) == (21, 33)
+    assert (problem.line, problem.column) == (21, 35)
     assert problem.sentence == "jobs.outer.elements.in.job makes the pipeline contain itself: outer → inner → outer"
 
 
