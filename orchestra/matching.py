@@ -64,6 +64,10 @@ def wishes_fulfilled(matching: Matching, properties: Mapping[str, PropertyValue]
     return sum(is_fulfilled(wish, properties) for wish in matching.prefer)
 
 
+PIPELINE = Signature("pipeline")
+"""Of runs that no worker takes: they make other runs."""
+
+
 def signature_of(matching: Matching) -> Signature:
     """The same text for two jobs that ask the same of a worker, in whatever order they say it."""
     ordered = msgspec.structs.replace(

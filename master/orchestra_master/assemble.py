@@ -23,12 +23,14 @@ from orchestra_master.master import Loop, Master
 from orchestra_master.metrics import AttemptMetrics
 from orchestra_master.offer_watch import OfferWatch
 from orchestra_master.parts import Blocking, MasterParts
+from orchestra_master.pipeline_keeper import PipelineKeeper
 from orchestra_master.promoter import Promoter
 from orchestra_master.rescuer import Rescuer
 from orchestra_master.roster import Roster
 from orchestra_master.selection import SpreadingSelector, WorkerSelector
 from orchestra_master.stopper import Stopper
 from orchestra_master.ticker import Ticker
+from orchestra_master.wrap_watch import WrapWatch
 
 T = TypeVar("T")
 
@@ -66,9 +68,11 @@ def build_master(
     duties: list[Duty] = [
         TokenWatch(listener=listener, poll_seconds=parts.poll_seconds),
         Promoter(parts=parts),
+        PipelineKeeper(parts=parts),
         Rescuer(parts=parts),
         Stopper(parts=parts),
         ExpectationWatch(parts=parts),
+        WrapWatch(parts=parts),
         ContactKeeper(parts=parts),
         *more_duties(parts),
     ]

@@ -28,7 +28,7 @@ from orchestra.storage.attempts import withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.results import set_results
-from orchestra.storage.runs import RunMove
+from orchestra.storage.run_moves import RunMove
 from orchestra.storage.steps import StepNews
 from orchestra.storage.tables import runs
 from orchestra_master.ending import Ending, end_run

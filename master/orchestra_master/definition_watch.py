@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestra.clock import Clock
 from orchestra.commands.definitions import Action, apply_definition
+from orchestra.commands.element_jobs import ElementJobsRefused
 from orchestra.definition.problems import DefinitionErrors
 from orchestra.definition.reader import read_definition
 from orchestra.errors import OrchestraError, StorageError
@@ -70,6 +71,10 @@ class DefinitionWatch:
         except StorageError as error:
             # Nothing is wrong with the file: it is tried again with the next look.
             self._say_once(f"definition_not_applied file={path} cause={error}")
+            return 0
+        except ElementJobsRefused as error:
+            # The jobs may be those of a file that is read after this one: it is tried again with the next look.
+            self._say_once(f"definition_refused file={path} cause={error}")
             return 0
         except DefinitionErrors as errors:
             logger.error("definition_refused file=%s problems=%d\n%s", path, len(errors.problems), errors.report())

@@ -23,13 +23,14 @@ from orchestra.limits import (
 )
 from orchestra.protocol.codec import frame_bytes
 from orchestra.protocol.messages import Offer
-from orchestra.specification import Matching, PropertyValue
+from orchestra.specification import JobSpecification, Matching, PropertyValue
 from orchestra.storage.attempts import Claim, ClaimedRun, claim_runs, withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.job_versions import JobVersion
 from orchestra.storage.jobs import matching_of
 from orchestra.storage.pending import PendingRun, pending_heads, pending_signatures
-from orchestra.storage.runs import move_run, state_of_run
+from orchestra.storage.run_moves import state_of_run
+from orchestra.storage.runs import move_run
 from orchestra_master.parts import MasterParts
 from orchestra_master.selection import Candidate, WorkerSelector, able, able_soon
 
@@ -246,7 +247,7 @@ class Dispatcher:
             slots=claimed.slots,
             execution=version.specification.execution,
             parameters=msgspec.json.decode(claimed.parameters, type=dict[str, PropertyValue]),
-            secrets=secrets,
+            secrets={name: value for name, value in secrets.items() if name in _names(version.specification)},
         )
         if (size := frame_bytes(offer)) > FRAME_BYTES_MAX:
             # Each worker would drop its connection over it, one after the other, with all that runs there.
@@ -282,6 +283,11 @@ class _Failure:
     reason: str
     broken: str | None = None
     """Why no offer of it can ever be made."""
+
+
+def _names(specification: JobSpecification) -> frozenset[str]:
+    """Of its parameters: a pipeline hands on all of its secrets, and a job is given those that it asks for."""
+    return frozenset(parameter.name for parameter in specification.parameters)
 
 
 def _room(matching: Matching, candidates: Sequence[Candidate]) -> int:

@@ -7,7 +7,7 @@ from orchestra.identifiers import AttemptNumber
 from orchestra.lifecycle import AttemptState, RunEvent
 from orchestra.specification import JobSpecification
 from orchestra.storage.database import Signal, Topic
-from orchestra.storage.runs import RunMove
+from orchestra.storage.run_moves import RunMove
 from orchestra_master.retrying import seconds_until_retry
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from orchestra.protocol.window import AttemptKey
-from orchestra.storage.runs import RunMove, write_moves
+from orchestra.storage.run_moves import RunMove
+from orchestra.storage.runs import write_moves
 from orchestra.storage.statements import update_rows
 from orchestra.storage.steps import StepNews, note_steps
 from orchestra.storage.tables import attempts

@@ -7,7 +7,8 @@ from orchestra.identifiers import AttemptNumber, JobVersionId, RunId
 from orchestra.lifecycle import LIVE_ATTEMPT_STATES, AttemptState, RunState
 from orchestra.storage.database import Signal
 from orchestra.storage.job_versions import JobVersions
-from orchestra.storage.runs import RunMove, write_moves
+from orchestra.storage.run_moves import RunMove
+from orchestra.storage.runs import write_moves
 from orchestra.storage.tables import attempts, runs
 from orchestra_master.ending import Ending, end_run
 

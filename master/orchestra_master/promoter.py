@@ -5,10 +5,11 @@ from sqlalchemy import Connection
 from orchestra.clock import Instant, seconds_between
 from orchestra.lifecycle import RunEvent, RunState
 from orchestra.limits import BATCH_CHANGES_MAX
-from orchestra.storage.database import Signal, Topic
+from orchestra.storage.database import Signal, Topic, pending_signal
 from orchestra.storage.pending import due_runs, expired_runs, next_due, next_expiry
 from orchestra.storage.queued import queue_up, queued_first
-from orchestra.storage.runs import let_go, move_run, state_of_run
+from orchestra.storage.run_moves import state_of_run
+from orchestra.storage.runs import let_go, move_run
 from orchestra_master.parts import MasterParts
 
 
@@ -43,7 +44,7 @@ class Promoter:
                 if state_of_run(connection, run, lock=True) is RunState.SCHEDULED and not queue_up(connection, run):
                     move_run(connection, run, RunEvent.DUE, actor=self._parts.actor, now=now)
 
-        await self._parts.database.write(promote, signals=[Signal(Topic.PENDING, each) for each in {s for _, s in due}])
+        await self._parts.database.write(promote, signals=[pending_signal(each) for each in {s for _, s in due}])
         return len(due) == BATCH_CHANGES_MAX
 
     async def _let_go(self, now: Instant) -> None:

@@ -11,8 +11,8 @@ from orchestra.errors import InvalidFields
 from orchestra.identifiers import RunId
 from orchestra.specification import Overlap
 from orchestra.storage.jobs import JobRecord, job_of
+from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.queued import open_run_of_job
-from orchestra.storage.runs import NewRun, create_run
 from orchestra.storage.schedules import (
     DueSchedule,
     ScheduleRecord,

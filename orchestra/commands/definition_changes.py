@@ -32,7 +32,7 @@ class DefinitionChanges:
         who.require(Permission.DEFINE)
         require_usable(definition)
         now = self._clock.now()
-        return await self._database.read(lambda connection: _warned(connection, plan(connection, definition, now)))
+        return await self._database.read(lambda connection: _warned(connection, plan(connection, definition, now, who=who)))
 
     async def apply(
         self, who: Principal, definition: ProjectDefinition, *, source: str, expected: str | None = None
@@ -56,6 +56,7 @@ class DefinitionChanges:
                 by=who.actor,
                 now=now,
                 if_match=expected or None,
+                who=who,
             )
             record_change(
                 connection,

@@ -11,10 +11,12 @@ from orchestra.clock import Instant
 from orchestra.cron.expected import expectation_sentence
 from orchestra.cron.occurrences import next_after
 from orchestra.cron.sentence import sentence
+from orchestra.commands.element_jobs import require_element_jobs
 from orchestra.definition.canonical import definition_digest, encode_definition
 from orchestra.definition.differences import describe_changes
 from orchestra.errors import ChangedSincePlan, Conflict
 from orchestra.identifiers import ProjectId
+from orchestra.policy import Principal
 from orchestra.specification import JobDefinition, ProjectDefinition, ScheduleSpecification
 from orchestra.storage.expectations import (
     ExpectationRecord,
@@ -103,8 +105,12 @@ class _Before:
     expectations: dict[str, ExpectationRecord]
 
 
-def plan(connection: Connection, definition: ProjectDefinition, now: Instant) -> Plan:
-    """What applying the definition now would change; changes nothing. The definition must have passed the checks."""
+def plan(connection: Connection, definition: ProjectDefinition, now: Instant, *, who: Principal | None = None) -> Plan:
+    """What applying the definition now would change; changes nothing. The definition must have passed the checks.
+
+    Raises ElementJobsRefused, as `apply_definition` does.
+    """
+    require_element_jobs(connection, definition, who)
     return _compare(_before(connection, definition.name), definition, now)
 
 
@@ -117,12 +123,14 @@ def apply_definition(
     by: str,
     now: Instant,
     if_match: str | None = None,
+    who: Principal | None = None,
 ) -> Plan:
     """Makes the definition hold, all of it or nothing, and returns what was changed.
 
     `owner_file` is the file that the project belongs to from now on, None if it belongs to the API. Raises Conflict if
-    it belongs to another file, ChangedSincePlan if `if_match` is given and is not the digest of what holds now. Jobs
-    that are not in the definition are retired; a schedule that did not change keeps its cursor. Signal Topic.DUE after
+    it belongs to another file, ChangedSincePlan if `if_match` is given and is not the digest of what holds now,
+    ElementJobsRefused if pipelines run jobs of other projects that are not there or not for `who` to run. Jobs that are
+    not in the definition are retired; a schedule that did not change keeps its cursor. Signal Topic.DUE after
     the commit.
     """
     is_new = not has_project(connection, definition.name)
@@ -136,6 +144,7 @@ def apply_definition(
     found = before.definition.digest if before.definition else None
     if if_match is not None and if_match != found:
         raise ChangedSincePlan(definition.name, if_match, found)
+    require_element_jobs(connection, definition, who)
     made = _compare(before, definition, now)
     if made.is_empty and before.project is not None and before.project.owner_file == owner_file:
         return made

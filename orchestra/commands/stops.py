@@ -12,7 +12,9 @@ from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import project_of_run, show_run
 from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
-from orchestra.storage.runs import request_stop, state_of_run
+from orchestra.storage.run_moves import state_of_run
+from orchestra.storage.runs import request_stop
+from orchestra.storage.wraps import find_wrap
 
 
 class Stops:
@@ -41,6 +43,8 @@ class Stops:
             who.require_in(Permission.RUN, project_of_run(connection, who, run), "run", run)
             if not even_running and state_of_run(connection, run, lock=True) is RunState.RUNNING:
                 raise Conflict(f"run #{run} runs: abort it instead of cancelling it")
+            if (wrap := find_wrap(connection, run)) is not None and wrap.state is RunState.RUNNING:
+                raise Conflict(f"run #{run} was not started here: stop its command on {wrap.host}")
             request_stop(connection, run, by=who.actor, reason=reason, now=now)
             record_change(
                 connection,

@@ -24,8 +24,8 @@ from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database
 from orchestra.storage.idempotency import KeptAnswer, find_answer, keep_answer
 from orchestra.storage.jobs import JobRecord, find_job
+from orchestra.storage.new_runs import NewRun, create_run, signals_of_run
 from orchestra.storage.prepared import PreparedQuery
-from orchestra.storage.runs import NewRun, create_run, signals_of_run
 from orchestra.storage.tables import jobs
 
 CREATED = 201
@@ -275,6 +275,9 @@ def _audit(connection: Connection, run: RunId, wish: _Wish) -> None:
 
 def _require_active(job: JobRecord) -> None:
     name = f"job {job.project}/{job.name}"
+    if job.specification.wrapped:
+        command = f"orchestra wrap {job.project}/{job.name} -- COMMAND"
+        raise Conflict(f"{name} is started elsewhere: only '{command}' makes runs of it")
     if job.retired_at is not None:
         raise Conflict(f"{name} is in no definition any more: it makes no new runs")
     if job.disabled_by is not None:

@@ -16,6 +16,10 @@ class Graph:
         self.elements: tuple[Element, ...] = tuple(named[name] for name in _ordered(named))
         self.by_name: Mapping[str, Element] = named
 
+    def in_written_order(self) -> Sequence[Element]:
+        """As the definition has them."""
+        return (*self.pipeline.elements, *self.pipeline.closing)
+
     def descendants(self, name: str) -> frozenset[str]:
         """The element itself and all that come after it, however far; the closing ones always do."""
         found = {name}

@@ -11,7 +11,8 @@ from orchestra.identifiers import AttemptNumber, Epoch, JobVersionId, ProjectId,
 from orchestra.lifecycle import AttemptState, RunEvent, RunState, WorkerState
 from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted, listed
 from orchestra.storage.run_events import RunEventRow, add_run_events
-from orchestra.storage.runs import move_run, state_of_run
+from orchestra.storage.run_moves import state_of_run
+from orchestra.storage.runs import move_run
 from orchestra.storage.tables import attempts, runs, workers
 
 

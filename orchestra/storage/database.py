@@ -7,6 +7,9 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from orchestra.identifiers import Signature
+from orchestra.matching import PIPELINE
+
 T = TypeVar("T")
 
 
@@ -17,6 +20,8 @@ class Topic(StrEnum):
     """A run became pending; the payload is its requirement signature."""
     STOPS = "stops"
     """A stop was asked for; the payload is the run's number."""
+    PIPELINES = "pipelines"
+    """A pipeline is pending, or one of its elements waits for a person."""
     DUE = "due"
     """A run waits for a time, or a schedule changed."""
     WORKERS = "workers"
@@ -40,6 +45,11 @@ class Signal:
 
 Signals = Collection[Signal] | Callable[[T], Collection[Signal]]
 """What to tell after the commit; a function works it out from what the change returned."""
+
+
+def pending_signal(signature: Signature) -> Signal:
+    """What to tell when such a run became pending: who gives runs out, or who begins pipelines."""
+    return Signal(Topic.PIPELINES) if signature == PIPELINE else Signal(Topic.PENDING, signature)
 
 
 def announce(connection: Connection, *signals: Signal) -> None:

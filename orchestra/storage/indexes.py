@@ -51,6 +51,8 @@ Index("ix_runs_state", runs.c.state, runs.c.id, runs.c.worker_id, runs.c.project
 Index("ix_runs_worker", runs.c.worker_id, runs.c.id, runs.c.project_id, runs.c.job_id)
 _ASKED_TO_STOP = and_(runs.c.ended_at.is_(None), runs.c.stop_requested_at.is_not(None))
 Index("ix_runs_stop", runs.c.stop_requested_at, sqlite_where=_ASKED_TO_STOP, postgresql_where=_ASKED_TO_STOP)
+_HAS_PARENT = runs.c.parent_id.is_not(None)
+Index("ix_runs_parent_id", runs.c.parent_id, sqlite_where=_HAS_PARENT, postgresql_where=_HAS_PARENT)
 _PAUSED = schedules.c.paused_at.is_not(None)
 Index(
     "ix_schedules_next_fire_at_paused",

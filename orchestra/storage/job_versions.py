@@ -1,14 +1,16 @@
 """Versions of jobs: what a run was created from. They never change, so they are kept in memory once read."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from orchestra.errors import NotFound
 from orchestra.identifiers import JobVersionId
 from orchestra.limits import JOB_VERSIONS_KEPT_MAX
 from orchestra.specification import JobSpecification
+from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import job_versions, jobs, projects
 
 
@@ -46,3 +48,20 @@ class JobVersions:
             self._known.clear()
         self._known[version] = found
         return found
+
+
+def version_text(connection: Connection, version: JobVersionId) -> str:
+    """A version's JobSpecification as it is stored, JSON; raises NotFound."""
+    row = _TEXT.first(connection, {"version": version})
+    if row is None:
+        raise NotFound("job version", version)
+    return row.specification
+
+
+class _Text(NamedTuple):
+    specification: str
+
+
+_TEXT = PreparedQuery(
+    _Text, lambda _: select(job_versions.c.specification).where(job_versions.c.id == bindparam("version"))
+)

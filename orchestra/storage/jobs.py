@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, select, upda
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.identifiers import JobId, JobVersionId, ProjectId, Signature
-from orchestra.matching import signature_of
+from orchestra.matching import PIPELINE, signature_of
 from orchestra.specification import JobSpecification, Matching
 from orchestra.storage.prepared import PreparedQuery
-from orchestra.storage.tables import job_versions, jobs, projects
+from orchestra.storage.tables import job_versions, jobs, projects, run_matchings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +81,13 @@ def specification_of(connection: Connection, version: JobVersionId) -> JobSpecif
 
 
 def matching_of(connection: Connection, signature: Signature) -> Matching | None:
-    """What the jobs with this signature ask of a worker, or None if no job ever had it."""
+    """What runs with this signature ask of a worker, or None if no worker is to have them, or none ever had it."""
+    if signature == PIPELINE:
+        return None
+    wanted = select(run_matchings.c.matching).where(run_matchings.c.signature == signature)
+    further = connection.execute(wanted).scalar_one_or_none()
+    if further is not None:
+        return msgspec.json.decode(further, type=Matching)
     text = connection.execute(
         select(job_versions.c.specification).where(job_versions.c.signature == signature).limit(1)
     ).scalar_one_or_none()
@@ -118,7 +124,7 @@ def add_version(connection: Connection, job: JobId, specification: JobSpecificat
                 job_id=job,
                 number=newest.scalar_subquery(),
                 specification=encode_specification(specification),
-                signature=signature_of(specification.matching),
+                signature=PIPELINE if specification.pipeline else signature_of(specification.matching),
                 created_at=now,
             )
             .returning(job_versions.c.id)

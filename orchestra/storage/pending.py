@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from orchestra.clock import Instant
 from orchestra.identifiers import RunId, Signature
 from orchestra.lifecycle import RunState
+from orchestra.matching import PIPELINE
 from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import runs
 
@@ -99,3 +100,29 @@ def expired_runs(connection: Connection, now: Instant, limit: int) -> list[RunId
         .limit(limit)
     )
     return [RunId(row.id) for row in rows]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenPipelines:
+    """The pipelines that are not over."""
+
+    pending: list[RunId]
+    running: dict[RunId, Instant | None]
+    """With the moment at which they have taken too long."""
+
+
+def open_pipelines(connection: Connection) -> OpenPipelines:
+    """Those that are to be begun, the more important ones first, and those that run."""
+    rows = connection.execute(
+        select(runs.c.id, runs.c.state, runs.c.expires_at)
+        .where(
+            runs.c.ended_at.is_(None),
+            runs.c.state.in_((RunState.PENDING, RunState.RUNNING)),
+            runs.c.signature == PIPELINE,
+        )
+        .order_by(runs.c.priority.desc(), runs.c.id)
+    ).all()
+    return OpenPipelines(
+        pending=[RunId(row.id) for row in rows if row.state == RunState.PENDING],
+        running={RunId(row.id): row.expires_at for row in rows if row.state == RunState.RUNNING},
+    )

@@ -15,7 +15,7 @@ from sqlalchemy import (
     false,
 )
 
-from orchestra.storage import columns, people_tables
+from orchestra.storage import columns, people_tables, pipeline_tables
 from orchestra.storage.columns import Key, Moment
 
 metadata = columns.metadata
@@ -156,6 +156,12 @@ runs = Table(
     # Where it comes from: "user ana", "schedule", "retry of #480".
     Column("source", Text, nullable=False),
     Column("retry_of", Key, ForeignKey("runs.id")),
+    # Of a retried pipeline: "failed", or "from build": what of the old one is used again.
+    Column("retry_scope", Text),
+    # Of a pipeline's child: whose, and which of its elements it runs.
+    Column("parent_id", Key, ForeignKey("runs.id")),
+    Column("element", Text),
+    Column("element_key", Text),
     Column("state", Text, nullable=False),
     # Why it is in this state, in words; empty if the state says it all.
     Column("reason", Text, nullable=False, default=""),
@@ -295,8 +301,10 @@ workers = Table(
     Column("last_contact_at", Moment),
 )
 
-# --- people: in a file of their own, named here so that this module knows every table ---
+# --- pipelines and people: in files of their own, named here so that this module knows every table ---
 
+pipeline_elements = pipeline_tables.pipeline_elements
+run_matchings = pipeline_tables.run_matchings
 users = people_tables.users
 role_assignments = people_tables.role_assignments
 tokens = people_tables.tokens

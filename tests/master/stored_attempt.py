@@ -13,7 +13,7 @@ from orchestra.storage.access import add_user
 from orchestra.storage.attempts import Claim, claim_runs
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.jobs import add_job, job_of
-from orchestra.storage.runs import NewRun, create_run
+from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.tables import attempts, projects, run_events, run_results, run_steps, runs
 from orchestra.storage.workers import begin_session
 from orchestra_master.attempt_fold import Applied, AttemptReport

@@ -12,7 +12,7 @@ from orchestra.identifiers import Signature
 from orchestra.limits import ALONE_POLL_SECONDS, OFFER_SECONDS_MAX, REFUSED_OFFER_SECONDS
 from orchestra.protocol.messages import Offer, Refuse
 from orchestra.storage.database import Database, Signal, Topic
-from orchestra.storage.runs import signals_of_run
+from orchestra.storage.new_runs import signals_of_run
 from orchestra.storage.tables import runs
 from orchestra_master.offer_watch import SWEEP_SECONDS, OfferWatch
 from orchestra_master.promoter import Promoter

@@ -13,7 +13,7 @@ from orchestra.limits import EXPECTED_PATIENCE_SECONDS, POLL_SECONDS
 from orchestra.storage.database import Database
 from orchestra.storage.expectations import next_look_at, switch_expectation
 from orchestra.storage.jobs import find_job, switch_job
-from orchestra.storage.runs import NewRun, create_run
+from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.open import open_database
 from orchestra.storage.tables import expectations, missed_runs, runs
 from orchestra_master.expectation_watch import ExpectationWatch

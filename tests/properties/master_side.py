@@ -21,7 +21,7 @@ from orchestra.storage.attempts import Claim, claim_runs
 from orchestra.storage.database import BatchObserver, Signals, Subscription, Topic
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.jobs import JobRecord, add_job, job_of
-from orchestra.storage.runs import NewRun, create_run
+from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.tables import attempts, projects
 from orchestra_master.greeting import greet
 from orchestra_master.parts import MasterParts

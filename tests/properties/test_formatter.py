@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestra.limits import FORMAT_WIDTH_MAX
 from orchestra.formatter import BadTemplate, UnknownValue, format_argument
+from orchestra.limits import FORMAT_WIDTH_MAX
 from tests.properties.effort import IS_STEADY, effort, times
 from tests.properties.hostile_templates import VALUES, allowed_output, hostile_template
 

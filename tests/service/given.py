@@ -12,7 +12,7 @@ from orchestra.clock import Instant, after
 from orchestra.commands.bearer_texts import BearerText, new_bearer_text
 from orchestra.commands.definitions import apply_definition
 from orchestra.identifiers import AttemptNumber, RunId
-from orchestra.logs.store import LogReader
+from orchestra.logs.store import LogReader, LogStore
 from orchestra.policy import Grant, Role
 from orchestra.sealing import Sealing, new_key
 from orchestra.specification import (
@@ -102,6 +102,7 @@ class World:
         *,
         sealing: Sealing | None = None,
         logs: LogReader | None = None,
+        wrapped_logs: LogStore | None = None,
         rates: RateSettings | None = None,
     ) -> None:
         self.database = database
@@ -114,6 +115,7 @@ class World:
             database=database,
             clock=self.clock,
             logs=logs or self.logs,
+            wrapped_logs=wrapped_logs,
             sealing=self.sealing,
             closing=self.closing,
             settings=WebSettings(password_rounds=10, rates=rates or RateSettings()),

@@ -12,7 +12,7 @@ from orchestra.specification import Execution, JobSpecification, Matching, Prope
 from orchestra.storage.access import add_user
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.jobs import add_job, job_of
-from orchestra.storage.runs import NewRun, create_run
+from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.tables import projects, runs
 
 ANY_WORKER = Matching()

@@ -41,7 +41,8 @@ def fill(connection: Connection) -> None:
     """A long history of jobs that can be read."""
     fill_history(connection)
     connection.execute(text("""update job_versions set specification = '{"execution":{"steps":[]}}'"""))
-    connection.execute(text("""update schedules set specification = '{"cron":"* * * * *"}'"""))
+    timetable = '{"timetable":{"triggers":[{"cron":"* * * * *"}]}}'
+    connection.execute(update(schedules).values(specification=timetable))
 
 
 @pytest.mark.parametrize("who", [WHO, BOUND], ids=lambda who: who.name)

@@ -14,8 +14,9 @@ from orchestra.specification import ScheduleSpecification
 from orchestra.storage import runs as run_rows
 from orchestra.storage import schedules as schedule_rows
 from orchestra.storage.jobs import job_of
+from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.queued import QueuedRun, open_run_of_job
-from orchestra.storage.runs import NewRun, create_run, let_go
+from orchestra.storage.runs import let_go
 from orchestra.storage.schedules import DueSchedule, ScheduleRecord, Tick
 from orchestra.storage.tables import runs, schedule_ticks, schedules
 from orchestra_master import passed_instants, promoter, ticker, ticking

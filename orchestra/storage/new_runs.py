@@ -1,0 +1,143 @@
+"""How runs are made: once for each creation key, pending at once, at a time, or after the earlier ones of their job."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import ClauseElement, Connection, select
+
+from orchestra.clock import Instant, after
+from orchestra.identifiers import JobId, JobVersionId, ProjectId, RunId, Signature
+from orchestra.lifecycle import RunState
+from orchestra.limits import ALONE_POLL_SECONDS
+from orchestra.specification import PropertyValue
+from orchestra.storage.database import Signal, Topic, announce, pending_signal
+from orchestra.storage.prepared import PreparedQuery, inserted
+from orchestra.storage.queued import behind_words, open_run_of_job
+from orchestra.storage.run_events import RunEventRow, add_run_events
+from orchestra.storage.tables import runs
+from orchestra.storage.upserts import DIALECTS, insert_into
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewRun:
+    """Everything that is known of a run when it is made."""
+
+    creation_key: str
+    """Made by the creator: the same key never makes a second run."""
+    project_id: ProjectId
+    job_id: JobId
+    job_version_id: JobVersionId
+    signature: Signature
+    slots: int
+    priority: int
+    parameters: Mapping[str, PropertyValue]
+    """Without the secret ones."""
+    sealed_secrets: str | None
+    source: str
+    """Who wanted it: "user ana", "schedule", "retry of #480"."""
+    retry_of: RunId | None
+    delay_seconds: float
+    """How long it is `scheduled` before it becomes `pending`."""
+    expire_after_seconds: float
+    is_queued: bool = False
+    """It waits until the earlier runs of its job are over."""
+    retry_scope: str | None = None
+    """Of a retried pipeline: what of the old one is used again."""
+    parent: RunId | None = None
+    """The pipeline that makes it for one of its elements."""
+    element: str | None = None
+    element_key: str | None = None
+    now: Instant
+
+
+def create_run(connection: Connection, new: NewRun) -> RunId:
+    """Makes the run, or finds the one that was made with the same key."""
+    pending_at = after(new.now, new.delay_seconds)
+    behind = open_run_of_job(connection, new.job_id) if new.is_queued and new.delay_seconds <= 0 else None
+    state = RunState.SCHEDULED if new.delay_seconds > 0 or behind is not None else RunState.PENDING
+    found = _INSERT_RUN[connection.dialect.name].first(
+        connection,
+        {
+            "creation_key": new.creation_key,
+            "project_id": new.project_id,
+            "job_id": new.job_id,
+            "job_version_id": new.job_version_id,
+            "signature": new.signature,
+            "slots": new.slots,
+            "priority": new.priority,
+            "parameters": msgspec.json.encode(new.parameters).decode(),
+            "sealed_secrets": new.sealed_secrets,
+            "source": new.source,
+            "retry_of": new.retry_of,
+            "retry_scope": new.retry_scope,
+            "parent_id": new.parent,
+            "element": new.element,
+            "element_key": new.element_key,
+            "state": state,
+            "reason": "" if behind is None else behind_words(behind),
+            "is_queued": new.is_queued,
+            "created_at": new.now,
+            "due_at": pending_at if behind is None else None,
+            "pending_at": None if state is RunState.SCHEDULED else new.now,
+            "expires_at": after(pending_at, new.expire_after_seconds),
+        },
+    )
+    if found is None:
+        repeated = select(runs.c.id).where(runs.c.creation_key == new.creation_key)
+        return RunId(connection.execute(repeated).scalar_one())
+    run = RunId(found.id)
+    add_run_events(connection, [RunEventRow(run=run, at=new.now, kind="created", actor=new.source)])
+    if behind is None:
+        announce(connection, *signals_of_run(new.signature, new.delay_seconds, new.expire_after_seconds))
+    return run
+
+
+def signals_of_run(signature: Signature, delay_seconds: float, expire_after_seconds: float) -> tuple[Signal, ...]:
+    """What to tell once such a run was made: who gives runs out, or who waits for their time."""
+    due, pending = Signal(Topic.DUE), pending_signal(signature)
+    if delay_seconds > 0:
+        return (due,)
+    # Whoever looks for runs that have waited too long sleeps until it knows of one.
+    return (pending, due) if expire_after_seconds <= ALONE_POLL_SECONDS else (pending,)
+
+
+class _Made(NamedTuple):
+    id: int
+
+
+_NEW = inserted(
+    runs,
+    "creation_key",
+    "project_id",
+    "job_id",
+    "job_version_id",
+    "signature",
+    "slots",
+    "priority",
+    "parameters",
+    "sealed_secrets",
+    "source",
+    "retry_of",
+    "retry_scope",
+    "parent_id",
+    "element",
+    "element_key",
+    "state",
+    "reason",
+    "is_queued",
+    "created_at",
+    "due_at",
+    "pending_at",
+    "expires_at",
+)
+
+
+def _insert_run(dialect: str, _: int) -> ClauseElement:
+    new = insert_into(runs, dialect).values(_NEW)
+    return new.on_conflict_do_nothing(index_elements=["creation_key"]).returning(runs.c.id)
+
+
+_INSERT_RUN = {dialect: PreparedQuery(_Made, partial(_insert_run, dialect)) for dialect in DIALECTS}

@@ -1,0 +1,242 @@
+"""The runs that a pipeline makes: of which versions of which jobs, with what, and what of an earlier one is kept."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, bindparam, select
+
+from orchestra.clock import Instant
+from orchestra.definition.parameters import validate_parameters
+from orchestra.elements import Element
+from orchestra.errors import InvalidFields, OrchestraError
+from orchestra.identifiers import JobId, JobVersionId, ProjectId, RunId, Signature
+from orchestra.limits import NESTING_MAX
+from orchestra.matching import PIPELINE, signature_of
+from orchestra.pipeline.actions import ElementRows, Start
+from orchestra.pipeline.graph import Graph
+from orchestra.pipeline.states import ElementState, counted_as, is_allowed
+from orchestra.specification import JobSpecification, Matching, Operator, ParameterType, Requirement
+from orchestra.storage.element_rows import NewElement, job_versions_of, read_elements
+from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.pipeline_versions import specification_of_version
+from orchestra.storage.prepared import PreparedQuery
+from orchestra.storage.tables import job_versions, jobs, projects, run_matchings, runs
+from orchestra.storage.upserts import insert_into
+
+ALL, FAILED, FROM = "all", "failed", "from "
+"""What a retry does again: everything, the failed part, or one element and all that comes after it (`from build`)."""
+
+
+class ChildRefused(OrchestraError):
+    """The element's run cannot be made."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+    def __str__(self) -> str:
+        return self.cause
+
+
+class PipelineRun(NamedTuple):
+    """The row of a pipeline's run."""
+
+    id: RunId
+    state: str
+    project_id: ProjectId
+    job_version_id: JobVersionId
+    parameters: str
+    sealed_secrets: str | None
+    priority: int
+    retry_of: RunId | None
+    retry_scope: str | None
+    parent_id: RunId | None
+    stop_requested_at: Instant | None
+    stop_requested_by: str | None
+    stop_reason: str | None
+
+
+class Children:
+    """Makes the runs of one pipeline, in one transaction."""
+
+    def __init__(self, connection: Connection, pipeline: PipelineRun) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
+        self._jobs: dict[JobVersionId, _Job] = {}
+        self._versions: dict[str, JobVersionId | None] | None = None
+
+    def first_rows(self, graph: Graph) -> Iterator[NewElement]:
+        """The elements as the pipeline begins: with the newest versions of their jobs, or, if it is a retry, with those
+        of the first try."""
+        first, scope = self._pipeline.retry_of, self._pipeline.retry_scope
+        kept = job_versions_of(self._connection, first) if first is not None and scope is not None else None
+        newest = self._newest(graph) if kept is None else {}
+        for element in graph.in_written_order():
+            if element.approval is not None:
+                yield NewElement(element.name, None)
+                continue
+            version = kept.get(element.name) if kept is not None else newest.get(element.job)
+            yield NewElement(element.name, version) if version is not None else _unknown(element)
+
+    def kept_rows(self, graph: Graph) -> Mapping[str, ElementRows]:
+        """What of the pipeline that is retried is used again: elements that succeeded, and before which nothing is done
+        again."""
+        first, scope = self._pipeline.retry_of, self._pipeline.retry_scope
+        if first is None or scope in (None, ALL):
+            return {}
+        before = read_elements(self._connection, first)
+        assert scope is not None
+        again = set(graph.closing)
+        if scope.startswith(FROM):
+            again |= graph.descendants(scope.removeprefix(FROM))
+        for element in graph.elements:
+            if again & element.after.keys() or not _has_succeeded(element, before.get(element.name)):
+                again.add(element.name)
+        return {name: rows for name, rows in before.items() if name in graph.by_name and name not in again}
+
+    def start(self, element: Element, start: Start, *, now: Instant) -> RunId:
+        """Makes the run, or finds the one that was made before; raises ChildRefused."""
+        job = self._job_of(element)
+        parent, specification = self._pipeline, job.specification
+        declared = [each for each in specification.parameters if each.type is not ParameterType.SECRET]
+        try:
+            given = validate_parameters(declared, start.parameters, {})
+        except InvalidFields as error:
+            raise ChildRefused(f"the parameters do not fit job {job.name}: {error}") from error
+        return create_run(
+            self._connection,
+            NewRun(
+                creation_key=f"pipeline {parent.id} {element.name} {start.key}",
+                project_id=job.project_id,
+                job_id=job.id,
+                job_version_id=job.version_id,
+                signature=self._signature(specification, start),
+                slots=specification.matching.slots,
+                priority=parent.priority,
+                parameters=given.values,
+                # What the job does not know by name is not given to its worker.
+                sealed_secrets=parent.sealed_secrets if len(declared) < len(specification.parameters) else None,
+                source=f"pipeline #{parent.id}",
+                retry_of=None,
+                parent=parent.id,
+                element=element.name,
+                element_key=start.key,
+                delay_seconds=0.0,
+                expire_after_seconds=specification.expire_after_seconds,
+                now=now,
+            ),
+        )
+
+    def _signature(self, specification: JobSpecification, start: Start) -> Signature:
+        if specification.pipeline is not None:
+            if self._depth() >= NESTING_MAX:
+                raise ChildRefused(f"pipelines are nested more than {NESTING_MAX} deep")
+            return PIPELINE
+        matching = specification.matching
+        if not start.worker:
+            return signature_of(matching)
+        asked = [Requirement(name=name, operator=Operator.IN, values=(value,)) for name, value in start.worker.items()]
+        matching = Matching(requirements=(*matching.requirements, *asked), prefer=matching.prefer, slots=matching.slots)
+        signature = signature_of(matching)
+        new = insert_into(run_matchings, self._connection.dialect.name)
+        self._connection.execute(
+            new.on_conflict_do_nothing(index_elements=["signature"]),
+            {"signature": signature, "matching": msgspec.json.encode(matching).decode()},
+        )
+        return signature
+
+    def _depth(self) -> int:
+        depth, parent = 1, self._pipeline.parent_id
+        while parent is not None:
+            depth += 1
+            parent = self._connection.execute(select(runs.c.parent_id).where(runs.c.id == parent)).scalar_one()
+        return depth
+
+    def _job_of(self, element: Element) -> "_Job":
+        if self._versions is None:
+            self._versions = job_versions_of(self._connection, self._pipeline.id)
+        version = self._versions.get(element.name)
+        if version is None:
+            raise ChildRefused(f"there is no job {element.job}")
+        if version not in self._jobs:
+            self._jobs[version] = _job(self._connection, version)
+        return self._jobs[version]
+
+    def _newest(self, graph: Graph) -> dict[str, JobVersionId]:
+        """The newest version of each job that an element names, by that name."""
+        connection, own = self._connection, self._pipeline.project_id
+        found: dict[str, JobVersionId] = {}
+        rows = select(jobs.c.name, jobs.c.version_id)
+        for each in connection.execute(rows.where(jobs.c.project_id == own)):
+            found[each.name] = JobVersionId(each.version_id)
+        for name in {element.job for element in graph.elements if "/" in element.job}:
+            project, _, job = name.partition("/")
+            theirs = rows.join(projects, projects.c.id == jobs.c.project_id)
+            row = connection.execute(theirs.where(projects.c.name == project, jobs.c.name == job)).one_or_none()
+            if row is not None:
+                found[name] = JobVersionId(row.version_id)
+        return found
+
+
+class _Job(NamedTuple):
+    id: JobId
+    project_id: ProjectId
+    name: str
+    version_id: JobVersionId
+    specification: JobSpecification
+
+
+def _job(connection: Connection, version: JobVersionId) -> _Job:
+    row = _JOB.first(connection, {"version": version})
+    assert row is not None, "versions are never deleted"
+    name = f"{row.project}/{row.name}"
+    if row.retired_at is not None:
+        raise ChildRefused(f"job {name} is in no definition any more")
+    if row.disabled_by is not None:
+        raise ChildRefused(f"job {name} is disabled by {row.disabled_by}")
+    if not row.enabled:
+        raise ChildRefused(f"job {name} is disabled by its definition")
+    specification = specification_of_version(connection, version)
+    return _Job(JobId(row.id), ProjectId(row.project_id), name, version, specification)
+
+
+def _unknown(element: Element) -> NewElement:
+    return NewElement(element.name, None, ElementState.EXCEPTION, f"there is no job {element.job}")
+
+
+def _has_succeeded(element: Element, rows: ElementRows | None) -> bool:
+    if rows is None:
+        return False
+    head = rows.head
+    allowed = not rows.instances and is_allowed(element, head.state, head.exit_code)
+    return counted_as(head.state, is_allowed=allowed) is ElementState.SUCCEEDED
+
+
+class _JobRow(NamedTuple):
+    id: int
+    project_id: int
+    project: str
+    name: str
+    enabled: bool
+    disabled_by: str | None
+    retired_at: Instant | None
+
+
+_JOB = PreparedQuery(
+    _JobRow,
+    lambda _: (
+        select(
+            jobs.c.id,
+            jobs.c.project_id,
+            projects.c.name.label("project"),
+            jobs.c.name,
+            jobs.c.enabled,
+            jobs.c.disabled_by,
+            jobs.c.retired_at,
+        )
+        .join(job_versions, job_versions.c.job_id == jobs.c.id)
+        .join(projects, projects.c.id == jobs.c.project_id)
+        .where(job_versions.c.id == bindparam("version"))
+    ),
+)
