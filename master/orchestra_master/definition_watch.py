@@ -33,7 +33,7 @@ class DefinitionWatch:
         self._path = path.absolute()
         # By file: the digest of what was applied, or was found bad and said once.
         self._settled: dict[Path, str] = {}
-        self._said: str | None = None
+        self._said: dict[Path, str] = {}
 
     async def run(self) -> None:
         """Looks again and again until it is cancelled. Files have no events that all systems share: this is a poll."""
@@ -61,7 +61,7 @@ class DefinitionWatch:
         try:
             content = await asyncio.to_thread(path.read_bytes)
         except OSError as error:
-            self._say_once(f"definition_not_read file={path} cause={error.strerror}")
+            self._say_once(path, f"definition_not_read file={path} cause={error.strerror}")
             return 0
         digest = hashlib.sha256(content).hexdigest()
         if self._settled.get(path) == digest:
@@ -70,11 +70,11 @@ class DefinitionWatch:
             is_changed = await self._apply(path, content)
         except StorageError as error:
             # Nothing is wrong with the file: it is tried again with the next look.
-            self._say_once(f"definition_not_applied file={path} cause={error}")
+            self._say_once(path, f"definition_not_applied file={path} cause={error}")
             return 0
         except ElementJobsRefused as error:
             # The jobs may be those of a file that is read after this one: it is tried again with the next look.
-            self._say_once(f"definition_refused file={path} cause={error}")
+            self._say_once(path, f"definition_refused file={path} cause={error}")
             return 0
         except DefinitionErrors as errors:
             logger.error("definition_refused file=%s problems=%d\n%s", path, len(errors.problems), errors.report())
@@ -83,6 +83,7 @@ class DefinitionWatch:
             logger.error("definition_refused file=%s cause=%s", path, error)
             is_changed = False
         self._settled[path] = digest
+        self._said.pop(path, None)
         return int(is_changed)
 
     async def _apply(self, path: Path, content: bytes) -> bool:
@@ -115,10 +116,10 @@ class DefinitionWatch:
         )
         return True
 
-    def _say_once(self, sentence: str) -> None:
-        if sentence != self._said:
+    def _say_once(self, path: Path, sentence: str) -> None:
+        if sentence != self._said.get(path):
             logger.error(sentence)
-        self._said = sentence
+        self._said[path] = sentence
 
 
 class _NotText(OrchestraError):

@@ -32,7 +32,9 @@ class DefinitionChanges:
         who.require(Permission.DEFINE)
         require_usable(definition)
         now = self._clock.now()
-        return await self._database.read(lambda connection: _warned(connection, plan(connection, definition, now, who=who)))
+        return await self._database.read(
+            lambda connection: _warned(connection, plan(connection, definition, now, who=who))
+        )
 
     async def apply(
         self, who: Principal, definition: ProjectDefinition, *, source: str, expected: str | None = None

@@ -8,10 +8,10 @@ import msgspec
 from sqlalchemy import Connection
 
 from orchestra.clock import Instant
+from orchestra.commands.element_jobs import require_element_jobs
 from orchestra.cron.expected import expectation_sentence
 from orchestra.cron.occurrences import next_after
 from orchestra.cron.sentence import sentence
-from orchestra.commands.element_jobs import require_element_jobs
 from orchestra.definition.canonical import definition_digest, encode_definition
 from orchestra.definition.differences import describe_changes
 from orchestra.errors import ChangedSincePlan, Conflict

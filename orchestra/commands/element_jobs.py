@@ -1,6 +1,7 @@
 """Elements that run jobs of other projects: whether these exist, take what they are given, and may be run."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from sqlalchemy import Connection
 
@@ -87,7 +88,7 @@ class _ForeignJobs:
         circle = circle_in([Element(name=name, after=dict.fromkeys(after, ())) for name, after in self._contained()])
         own = f"{self._definition.name}/"
         shown = " → ".join(circle)
-        for name, following in zip(circle, circle[1:], strict=False):
+        for name, following in pairwise(circle):
             if name.startswith(own):
                 path = ("jobs", name.removeprefix(own))
                 yield Fault(path, f"makes the pipeline contain itself, by `{following}`: {shown}", "break the circle")

@@ -1,7 +1,7 @@
 """What a definition must hold to be usable, whoever made it: a file, a program or the API."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 import msgspec
@@ -77,9 +77,14 @@ def find_hints(definition: ProjectDefinition) -> Iterator[Fault]:
 
 def require_usable(definition: ProjectDefinition) -> None:
     """Raises InvalidFields with a JSON pointer in the file's words for each fault: for what comes from a program."""
-    problems = [(_pointer(fault.path), _full_sentence(fault)) for fault in find_faults(definition)]
+    problems = fields_of(find_faults(definition))
     if problems:
         raise InvalidFields(problems)
+
+
+def fields_of(faults: Iterable[Fault]) -> list[tuple[str, str]]:
+    """Each fault as InvalidFields has it: a JSON pointer in the file's words, and a sentence with its repair."""
+    return [(_pointer(fault.path), _full_sentence(fault)) for fault in faults]
 
 
 def _full_sentence(fault: Fault) -> str:
