@@ -32,6 +32,7 @@ async def _text(folder: Path) -> str:
         parts = build_web_parts(
             database=database,
             clock=SystemClock(),
+            wrapped_logs=FileLogStore(folder / "logs"),
             logs=FileLogStore(folder / "logs"),
             sealing=Sealing(key=new_key()),
             closing=asyncio.Event(),

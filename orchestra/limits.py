@@ -199,6 +199,13 @@ IDEMPOTENCY_HOURS: Final = 24
 DELAY_SECONDS_MAX: Final = 366 * 86_400.0
 RUN_AT_PAST_SECONDS_MAX: Final = 60.0
 """A moment to start at that has passed for no longer is now."""
+WRAP_CHUNK_BYTES_MAX: Final = 256 << 10
+"""Of a wrapped run's log, in one request."""
+WRAP_TEXT_CHARACTERS_MAX: Final = 1000
+"""Of a wrapped command, for people."""
+WRAPPED_SECONDS_MAX: Final = 366 * 86_400.0
+WRAP_LOST_SECONDS: Final = 3600.0
+"""A wrapped run that is not heard of for so long is given up, unless its job says otherwise."""
 PRIORITY_MAX: Final = 100
 REASON_CHARACTERS_MAX: Final = 500
 """Of why somebody switches or steers something."""

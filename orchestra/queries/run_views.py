@@ -55,7 +55,8 @@ class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
     """One try of a run on one worker."""
 
     number: int
-    worker: str
+    worker: str | None
+    """None: it was started elsewhere, and `orchestra wrap` tells of it."""
     state: AttemptState
     reason: str
     offered_at: datetime
@@ -141,7 +142,7 @@ def attempts_of(connection: Connection, run: int) -> tuple[AttemptView, ...]:
     """The attempts of a run, oldest first; offers that never ran are none."""
     rows = connection.execute(
         select(attempts, workers.c.name.label("worker"))
-        .join(workers, workers.c.id == attempts.c.worker_id)
+        .outerjoin(workers, workers.c.id == attempts.c.worker_id)
         .where(attempts.c.run_id == run, attempts.c.state != AttemptState.WITHDRAWN)
         .order_by(attempts.c.number)
     )

@@ -25,7 +25,17 @@ from orchestra.queries.run_views import (
 from orchestra.queries.waiting import WaitingView, waiting_of
 from orchestra.storage.paging import KEY_MAX, Page, cursor_of
 from orchestra.storage.projects import find_project
-from orchestra.storage.tables import run_events, runs
+from orchestra.storage.tables import run_events, runs, wraps
+
+
+class WrapShown(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that something else started, and that `orchestra wrap` tells of."""
+
+    host: str
+    account: str
+    command: str
+    heard_at: datetime | None
+    """Its last sign of life; null if it is over."""
 
 
 class RunDetail(RunView, frozen=True, kw_only=True):
@@ -36,6 +46,8 @@ class RunDetail(RunView, frozen=True, kw_only=True):
     results: dict[str, msgspec.Raw]
     waiting: WaitingView | None
     """Why it is not running; None if it runs or is over."""
+    wrap: WrapShown | None
+    """Where it runs, if something else started it."""
 
 
 class RunEventView(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +126,15 @@ def show_run_detail(connection: Connection, who: Principal, run: RunId, *, now: 
         steps=steps_of(connection, run),
         results=results_of(connection, run),
         waiting=waiting_of(connection, who, run, now=now),
+        wrap=_wrap_of(connection, run),
     )
+
+
+def _wrap_of(connection: Connection, run: RunId) -> WrapShown | None:
+    row = connection.execute(select(wraps).where(wraps.c.run_id == run)).one_or_none()
+    if row is None:
+        return None
+    return WrapShown(host=row.host, account=row.account, command=row.command, heard_at=moment(row.heard_at))
 
 
 def results_of_run(connection: Connection, who: Principal, run: RunId) -> dict[str, msgspec.Raw]:

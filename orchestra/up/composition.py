@@ -106,6 +106,7 @@ class _Up:
             database=self._database,
             clock=self._clock,
             logs=logs,
+            wrapped_logs=FileLogStore(data / "logs"),
             sealing=sealing,
             closing=self._closing,
             settings=WebSettings(rates=settings.rates),

@@ -24,9 +24,10 @@ from orchestra.commands.stops import Stops
 from orchestra.commands.switches import Switches
 from orchestra.commands.tokens import Tokens
 from orchestra.commands.triggers import Triggers
+from orchestra.commands.wraps import Wraps
 from orchestra.errors import StorageError
 from orchestra.limits import HOUSEKEEPING_SECONDS, PASSWORD_ROUNDS
-from orchestra.logs.store import LogReader
+from orchestra.logs.store import LogReader, LogStore
 from orchestra.metrics import HttpMetrics, LoopLag, StorageMetrics, new_registry
 from orchestra.sealing import Sealing
 from orchestra.storage.database import Database
@@ -64,13 +65,18 @@ def build_web_parts(
     database: Database,
     clock: Clock,
     logs: LogReader,
+    wrapped_logs: LogStore | None = None,
     sealing: Sealing,
     closing: asyncio.Event,
     settings: WebSettings | None = None,
     random_bytes: RandomBytes = secrets.token_bytes,
     registry: CollectorRegistry | None = None,
 ) -> WebParts:
-    """The parts of one process, which count into its registry. The database stays its giver's to close."""
+    """The parts of one process, which count into its registry. The database stays its giver's to close.
+
+    `wrapped_logs` is where the logs of wrapped runs are written: a store of its own over the same folder, since that of
+    a master is its thread's alone. Without one this process records none.
+    """
     chosen = settings or WebSettings()
     cookie = SessionCookie(is_secure=chosen.secure_cookies)
     passwords = Passwords(rounds=chosen.password_rounds)
@@ -121,6 +127,7 @@ def build_web_parts(
         new_creation_key=new_creation_key,
         stops=Stops(database=database, clock=clock),
         definition_changes=DefinitionChanges(database=database, clock=clock),
+        wraps=Wraps(database=database, clock=clock, logs=wrapped_logs),
     )
 
 

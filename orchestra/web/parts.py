@@ -15,6 +15,7 @@ from orchestra.commands.stops import Stops
 from orchestra.commands.switches import Switches
 from orchestra.commands.tokens import Tokens
 from orchestra.commands.triggers import Triggers
+from orchestra.commands.wraps import Wraps
 from orchestra.logs.store import LogReader
 from orchestra.metrics import LoopLag
 from orchestra.sealing import Sealing
@@ -58,3 +59,4 @@ class WebParts:
     """For what shall be made once, however often it is asked for."""
     stops: Stops
     definition_changes: DefinitionChanges
+    wraps: Wraps

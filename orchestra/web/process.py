@@ -50,6 +50,7 @@ async def serve_process(
             database=database,
             clock=SystemClock(),
             logs=FileLogStore(installation.logs),
+            wrapped_logs=FileLogStore(installation.logs),
             sealing=Sealing(key=read_or_make_key(installation.key_file)),
             closing=closing,
             settings=WebSettings(secure_cookies=installation.secure_cookies, rates=installation.limits),

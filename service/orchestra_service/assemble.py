@@ -23,6 +23,7 @@ from orchestra_service.profile_routes import ProfileRoutes
 from orchestra_service.run_routes import RunRoutes
 from orchestra_service.schedule_routes import ScheduleRoutes
 from orchestra_service.worker_routes import WorkerRoutes
+from orchestra_service.wrap_routes import WrapRoutes
 
 
 def service_routes(parts: WebParts) -> list[BaseRoute]:
@@ -36,6 +37,7 @@ def service_handlers(parts: WebParts) -> Handlers:
     """Every handler of the service with its row."""
     groups: tuple[Handlers, ...] = (
         RunRoutes(parts=parts).handlers,
+        WrapRoutes(parts=parts).handlers,
         LogRoutes(parts=parts).handlers,
         ArchiveRoutes(parts=parts).handlers,
         JobRoutes(parts=parts).handlers,

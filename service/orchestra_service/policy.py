@@ -27,6 +27,8 @@ POLICY: Policy = {
     ("GET", f"{API}/projects/{{project}}/jobs/{{job}}"): Permission.READ,
     ("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): Permission.SWITCH_JOBS,
     ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/runs"): Permission.RUN,
+    ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/wraps"): Permission.RUN,
+    ("POST", f"{API}/runs/{{run}}/wrap"): Permission.RUN,
     ("GET", f"{API}/events"): Permission.READ,
     ("GET", f"{API}/runs"): Permission.READ,
     ("GET", f"{API}/runs/{{run}}"): Permission.READ,
