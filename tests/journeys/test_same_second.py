@@ -3,7 +3,6 @@
 import asyncio
 import time
 from functools import partial
-from pathlib import Path
 
 from sqlalchemy import Connection, func, select, update
 
