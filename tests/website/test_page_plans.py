@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, text, update
 
 from orchestra.clock import Instant
 from orchestra.identifiers import ProjectId
@@ -16,6 +16,7 @@ from orchestra.queries.projects import list_project_lines, show_project_page
 from orchestra.queries.search import find_by_name
 from orchestra.storage.database import Database
 from orchestra.storage.paging import PageAsked
+from orchestra.storage.tables import schedules
 from tests.service.test_query_plans import WHO, faults_of
 from tests.support.history import ENDED, PENDING, fill_history
 from tests.support.plans import plans_of
