@@ -80,3 +80,20 @@ async def test_a_file_that_is_missing_or_no_text_is_said_and_tried_again(
     assert changed == 1
     assert "No such file" in caplog.text
     assert "no UTF-8" in caplog.text
+
+
+async def test_a_pipeline_waits_for_the_file_that_has_its_job(
+    sqlite_database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = "jobs:\n  tidy: { run: make }\n  all: { elements: { a: { job: later/tidy }, b: { job: tidy } } }\n"
+    (tmp_path / "a.yaml").write_text(f"orchestra: 1\nproject: early\n{pipeline}")
+    (tmp_path / "b.yaml").write_text(f"orchestra: 1\nproject: never\n{pipeline.replace('later', 'nowhere')}")
+    (tmp_path / "c.yaml").write_text(GOOD.replace("ops", "later"))
+    watch = DefinitionWatch(database=sqlite_database, clock=FakeClock(), path=tmp_path)
+
+    counts = [await watch.apply_once() for _ in range(3)]
+
+    assert counts == [1, 1, 0]
+    assert await script_of(sqlite_database, "early") == "make"
+    assert caplog.text.count("names the unknown job `later/tidy`") == 1
+    assert caplog.text.count("names the unknown job `nowhere/tidy`") == 1
