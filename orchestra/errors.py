@@ -69,6 +69,18 @@ class NotAllowed(OrchestraError):
         return f"you lack the permission {self.action!r}: ask an administrator for a role that has it"
 
 
+class NotAsked(NotAllowed):
+    """An approval asks others."""
+
+    def __init__(self, element: str, asked: tuple[str, ...]) -> None:
+        super().__init__(f"answer {element}")
+        self.element = element
+        self.asked = asked
+
+    def __str__(self) -> str:
+        return f"{self.element} asks {', '.join(self.asked)}, and you are none of them: let one of them answer"
+
+
 class Conflict(OrchestraError):
     """A change that the present state of things forbids; the sentence is made by who raises it."""
 

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, select
 
 from orchestra.clock import Clock, Instant, after
+from orchestra.commands.pipeline_retries import check_retry, retry_scope, version_of_run
 from orchestra.commands.start_times import start_delay_seconds
 from orchestra.definition.parameters import validate_parameters
 from orchestra.errors import Conflict, InvalidFields, OrchestraError
@@ -51,6 +52,12 @@ class RetryRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     parameters: dict[str, PropertyValue | None] = {}
     """Null: not the old run's value, but the default."""
     secrets: dict[str, str] = {}
+    failed_only: bool = False
+    """Of a pipeline: what succeeded is used again with its results."""
+    from_element: str | None = None
+    """Of a pipeline: this element and all that comes after it is done again, and what had not succeeded."""
+    newest: bool = False
+    """Of a pipeline: by the newest definition and from the beginning, and not by the one that it was made from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +108,14 @@ class _Wish:
     user: Principal
     now: Instant
     repetition: Repetition | None = field(default=None)
+    retry_scope: str | None = None
+    pinned: JobRecord | None = None
+    """The job as it was, if the run is made of an older version than the newest."""
+
+    @property
+    def made_of(self) -> JobRecord:
+        """The job in the version that the run is made of."""
+        return self.pinned or self.job
 
 
 class Triggers:
@@ -149,21 +164,27 @@ class Triggers:
     async def retry(
         self, who: Principal, run: RunId, request: RetryRequest, repetition: Repetition | None = None
     ) -> Triggered:
-        """Makes a new run of the same job with the same parameters, by the job's newest version, linked to the old one.
+        """Makes a new run of the same job with the same parameters, by the job's newest version, linked to the old one;
+        of a pipeline by the version that the old one was made of, if it is not asked for the newest.
 
         Parameters that the job does not have any more are left out. Raises as `trigger` does, and Conflict for a run
         that is not over.
         """
         old = await self._database.read(lambda connection: show_run(connection, who, run))
+        check_retry(old, request)
+        kept_version = await self._database.read(lambda connection: version_of_run(connection, run))
+        scope = retry_scope(old, request, kept_version)
 
         def wish(job: JobRecord) -> _Wish:
             who.require_in(Permission.RUN, job.project_id, "run", run)
             if old.state not in TERMINAL_STATES:
                 raise Conflict(f"run #{run} is not over ({old.state}): abort it first, or trigger the job anew")
             _require_active(job)
-            known = {parameter.name for parameter in job.specification.parameters}
+            pinned = None if scope is None else kept_version.job_as_it_was(job)
+            declared = (pinned or job).specification.parameters
+            known = {parameter.name for parameter in declared}
             kept = {name: value for name, value in old.parameters.items() if name in known}
-            given = validate_parameters(job.specification.parameters, {**kept, **request.parameters}, request.secrets)
+            given = validate_parameters(declared, {**kept, **request.parameters}, request.secrets)
             return _Wish(
                 job=job,
                 parameters=given.values,
@@ -172,6 +193,8 @@ class Triggers:
                 delay_seconds=0.0,
                 source=f"retry of #{run} by {who.actor}",
                 retry_of=run,
+                retry_scope=scope,
+                pinned=pinned,
                 creation_key=self._new_creation_key(),
                 user=who,
                 now=self._clock.now(),
@@ -304,14 +327,15 @@ def _new_run(wish: _Wish) -> NewRun:
         creation_key=wish.creation_key,
         project_id=wish.job.project_id,
         job_id=wish.job.id,
-        job_version_id=wish.job.version_id,
-        signature=wish.job.signature,
+        job_version_id=wish.made_of.version_id,
+        signature=wish.made_of.signature,
         slots=wish.job.specification.matching.slots,
         priority=wish.priority,
         parameters=wish.parameters,
         sealed_secrets=wish.sealed_secrets,
         source=wish.source,
         retry_of=wish.retry_of,
+        retry_scope=wish.retry_scope,
         delay_seconds=wish.delay_seconds,
         expire_after_seconds=wish.job.specification.expire_after_seconds,
         now=wish.now,
@@ -325,7 +349,7 @@ def _view(run: RunId, wish: _Wish) -> RunView:
         url=run_address(run),
         project=wish.job.project,
         job=wish.job.name,
-        job_version=wish.job.version,
+        job_version=wish.made_of.version,
         state=RunState.SCHEDULED if wish.delay_seconds > 0 else RunState.PENDING,
         reason="",
         source=wish.source,
@@ -346,4 +370,8 @@ def _view(run: RunId, wish: _Wish) -> RunView:
         progress=None,
         progress_text=None,
         retry_of=wish.retry_of,
+        parent=None,
+        element=None,
+        element_key=None,
+        is_pipeline=wish.made_of.specification.pipeline is not None,
     )

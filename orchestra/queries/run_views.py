@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, func, select
 
 from orchestra.lifecycle import AttemptState, RunState
+from orchestra.matching import PIPELINE
 from orchestra.queries.addresses import moment, run_address
 from orchestra.specification import PropertyValue
 from orchestra.storage.tables import attempts, job_versions, jobs, projects, run_results, run_steps, runs, workers
@@ -49,6 +50,13 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     progress: float | None
     progress_text: str | None
     retry_of: int | None
+    parent: int | None
+    """The pipeline that made it for one of its elements."""
+    element: str | None
+    element_key: str | None
+    """Which of the runs of the element's matrix or list: `os=linux`; empty for the only one."""
+    is_pipeline: bool
+    """It makes other runs, and no worker has it: see its elements."""
 
 
 class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +143,10 @@ def run_view(row: Row[tuple[object, ...]]) -> RunView:
         progress=row.progress,
         progress_text=row.progress_text,
         retry_of=row.retry_of,
+        parent=row.parent_id,
+        element=row.element,
+        element_key=row.element_key,
+        is_pipeline=row.signature == PIPELINE,
     )
 
 

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 
 from orchestra.clock import Clock
 from orchestra.commands.accounts import Accounts
+from orchestra.commands.approvals import Approvals
 from orchestra.commands.bearer_texts import RandomBytes
 from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.commands.passwords import Passwords
@@ -126,6 +127,7 @@ def build_web_parts(
         ),
         new_creation_key=new_creation_key,
         stops=Stops(database=database, clock=clock),
+        approvals=Approvals(database=database, clock=clock),
         definition_changes=DefinitionChanges(database=database, clock=clock),
         wraps=Wraps(database=database, clock=clock, logs=wrapped_logs),
     )

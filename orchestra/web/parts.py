@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from orchestra.clock import Clock
 from orchestra.commands.accounts import Accounts
+from orchestra.commands.approvals import Approvals
 from orchestra.commands.definition_changes import DefinitionChanges
 from orchestra.commands.passwords import Passwords
 from orchestra.commands.pauses import Pauses
@@ -58,5 +59,6 @@ class WebParts:
     new_creation_key: Callable[[], str]
     """For what shall be made once, however often it is asked for."""
     stops: Stops
+    approvals: Approvals
     definition_changes: DefinitionChanges
     wraps: Wraps

@@ -17,6 +17,7 @@ from orchestra_service.health_routes import HealthRoutes
 from orchestra_service.job_routes import JobRoutes
 from orchestra_service.log_routes import LogRoutes
 from orchestra_service.operation import Operation
+from orchestra_service.pipeline_routes import PipelineRoutes
 from orchestra_service.policy import POLICY
 from orchestra_service.problems import Problems
 from orchestra_service.profile_routes import ProfileRoutes
@@ -38,6 +39,7 @@ def service_handlers(parts: WebParts) -> Handlers:
     groups: tuple[Handlers, ...] = (
         RunRoutes(parts=parts).handlers,
         WrapRoutes(parts=parts).handlers,
+        PipelineRoutes(parts=parts).handlers,
         LogRoutes(parts=parts).handlers,
         ArchiveRoutes(parts=parts).handlers,
         JobRoutes(parts=parts).handlers,

@@ -6,6 +6,7 @@ from functools import partial
 import msgspec
 from sqlalchemy import Connection, select
 
+from orchestra.clock import Instant
 from orchestra.elements import Element, Pipeline, Verdict
 from orchestra.identifiers import RunId
 from orchestra.lifecycle import RunEvent
@@ -103,7 +104,7 @@ class PipelineRoom:
         return run
 
     @property
-    def now(self) -> int:
+    def now(self) -> Instant:
         """Of the master's clock."""
         return self.master.clock.now()
 
