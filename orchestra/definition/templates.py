@@ -12,6 +12,8 @@ _FREE_GROUPS = ("environment", "results")
 """What is in them is known only on the worker."""
 _LATER_GROUPS = ("matrix", "element", "elements", "secrets")
 _NUMBERS = re.compile(r"\d+")
+_WIDTH_DIGITS_MAX = len(str(FORMAT_WIDTH_MAX)) + 1
+"""Not one fewer: a width may begin with the zero that fills it up."""
 
 
 def template_faults(template: str, parameters: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -34,7 +36,9 @@ def field_faults(template: str, name_faults: Callable[[str], Iterator[tuple[str,
             continue
         if conversion:
             yield f"holds the conversion !{conversion}, which is not allowed", f"write {{{name}}}"
-        if any(int(number) > FORMAT_WIDTH_MAX for number in _NUMBERS.findall(specification or "")):
+        # The length is looked at first: Python refuses to read a number of thousands of digits.
+        widths = _NUMBERS.findall(specification or "")
+        if any(len(number) > _WIDTH_DIGITS_MAX or int(number) > FORMAT_WIDTH_MAX for number in widths):
             yield f"pads a value to more than {FORMAT_WIDTH_MAX} characters", "write a smaller width"
         if "{" in (specification or ""):
             yield f"holds a template within the template {{{name}}}", "write the width as a number"

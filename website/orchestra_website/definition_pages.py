@@ -19,7 +19,7 @@ from orchestra.web.endpoint import Handlers
 from orchestra.web.parts import WebParts
 from orchestra_website.renderer import Renderer
 
-EXAMPLES = ("backup", "build")
+EXAMPLES = ("backup", "build", "pipeline")
 SOURCE = "orchestra.yaml"
 _FROM = "the website"
 

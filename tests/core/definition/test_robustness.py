@@ -104,6 +104,14 @@ def test_a_file_with_a_byte_order_mark_and_windows_line_ends_is_read() -> None:
     assert definition == read_definition(BACKUP, "orchestra.yaml")
 
 
+def test_a_width_of_thousands_of_digits_is_refused_and_not_computed() -> None:
+    job = "{ command: [x, '{run.number:" + "9" * 5000 + "}'], timeout: 1m }"
+
+    (problem,) = examine_definition(f"orchestra: 1\nproject: ops\njobs: {{ a: {job} }}\n", "orchestra.yaml").problems
+
+    assert problem.sentence == "jobs.a.steps.0.command.1 pads a value to more than 128 characters"
+
+
 def test_a_long_line_is_cut_around_the_caret() -> None:
     text = "orchestra: 1\nproject: ops\njobs: { a: { run: " + "x" * 300 + ", slots: 0 } }\n"
 
