@@ -99,7 +99,9 @@ def _effect(timetable: Timetable, before: datetime, later: datetime) -> str:
     if not any(trigger.cron for trigger in timetable.triggers):
         return "it counts elapsed time, so nothing changes"
     if not _is_due_between(timetable, low, high):
-        return "it is not due in that time, so nothing changes"
+        # What counts elapsed time may be due then, as on any day.
+        subject = "it is" if all(trigger.cron for trigger in timetable.triggers) else "its expressions are"
+        return f"{subject} not due in that time, so nothing changes"
     hours = f"between {low:%H:%M} and {high:%H:%M}"
     follows = all(parse_cron(each.cron, timetable.spread_by).follows_clock for each in timetable.triggers if each.cron)
     if later > before:

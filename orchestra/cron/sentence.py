@@ -18,7 +18,8 @@ def sentence(timetable: Timetable) -> str:
     """What people read instead of the expression; without the library for it, the expression itself. Raises BadCron."""
     if not timetable.triggers:
         return NO_TRIGGER
-    told = "; and ".join(_told(trigger, timetable) for trigger in timetable.triggers)
+    first, *more = (_told(trigger, timetable) for trigger in timetable.triggers)
+    told = "; and ".join((first, *(each[:1].lower() + each[1:] for each in more)))
     needs_zone = any(trigger.every_seconds is None for trigger in timetable.triggers)
     return " ".join([told, *_bounds(timetable), *([f"({timetable.zone})"] if needs_zone else [])])
 

@@ -20,7 +20,7 @@ from orchestra.queries.addresses import moment, schedule_address
 from orchestra.queries.visibility import within
 from orchestra.specification import Overlap, PropertyValue, ScheduleSpecification
 from orchestra.storage.paging import Page, PageAsked, count_capped, cursor_of, page_by_key
-from orchestra.storage.schedules import pause_of
+from orchestra.storage.schedules import is_not_paused, pause_of
 from orchestra.storage.tables import jobs, projects, schedule_ticks, schedules
 
 DISABLED_BY_DEFINITION = "disabled by its definition"
@@ -140,10 +140,10 @@ def list_ticks(connection: Connection, who: Principal, project: str, job: str, a
 
 
 def specifications_in_force(
-    connection: Connection, who: Principal, limit: int
+    connection: Connection, who: Principal, limit: int, *, now: Instant
 ) -> list[tuple[str, str, ScheduleSpecification]]:
-    """Project, job and specification of each schedule that makes runs, at most so many."""
-    query = _visible(who).where(schedules.c.enabled, jobs.c.enabled, jobs.c.disabled_by.is_(None))
+    """Project, job and specification of each schedule that makes runs and is not paused, at most so many."""
+    query = _visible(who).where(schedules.c.enabled, jobs.c.enabled, jobs.c.disabled_by.is_(None), is_not_paused(now))
     rows = connection.execute(query.order_by(schedules.c.id).limit(limit)).all()
     return [(row.project, row.job, _specification(row)) for row in rows]
 

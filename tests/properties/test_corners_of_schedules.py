@@ -6,6 +6,7 @@ import pytest
 
 from orchestra.clock import Instant, from_datetime, to_datetime
 from orchestra.cron.calendar import daily_counts
+from orchestra.cron.clock_changes import clock_change_days
 from orchestra.cron.expression import BadCron, parse_cron
 from orchestra.cron.occurrences import upcoming
 from orchestra.cron.policies import policies
@@ -44,7 +45,7 @@ def due(timetable: Timetable, count: int = 3, *, since: str = "2026-12-24") -> l
                 end="2027-01-31",
             ),
             "0 9 * * * + every 1h",
-            "At 09:00; and Every 1 h on days of winter except on days of holidays from 2026-12-01 until 2027-01-31 "
+            "At 09:00; and every 1 h on days of winter except on days of holidays from 2026-12-01 until 2027-01-31 "
             "(UTC)",
         ),
     ],
@@ -110,6 +111,15 @@ def test_the_last_workday_is_enough_beside_a_weekday() -> None:
         "2027-01-29 08:00",
         "2027-02-12 08:00",
     ]
+
+
+def test_beside_what_counts_elapsed_time_only_expressions_are_said_not_to_be_due_in_the_changed_hour() -> None:
+    twice = Timetable(triggers=(Trigger(cron="0 9 * * *"), Trigger(every_seconds=12 * 3600)), zone="Europe/Paris")
+
+    _, autumn = clock_change_days(twice, instant("2026-12-24"))
+
+    assert autumn.effect == "its expressions are not due in that time, so nothing changes"
+    assert [f"{moment:%H:%M}" for moment in autumn.instants] == ["00:00", "08:00", "12:00"]
 
 
 def test_after_the_last_year_nothing_is_due() -> None:

@@ -259,7 +259,8 @@ async def test_a_schedule_is_paused_and_resumed_on_its_page(world: World) -> Non
     asked = text_of(await client.get(f"{ONE}/pause"))
     done = await client.post(f"{ONE}/pause", data={"reason": HOSTILE, "for": "2d"})
     paused = await client.get(done.headers["location"])
-    listed = text_of(await client.get("/schedules"))
+    listed, calendar = text_of(await client.get("/schedules")), text_of(await client.get("/schedules/calendar"))
+    changing = text_of(await client.get(f"{ONE}/pause"))
     resumed = await client.post(f"{ONE}/resume")
     again = await client.post(f"{ONE}/resume")
 
@@ -269,6 +270,9 @@ async def test_a_schedule_is_paused_and_resumed_on_its_page(world: World) -> Non
     assert HOSTILE in text_of(paused)
     assert HOSTILE not in paused.text
     assert "paused by root until" in listed
+    assert "Those before the end of the pause are decided when it is over" in text_of(paused)
+    assert "Change the pause of ops/backup?" in changing
+    assert "0 schedules that are neither disabled nor paused" in calendar
     assert [each.headers["location"] for each in (resumed, again)] == [f"{ONE}?done=resumed", ONE]
     assert "Paused" not in text_of(await client.get(ONE))
 

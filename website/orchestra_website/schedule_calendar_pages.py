@@ -56,10 +56,11 @@ class ScheduleCalendarPages:
 
     async def show(self, asking: Asking) -> Response:
         """A month of forecasts; this one unless another is asked for."""
-        today = to_datetime(self._clock.now()).date()
+        now = self._clock.now()
+        today = to_datetime(now).date()
         first = _first_of(asking.query("month").get("month"), today)
         found = await self._database.read(
-            lambda connection: specifications_in_force(connection, asking.who, CALENDAR_SCHEDULES_MAX + 1)
+            lambda connection: specifications_in_force(connection, asking.who, CALENDAR_SCHEDULES_MAX + 1, now=now)
         )
         # Counting is work of the processor alone: not in a database's transaction, and not on the event loop.
         days = await asyncio.to_thread(forecast, found[:CALENDAR_SCHEDULES_MAX], first, today)

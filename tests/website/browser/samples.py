@@ -68,8 +68,13 @@ SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     ),
     "/schedules/calendar": _samples("/schedules/calendar", "/schedules/calendar?month=2099-12"),
     "/projects/{project}/schedules": _samples("/projects/ops/schedules"),
-    "/projects/{project}/schedules/{job}": _samples("/projects/ops/schedules/report", "/projects/ops/schedules/paused"),
-    "/projects/{project}/schedules/{job}/pause": _samples("/projects/ops/schedules/report/pause", name="ana"),
+    "/projects/{project}/schedules/{job}": (
+        *_samples("/projects/ops/schedules/report", "/projects/ops/schedules/paused", "/projects/ops/schedules/sync"),
+        *_samples("/projects/ops/schedules/sync", name="ana"),
+    ),
+    "/projects/{project}/schedules/{job}/pause": _samples(
+        "/projects/ops/schedules/report/pause", "/projects/ops/schedules/sync/pause", name="ana"
+    ),
     "/projects/{project}/schedules/{job}/{change}": _samples("/projects/ops/schedules/report/disable", name="ana"),
     "/workers": (*_samples("/workers"), *_samples("/workers", name="vera")),
     "/workers/{worker}": _samples("/workers/atlas", "/workers/gone"),

@@ -89,6 +89,15 @@ jobs:
     enabled: false
     run: "true"
     schedule: every 15m
+  sync:
+    description: Is held up by somebody.
+    run: "true"
+    schedule:
+      cron: ["0 6 * * *", "0 0 9 ? * mon-fri"]
+      every: 12h
+      zone: Europe/Paris
+      catch-up: {{ all: 3 }}
+      overlap: queue
 """
 SHOP = """
 orchestra: 1
@@ -168,6 +177,11 @@ class Seeded:
         made = self.orchestra.api.post(f"{API}/tokens", {"name": "ci", "user": "ada", "kind": "user"})
         self.token = made.read(_Numbered).id
 
+    def add_pauses(self) -> None:
+        """One schedule with a reason and an end."""
+        until = {"reason": "the archive moves to another disk", "until": "2099-12-31T12:00:00Z"}
+        self.orchestra.api.post(f"{API}/projects/ops/jobs/sync/schedule/pause", until)
+
     def add_runs(self) -> None:
         """A run of each kind, all of them over that can be."""
         api, runs = self.orchestra.api, self.runs
@@ -201,6 +215,7 @@ def seeded_instance(folder: Path) -> Iterator[Seeded]:
         orchestra.apply(OPS)
         orchestra.apply(SHOP)
         seeded.add_people()
+        seeded.add_pauses()
         wait_until(lambda: all(map(orchestra.connected, ("local", "atlas", "gone"))), what="three workers")
         gone.stop()
         orchestra.api.patch(f"{API}/workers/gone", {"state": "disabled", "reason": "its disk is worn"})
