@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from orchestra.clock import from_datetime, to_datetime
+from orchestra.clock import Instant, from_datetime, to_datetime
 from orchestra.cron.occurrences import upcoming
 from orchestra.cron.wall_clock import zone_of
 from orchestra.definition.reader import read_definition
 from orchestra.specification import ScheduleSpecification
-from orchestra_master.passed_instants import Verdict, judge
+from orchestra_master.passed_instants import PastPause, Verdict, judge
+from orchestra_master.ticking import DISABLED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text()
 CALENDARS = "calendars:\n  holidays: [2026-12-25, 2026-12-28..2027-01-01]\n"
-WORDS = {Verdict.FIRE: "fired", Verdict.CATCH_UP: "caught up", Verdict.MISS: "missed"}
+WORDS = {Verdict.FIRE: "fired", Verdict.CATCH_UP: "caught up", Verdict.MISS: "missed", Verdict.PAUSED: "paused"}
+POLICIES = ("none", "latest", "all", "{ all: 2 }")
 
 
 def rows(heading: str) -> Iterator[list[str]]:
@@ -61,13 +63,37 @@ def test_on_days_of_clock_changes_it_is_due_as_the_table_says(text: str, day: st
     assert [to_datetime(each).astimezone(zone).isoformat(" ", "minutes") for each in found] == wanted
 
 
+def that_day(text: str) -> Instant:
+    """The instant of a time in the tables of late ones."""
+    return from_datetime(datetime.fromisoformat(f"2026-12-24T{text}+00:00"))
+
+
 @pytest.mark.parametrize("row", list(rows("| again at |")))
 def test_what_is_late_is_decided_as_the_table_says(row: list[str]) -> None:
     moment, *columns = row
-    now = from_datetime(datetime.fromisoformat(f"2026-12-24T{moment}+00:00"))
-    ten = from_datetime(datetime.fromisoformat("2026-12-24T10:00:00+00:00"))
+    now, ten = that_day(moment), that_day("10:00")
 
-    for policy, wanted in zip(("none", "latest", "all", "{ all: 2 }"), columns, strict=True):
+    for policy, wanted in zip(POLICIES, columns, strict=True):
         judged = judge(schedule(f"{{ every: 1h, catch-up: {policy} }}"), ten, now)
 
         assert ", ".join(WORDS[verdict] for _, verdict in judged.verdicts) == wanted, policy
+
+
+@pytest.mark.parametrize("row", list(rows("| at | `none` |")))
+def test_what_was_due_in_a_pause_is_decided_as_the_table_says(row: list[str]) -> None:
+    moment, *columns = row
+    now, ten = that_day(moment), that_day("10:00")
+    pause = PastPause(begin=that_day("09:30"), end=that_day("12:15"))
+
+    for policy, wanted in zip(POLICIES, columns, strict=True):
+        judged = judge(schedule(f"{{ every: 1h, catch-up: {policy} }}"), ten, now, pause=pause)
+
+        assert ", ".join(WORDS[verdict] for _, verdict in judged.verdicts) == wanted, policy
+
+
+def test_every_decision_is_in_the_table() -> None:
+    told = [decision.strip("`") for decision, _, _ in rows("| decision |")]
+
+    for decision in (Verdict.FIRE, Verdict.CATCH_UP, Verdict.MISS, Verdict.PAUSED, DISABLED, "skipped: overlap with #"):
+        assert any(each.startswith(decision) for each in told), decision
+    assert "skipped: holidays" in told  # The name of a calendar stands where `Verdict.EXCLUDED` was.
