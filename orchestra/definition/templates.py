@@ -10,7 +10,9 @@ from orchestra.limits import FORMAT_WIDTH_MAX
 RUN_NAMES = ("number", "attempt", "job", "project", "worker")
 _FREE_GROUPS = ("environment", "results")
 """What is in them is known only on the worker."""
-_LATER_GROUPS = ("matrix", "element", "elements", "secrets")
+_LATER_GROUPS = ("element", "elements", "secrets")
+_PIPELINE_GROUPS = ("matrix", "item")
+"""Known to an element only: a job is the same whoever runs it."""
 _NUMBERS = re.compile(r"\d+")
 _WIDTH_DIGITS_MAX = len(str(FORMAT_WIDTH_MAX)) + 1
 """Not one fewer: a width may begin with the zero that fills it up."""
@@ -47,7 +49,11 @@ def field_faults(template: str, name_faults: Callable[[str], Iterator[tuple[str,
 
 def _name_faults(name: str, groups: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:
     group, dot, key = name.partition(".")
-    if group in _LATER_GROUPS:
+    if group in _PIPELINE_GROUPS:
+        parameter = key or group
+        remedy = f'give the job a parameter, and the element `with: {{ {parameter}: "{{{name}}}" }}`'
+        yield f"names {{{name}}}, which only an element of a pipeline knows", remedy
+    elif group in _LATER_GROUPS:
         yield f"names {{{name}}}, which is not supported yet by this version", "remove it"
     elif group in _FREE_GROUPS and key:
         return

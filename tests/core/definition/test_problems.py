@@ -64,8 +64,8 @@ CASES = [
     (
         'command: [x, "{matrix.os}"]',
         "18",
-        "jobs.a.steps.0.command.1 names {matrix.os}, which is not supported yet by this version",
-        "remove it",
+        "jobs.a.steps.0.command.1 names {matrix.os}, which only an element of a pipeline knows",
+        'give the job a parameter, and the element `with: { os: "{matrix.os}" }`',
     ),
     (
         'command: [x, "{run.number!r}"]',
