@@ -98,10 +98,47 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     progress: float | None = None
     progress_text: str | None = None
     retry_of: int | None = None
+    parent: int | None = None
+    element: str | None = None
+    element_key: str | None = None
+    is_pipeline: bool = False
     attempts: list[Attempt] = []
     steps: list[StepShown] = []
     results: dict[str, object] = {}
     waiting: Waiting | None = None
+
+
+class ElementRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of an element."""
+
+    key: str
+    state: str
+    run: int | None = None
+    is_reused: bool = False
+
+
+class ApprovalShown(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person is asked."""
+
+    message: str = ""
+    by: list[str] = []
+
+
+class ElementShown(msgspec.Struct, frozen=True, kw_only=True):
+    """One element of a pipeline."""
+
+    name: str
+    state: str
+    reason: str = ""
+    instances: list[ElementRun] = []
+    approval: ApprovalShown | None = None
+
+
+class Elements(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline's elements."""
+
+    state: str
+    elements: list[ElementShown] = []
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):

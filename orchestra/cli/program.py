@@ -42,6 +42,13 @@ WORDS: Final[Mapping[str, Word]] = {
     "cancel": Word(place="orchestra.cli.run_commands:cancel", sentence="Withdraw a waiting run.", section=_RUN),
     "abort": Word(place="orchestra.cli.run_commands:abort", sentence="Stop a run wherever it is.", section=_RUN),
     "retry": Word(place="orchestra.cli.trigger_command:retry", sentence="Run it again, as a new run.", section=_RUN),
+    "approve": Word(
+        place="orchestra.cli.pipeline_commands:approve", sentence="Say yes to a pipeline that asks.", section=_RUN
+    ),
+    "reject": Word(
+        place="orchestra.cli.pipeline_commands:reject", sentence="Say no to a pipeline that asks.", section=_RUN
+    ),
+    "wrap": Word(place="orchestra.cli.wrap_command:wrap", sentence="Record what something else runs.", section=_RUN),
     "job": Word(
         place="orchestra.cli.job_commands:job",
         sentence="List, show, disable and enable jobs.",

@@ -100,7 +100,7 @@ def list_runs(
 @click.pass_obj
 def show(call: Invocation, *, number: int, why: bool) -> None:
     """Show one run: what it did, and why it waits if it waits."""
-    from orchestra.cli.answers import Run, Waiting
+    from orchestra.cli.answers import Elements, Run, Waiting
     from orchestra.cli.run_page import run_lines, waiting_lines
     from orchestra.network.client import api
 
@@ -111,7 +111,11 @@ def show(call: Invocation, *, number: int, why: bool) -> None:
     elif why:
         call.screen.write("\n".join(waiting_lines(answer.read(Waiting))) + "\n")
     else:
-        call.screen.write("\n".join(run_lines(call, answer.read(Run), call.client().server)) + "\n")
+        found = answer.read(Run)
+        # By itself: only one run in many is a pipeline.
+        of_run = call.client().get(api("runs", number, "elements")).read(Elements) if found.is_pipeline else None
+        lines = run_lines(call, found, call.client().server, of_run.elements if of_run else ())
+        call.screen.write("\n".join(lines) + "\n")
 
 
 @click.command(cls=ApiCommand)

@@ -1,14 +1,17 @@
 """One run as text: the head, why it waits, its attempts, steps and results."""
 
-from orchestra.cli.answers import Run, StepShown, Waiting, WorkerMatch
+from collections.abc import Sequence
+
+from orchestra.cli.answers import ElementShown, Run, StepShown, Waiting, WorkerMatch
 from orchestra.cli.follow import address_of
 from orchestra.cli.formats import byte_size, elapsed, length_in_words, local_time
 from orchestra.cli.invocation import Invocation
+from orchestra.cli.pipeline_commands import element_lines
 from orchestra.cli.terminal import plain
 
 
-def run_lines(call: Invocation, run: Run, server: str) -> list[str]:
-    """Everything worth knowing about a run, the most important first."""
+def run_lines(call: Invocation, run: Run, server: str, elements: Sequence[ElementShown] = ()) -> list[str]:
+    """Everything worth knowing about a run, the most important first; of a pipeline its elements."""
     lines = [f"Run #{run.id} {plain(run.project)}/{plain(run.job)}: {call.screen.state(run.state)}{_verdict(run)}"]
     lines += _head(call, run, server)
     if run.waiting and run.waiting.reasons and not run.ended_at:
@@ -22,6 +25,8 @@ def run_lines(call: Invocation, run: Run, server: str) -> list[str]:
     if run.results:
         lines += ["", "Results"]
         lines += [f"  {plain(name)} = {value_text(value)}" for name, value in run.results.items()]
+    if run.is_pipeline:
+        return [*lines, "", "Elements", *element_lines(call, list(elements))]
     return [*lines, "", f"Log: orchestra logs {run.id}"]
 
 
@@ -80,6 +85,7 @@ def _head(call: Invocation, run: Run, server: str) -> list[str]:
     rows = [
         ("source", plain(run.source or "")),
         ("retry of", f"#{run.retry_of}" if run.retry_of else ""),
+        ("element", _element_of(run)),
         ("worker", plain(run.worker or "")),
         ("parameters", ", ".join(f"{plain(name)}={value_text(value)}" for name, value in run.parameters.items())),
         ("created", local_time(run.created_at, zone)),
@@ -90,6 +96,12 @@ def _head(call: Invocation, run: Run, server: str) -> list[str]:
         ("url", address_of(run, server)),
     ]
     return [f"  {name:<11} {text}" for name, text in rows if text]
+
+
+def _element_of(run: Run) -> str:
+    if run.parent is None:
+        return ""
+    return f"{plain(run.element or '')} of #{run.parent}" + (f" ({plain(run.element_key)})" if run.element_key else "")
 
 
 def _step_line(call: Invocation, step: StepShown, *, several: bool) -> str:

@@ -113,6 +113,9 @@ def _start(delay: float | None, run_at: str | None, zone: str | None) -> dict[st
 
 @click.command(cls=ApiCommand)
 @click.argument("number", type=int, metavar="RUN")
+@click.option("--failed-only", is_flag=True, help="Of a pipeline: use again what succeeded.")
+@click.option("--from", "from_element", metavar="ELEMENT", help="Of a pipeline: do this and all after it again.")
+@click.option("--newest", is_flag=True, help="Of a pipeline: by the newest definition, from the beginning.")
 @click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Change a parameter; may repeat.")
 @_staying_options
 @click.pass_obj
@@ -120,6 +123,9 @@ def retry(
     call: Invocation,
     *,
     number: int,
+    failed_only: bool,
+    from_element: str | None,
+    newest: bool,
     pairs: tuple[str, ...],
     secrets: tuple[str, ...],
     wait: bool,
@@ -132,13 +138,16 @@ def retry(
     \b
       orchestra retry 482 --follow
       orchestra retry 482 --set env=prod
+      orchestra retry 500 --failed-only
+      orchestra retry 500 --from deploy
     """
     from orchestra.cli.answers import Job, Run
     from orchestra.cli.parameters import read_secrets, split_pairs, typed_parameters
     from orchestra.network.client import api
 
     client = call.client()
-    content: dict[str, object] = {}
+    wishes = {"failed_only": failed_only, "from_element": from_element, "newest": newest}
+    content: dict[str, object] = {name: wish for name, wish in wishes.items() if wish}
     changed = split_pairs(pairs, "--set")
     if changed:
         old = client.get(api("runs", number)).read(Run)

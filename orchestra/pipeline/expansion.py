@@ -52,7 +52,8 @@ def combinations(matrix: Matrix) -> list[Instance]:
 def members(found: object) -> list[Instance]:
     """One for each member of a list; raises BadExpansion if it is none, or longer than 10,000."""
     if not isinstance(found, list):
-        raise BadExpansion(f"its `for-each` is no list but {json.dumps(found)[:100]}")
+        remedy = ": orchestra result set NAME LIST --parse keeps a list" if isinstance(found, str) else ""
+        raise BadExpansion(f"its `for-each` is no list but {json.dumps(found)[:100]}{remedy}")
     if len(found) > EXPANSION_MAX:
         raise BadExpansion(f"its `for-each` has {len(found):,} members, at most {EXPANSION_MAX:,} are allowed")
     return [Instance(key=_member_key(index, item), matrix={}, item=item) for index, item in enumerate(found)]

@@ -26,6 +26,12 @@ from orchestra.pipeline.states import (
 from orchestra.pipeline.values import ElementValues
 
 _NAMES_SHOWN_MAX = 5
+_VERBS = {
+    ElementState.EXCEPTION: "broke",
+    ElementState.FAILED: "failed",
+    ElementState.ABORTED: "aborted",
+    ElementState.CANCELLED: "cancelled",
+}
 STOPPED, FAILED_FAST = "the pipeline was stopped", "another element failed (fail-fast)"
 
 
@@ -212,7 +218,7 @@ class _Resolution:
     def _finish(self) -> None:
         counted = {element.name: self._counted(element) for element in self._graph.elements}
         state = state_of_pipeline(list(counted.values()), was_stopped=self._facts.is_stopped)
-        self._actions.append(Finish(state=state, reason="" if state is RunState.SUCCEEDED else _blamed(counted)))
+        self._actions.append(Finish(state=state, reason=_blamed(counted)))
 
     # --- asking ---
 
@@ -245,6 +251,8 @@ def _gathered(states: list[ElementState]) -> str:
 def _blamed(counted: Mapping[str, ElementState]) -> str:
     """Which elements made it what it is."""
     worst = together(list(counted.values()))
+    if worst not in _VERBS:
+        return ""
     names = [name for name, state in counted.items() if state is worst]
     more = f" and {len(names) - _NAMES_SHOWN_MAX} more" if len(names) > _NAMES_SHOWN_MAX else ""
-    return f"{worst}: {', '.join(names[:_NAMES_SHOWN_MAX])}{more}"
+    return f"{', '.join(names[:_NAMES_SHOWN_MAX])}{more} {_VERBS[worst]}"

@@ -116,7 +116,7 @@ async def test_parameters_that_do_not_fit_end_the_element_as_an_exception(room: 
     await room.end(run, "plan", results={"count": "many"})
 
     state, reason = await room.outcome(run)
-    assert (state, reason) == ("exception", "exception: compile")
+    assert (state, reason) == ("exception", "compile broke")
     row = select(pipeline_elements.c.reason).where(pipeline_elements.c.element == "compile")
     told = await room.database.read(lambda connection: connection.execute(row).scalar_one())
     assert told.startswith("the parameters do not fit job shop/compile")
@@ -205,7 +205,7 @@ async def test_pipelines_that_contain_each_other_end_at_a_depth(room: PipelineRo
 
     made = await room.database.read(lambda c: c.execute(select(func.count()).select_from(runs)).scalar_one())
     assert made == 8
-    assert await room.outcome(run) == ("exception", "exception: release")
+    assert await room.outcome(run) == ("exception", "release broke")
 
 
 async def test_a_person_answers_an_approval_once(room: PipelineRoom) -> None:
@@ -225,7 +225,7 @@ async def test_a_person_answers_an_approval_once(room: PipelineRoom) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "outcome"), [(Verdict.REJECT, ("failed", "failed: ask")), (Verdict.APPROVE, ("succeeded", ""))]
+    ("verdict", "outcome"), [(Verdict.REJECT, ("failed", "ask failed")), (Verdict.APPROVE, ("succeeded", ""))]
 )
 async def test_what_nobody_answers_in_time_counts_as_the_definition_says(
     room: PipelineRoom, verdict: Verdict, outcome: tuple[str, str]
@@ -262,7 +262,7 @@ async def test_a_retry_of_the_failed_part_uses_again_what_succeeded(room: Pipeli
     await room.end(first, "build", key="os=linux")
     await room.end(first, "build", "failed", key="os=mac", exit_code=1)
     await room.end(first, "tidy")
-    assert await room.outcome(first) == ("failed", "failed: build")
+    assert await room.outcome(first) == ("failed", "build failed")
 
     again = await room.begin(retry_of=first, scope="failed")
 

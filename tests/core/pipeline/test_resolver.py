@@ -81,18 +81,18 @@ def test_nothing_is_decided_before_all_that_comes_before_is_over() -> None:
     assert played.states["c"] == "blocked"
     played.end("b")
     assert played.states["c"] == "skipped"
-    assert (played.outcome, played.finish and played.finish.reason) == (RunState.FAILED, "failed: a")
+    assert (played.outcome, played.finish and played.finish.reason) == (RunState.FAILED, "a failed")
 
 
 @pytest.mark.parametrize(
     ("ends", "outcome", "reason"),
     [
         (("succeeded", "succeeded"), RunState.SUCCEEDED, ""),
-        (("succeeded", "failed"), RunState.FAILED, "failed: b"),
-        (("failed", "exception"), RunState.EXCEPTION, "exception: b"),
-        (("aborted", "succeeded"), RunState.FAILED, "aborted: a"),
-        (("cancelled", "cancelled"), RunState.FAILED, "cancelled: a, b"),
-        (("aborted", "failed"), RunState.FAILED, "failed: b"),
+        (("succeeded", "failed"), RunState.FAILED, "b failed"),
+        (("failed", "exception"), RunState.EXCEPTION, "b broke"),
+        (("aborted", "succeeded"), RunState.FAILED, "a aborted"),
+        (("cancelled", "cancelled"), RunState.FAILED, "a, b cancelled"),
+        (("aborted", "failed"), RunState.FAILED, "b failed"),
     ],
 )
 def test_the_whole_is_what_the_worst_element_is(ends: tuple[str, str], outcome: RunState, reason: str) -> None:
@@ -181,7 +181,7 @@ def test_a_list_that_was_found_out_makes_a_run_for_each_member() -> None:
     ("found", "state", "reason"),
     [
         ({"targets": []}, "skipped", "it has nothing to run: its list is empty"),
-        ({"targets": "web"}, "exception", 'its `for-each` is no list but "web"'),
+        ({"targets": 7}, "exception", "its `for-each` is no list but 7"),
         ({}, "exception", "nobody has found out results.plan.targets"),
         ({"targets": [0] * 10_001}, "exception", "its `for-each` has 10,001 members, at most 10,000 are allowed"),
     ],
