@@ -4,6 +4,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from orchestra.elements import Pipeline
 from orchestra.specification import Matching
 
 Item = TypeVar("Item")
@@ -232,6 +233,7 @@ class SpecificationShown(msgspec.Struct, frozen=True, kw_only=True):
     """What the definition of a job says, in short."""
 
     execution: ExecutionShown = ExecutionShown()
+    pipeline: Pipeline | None = None
     matching: Matching = Matching()
 
 

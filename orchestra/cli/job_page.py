@@ -5,6 +5,7 @@ from orchestra.cli.formats import length_in_words, local_time
 from orchestra.cli.invocation import Invocation
 from orchestra.cli.run_page import value_text, worker_line
 from orchestra.cli.terminal import plain
+from orchestra.definition.element_text import describe_elements
 from orchestra.matching import describe
 
 
@@ -16,7 +17,12 @@ def job_lines(call: Invocation, job: JobDetail) -> list[str]:
     if job.parameters:
         lines += ["", "Parameters"]
         lines += [f"  {_parameter_line(parameter)}" for parameter in job.parameters]
-    lines += ["", "Workers", *(f"  {line}" for line in match_lines(job))]
+    pipeline = job.specification.pipeline
+    if pipeline is None:
+        lines += ["", "Workers", *(f"  {line}" for line in match_lines(job))]
+    else:
+        # Its elements' jobs have workers; it has none itself.
+        lines += ["", "Elements", *(f"  {plain(name)}: {plain(text)}" for name, text in describe_elements(pipeline))]
     return [*lines, "", f"Runs: orchestra runs --job {name}"]
 
 

@@ -58,6 +58,27 @@ def test_a_job_is_shown_with_what_it_takes_and_who_can_do_it(typed: Typist, serv
     ]
 
 
+def test_a_pipeline_is_shown_with_its_elements(typed: Typist, server: StandIn) -> None:
+    pipeline = {
+        "elements": [{"name": "dump", "job": "dump"}, {"name": "ok", "approval": {"by": ["lead"]}}],
+        "closing": [{"name": "tidy", "job": "tools/tidy"}],
+    }
+    specification = {"execution": {"steps": []}, "pipeline": pipeline}
+    server.on("GET", JOB, Told(content={"project": "ops", "name": "backup", "specification": specification}))
+
+    ended = typed("job", "show", "ops/backup")
+
+    assert ended.out.splitlines()[-6:] == [
+        "Elements",
+        "  dump: runs dump",
+        "  ok: asks lead",
+        "  tidy: runs tools/tidy; when all others are over",
+        "",
+        "Runs: orchestra runs --job ops/backup",
+    ]
+    assert "Workers" not in ended.out
+
+
 def test_the_workers_of_a_job_are_told_with_why_not(typed: Typist, server: StandIn) -> None:
     """As text for people, as the API has it for programs."""
     server.on("GET", JOB, Told(content=BACKUP))
