@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from orchestra.elements import Approval, Element, Pipeline, Rule
 from orchestra.policy import Role
 from orchestra.queries.addresses import API
 from orchestra.specification import JobDefinition, Parameter, ParameterType, RetryPolicy, Step
@@ -79,6 +80,28 @@ async def test_the_definition_is_shown_as_data_with_its_versions(world: World) -
     assert "At 02:30 (Europe/Paris), next 2025-11-22 01:30:00 +00:00" in shown
     assert "retry.max-attempts: 1 → 3" in shown
     assert "first version" in shown
+
+
+async def test_a_pipeline_shows_its_elements_and_nothing_about_workers(small_world: World) -> None:
+    made = job("release")
+    elements = tuple(Element(name=f"e{number}", job="backup") for number in range(300))
+    asked = Element(name="ok", approval=Approval(by=(HOSTILE,)), after={"e1": (Rule.FINISHED,)})
+    pipeline = Pipeline(elements=(asked, *elements))
+    execution = msgspec.structs.replace(made.specification.execution, steps=())
+    specification = msgspec.structs.replace(made.specification, execution=execution, pipeline=pipeline)
+    await small_world.project("ops", job("backup"), msgspec.structs.replace(made, specification=specification))
+    client = await small_world.administrator()
+
+    answer = await client.get("/projects/ops/jobs/release")
+
+    shown = words_of(answer)
+    assert "Elements 301, each of which runs a job or asks somebody" in shown
+    assert "e298 runs backup" in shown
+    assert "e1 (finished)" in shown
+    assert "and 1 more" in shown
+    assert "Workers that can do it now" not in shown
+    assert "Asks of a worker" not in shown
+    assert HOSTILE not in answer.text
 
 
 async def test_a_retired_job_stays_readable_and_cannot_be_run(world: World) -> None:

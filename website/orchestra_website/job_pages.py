@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from starlette.responses import RedirectResponse, Response
 
+from orchestra.definition.element_text import describe_elements
 from orchestra.errors import Conflict, InvalidFields
 from orchestra.queries.job_page import show_job_facts, show_job_page
 from orchestra.web.answers import NO_STORE
@@ -15,6 +16,7 @@ from orchestra_website.renderer import Renderer
 
 JOB = "/projects/{project}/jobs/{job}"
 _DONE = {"disabled": "The job is disabled: nothing makes new runs of it.", "enabled": "The job is enabled again."}
+_ELEMENTS_SHOWN_MAX = 300
 
 
 class JobPages:
@@ -43,8 +45,11 @@ class JobPages:
         found = await self._database.read(
             lambda connection: show_job_page(connection, asking.who, project, name, now=now)
         )
+        pipeline = found.facts.detail.specification.pipeline
         values = {
             "found": found,
+            "elements": describe_elements(pipeline) if pipeline else (),
+            "elements_shown": _ELEMENTS_SHOWN_MAX,
             "facts": found.facts,
             "job": found.facts.detail,
             "plot": plot_durations(found.marks, found.facts.usual),
