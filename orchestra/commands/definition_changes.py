@@ -1,5 +1,6 @@
 """Changing a definition on behalf of a person: planned without a trace, applied with an audit entry and a signal."""
 
+import asyncio
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -30,7 +31,7 @@ class DefinitionChanges:
     async def plan(self, who: Principal, definition: ProjectDefinition) -> Plan:
         """What the definition would change now. Raises NotAllowed, InvalidFields."""
         who.require(Permission.DEFINE)
-        require_usable(definition)
+        await _require_usable(definition)
         now = self._clock.now()
         return await self._database.read(
             lambda connection: _warned(connection, plan(connection, definition, now, who=who))
@@ -44,7 +45,7 @@ class DefinitionChanges:
         Raises NotAllowed, InvalidFields, Conflict (it belongs to a file), ChangedSincePlan.
         """
         who.require(Permission.DEFINE)
-        require_usable(definition)
+        await _require_usable(definition)
         now = self._clock.now()
 
         def apply(connection: Connection) -> Plan:
@@ -79,6 +80,11 @@ def _warned(connection: Connection, made: Plan) -> Plan:
     dues = {fire.job: fire.at for fire in made.next}
     changed = {each.name for each in made.changes if each.kind is Kind.SCHEDULE and each.action is not Action.KEEP}
     return replace(made, warnings=crowds_of_plan(connection, made.project, dues, changed))
+
+
+async def _require_usable(definition: ProjectDefinition) -> None:
+    # Thousands of elements take a second: nobody else shall wait for it.
+    await asyncio.to_thread(require_usable, definition)
 
 
 def _in_words(made: Plan) -> list[str]:

@@ -18,6 +18,7 @@ _NAME = re.compile(
     r"(?<![\w.])(parameters|results|states|matrix|item)\b"
     r"(?:\s*\.\s*(?P<plain>[A-Za-z_]\w*)|\s*\[\s*(?P<quoted>\"[ ]*\")\s*\])?"
 )
+_PARENTHESIS = re.compile(r"(?P<loop>\.\s*(?:all|exists|exists_one|existsOne|filter|map)\s*)?\(|\)")
 _PARSER_PLACE = re.compile(r"is no CEL: <input>:(\d+):(\d+): (.*)", re.DOTALL)
 _SAMPLES = 6
 _SAMPLE_TEXTS = ("text", "1", "1.2.3", "2026-01-01T00:00:00Z", "10m", "")
@@ -34,6 +35,10 @@ def condition_faults(element: Element, around: Surroundings, path: Path) -> Iter
     if len(expression) > _CHARACTERS_MAX:
         yield Fault(path, f"is longer than {_CHARACTERS_MAX:,} characters", "let a job decide, and ask for its result")
         return
+    if _has_nested_loops(expression):
+        sentence = "goes through a list for each member of a list, which may take for ever"
+        yield Fault(path, sentence, "let a job find it out, and ask for its result")
+        return
     faults = list(_name_faults(element, around, path))
     yield from faults
     if faults:
@@ -44,6 +49,24 @@ def condition_faults(element: Element, around: Surroundings, path: Path) -> Iter
         return
     if bad is not None:
         yield _fault_of(bad, path)
+
+
+def _has_nested_loops(expression: str) -> bool:
+    """Five lists of 150 members within each other keep a machine busy for hours: nobody can interrupt a condition."""
+    is_loop: list[bool] = []
+    for found in _PARENTHESIS.finditer(_blanked(expression)):
+        if found[0] == ")":
+            is_loop = is_loop[:-1]
+        elif found["loop"] and any(is_loop):
+            return True
+        else:
+            is_loop.append(bool(found["loop"]))
+    return False
+
+
+def _blanked(expression: str) -> str:
+    """The expression with its texts emptied, so that nothing within them is taken for a name."""
+    return _TEXT.sub(lambda found: '"' + " " * (len(found[0]) - 2) + '"', expression)
 
 
 def parameters_of_condition(expression: str) -> frozenset[str]:
@@ -61,7 +84,7 @@ def _name_faults(element: Element, around: Surroundings, path: Path) -> Iterator
 
 def _names(expression: str) -> Iterator[tuple[str, str, int, int]]:
     """(group, name, where it begins, its length) for `parameters.env` and `parameters["env"]`, not within texts."""
-    blank = _TEXT.sub(lambda found: '"' + " " * (len(found[0]) - 2) + '"', expression)
+    blank = _blanked(expression)
     for found in _NAME.finditer(blank):
         name = found["plain"] or ""
         if found["quoted"]:

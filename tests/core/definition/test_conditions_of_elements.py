@@ -101,6 +101,16 @@ CASES = [
         "elements.build.if is no condition in CEL: Syntax error: token recognition error at: '=!'",
         'write such as `parameters.env == "production"`, with quotes around it all',
     ),
+    (
+        "elements: { build: { if: §'[1].all(x, [2].exists(y, x == y))' } }",
+        "elements.build.if goes through a list for each member of a list, which may take for ever",
+        "let a job find it out, and ask for its result",
+    ),
+    (
+        "elements: { build: { if: §'[1].map(x, ([2].filter (y, x == y))).size() > 0' } }",
+        "elements.build.if goes through a list for each member of a list, which may take for ever",
+        "let a job find it out, and ask for its result",
+    ),
     ("elements: { build: { if: §'' } }", "elements.build.if is empty", "give it a value, or remove the key"),
     ("elements: { build: { if: §[a] } }", "elements.build.if must be a text, got a list", ""),
 ]
@@ -128,6 +138,7 @@ def test_a_mistake_is_told_with_its_place_and_repair(body: str, sentence: str, r
         "results.plan.targets.exists(item, item == 'web') && size(results.plan.targets) < 3",
         "states.plan == 'succeeded' || states['plan'] == \"failed\"",
         "run.number % 2 == 0",
+        "[1, 2].all(x, x > 0) && size([1, 2].map(x, x + 1)) == 2 && '.all(.all(' != \")\"",
     ],
 )
 def test_a_condition_that_can_be_decided_is_accepted(expression: str) -> None:
