@@ -235,6 +235,7 @@ class SpecificationShown(msgspec.Struct, frozen=True, kw_only=True):
     execution: ExecutionShown = ExecutionShown()
     pipeline: Pipeline | None = None
     matching: Matching = Matching()
+    wrapped: bool = False
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,9 +18,9 @@ def job_lines(call: Invocation, job: JobDetail) -> list[str]:
         lines += ["", "Parameters"]
         lines += [f"  {_parameter_line(parameter)}" for parameter in job.parameters]
     pipeline = job.specification.pipeline
-    if pipeline is None:
+    if pipeline is None and not job.specification.wrapped:
         lines += ["", "Workers", *(f"  {line}" for line in match_lines(job))]
-    else:
+    elif pipeline is not None:
         # Its elements' jobs have workers; it has none itself.
         lines += ["", "Elements", *(f"  {plain(name)}: {plain(text)}" for name, text in describe_elements(pipeline))]
     return [*lines, "", f"Runs: orchestra runs --job {name}"]
@@ -50,6 +50,7 @@ def _head(call: Invocation, job: JobDetail) -> list[str]:
         expected = f"{plain(job.expect.sentence)}, {state if job.expect.next_at else 'not while it is disabled'}"
     rows = [
         ("", plain(job.description)),
+        ("wrapped", "something else starts it, with orchestra wrap" if job.specification.wrapped else ""),
         ("version", str(job.version or "")),
         ("schedule", schedule),
         ("expected", expected),

@@ -94,7 +94,6 @@ class Wraps:
     async def start(self, who: Principal, project: str, name: str, start: WrapStart) -> WrapView:
         """A run of the job that is running elsewhere. Raises NotFound, NotAllowed, InvalidFields, and Conflict for a
         job that is not wrapped."""
-        self._store()
         _check_start(start)
         now = self._clock.now()
 
@@ -106,6 +105,7 @@ class Wraps:
                     f"job {project}/{name} has steps of its own, which workers execute: "
                     "wrap a job that says 'wrapped: true' in its definition"
                 )
+            self._store()
             run, is_new = create_wrapped_run(connection, _new_run(who, job, start, now), _new_wrap(start, now))
             found = find_wrap(connection, run)
             assert found is not None, "it was just made, or found"

@@ -36,7 +36,16 @@ ADMITTED = {
 }
 ROLE_PLACES = [*((role, None) for role in Role), (Role.OPERATOR, "ops"), (Role.VIEWER, "ops")]
 NOWHERE = {"run": "1", "attempt": "1", "token": "99", "session": "99", "user": "nobody", "worker": "nobody"}
-BODIES: dict[Row, object] = {("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): {"enabled": True}}
+BODIES: dict[Row, object] = {
+    ("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): {"enabled": True},
+    ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/wraps"): {
+        "key": "k" * 32,
+        "host": "db1",
+        "account": "root",
+        "command": "true",
+    },
+    ("POST", f"{API}/runs/{{run}}/wrap"): {"key": "k" * 32},
+}
 """For routes that look at the body before they look for the object."""
 
 

@@ -197,6 +197,30 @@ async def test_a_bad_start_is_refused(world: World, change: dict[str, object], f
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, field)
 
 
+async def test_a_wrapped_run_is_never_offered_to_anybody(world: World) -> None:
+    client = await world.administrator()
+    run = await start(client)
+
+    history = (await client.get(f"/api/v1/runs/{run}/events")).json()["items"]
+    fleet = (await client.get("/api/v1/workers")).json()["items"]
+
+    assert [(each["kind"], each["actor"]) for each in history] == [
+        ("created", "wrap root@db1"),
+        ("started", "wrap root@db1"),
+    ]
+    assert fleet == []
+
+
+async def test_the_page_of_a_wrapped_job_says_how_it_is_started(world: World) -> None:
+    client = await world.administrator()
+
+    page = (await client.get("/projects/ops/jobs/dump")).text
+
+    assert "orchestra wrap ops/dump -- COMMAND" in page
+    assert "/trigger" not in page
+    assert "Workers that can do it now" not in page
+
+
 async def test_the_page_of_a_wrapped_run_says_where_it_runs(world: World) -> None:
     client = await world.administrator()
     run = await start(client)
