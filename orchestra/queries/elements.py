@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, select
 
-from orchestra.elements import Element, Rule
+from orchestra.elements import Element, Pipeline, Rule
 from orchestra.errors import NotFound
 from orchestra.identifiers import JobVersionId, RunId
 from orchestra.lifecycle import TERMINAL_STATES, RunState
@@ -92,6 +92,13 @@ def show_elements(connection: Connection, who: Principal, run: RunId) -> Pipelin
             _view(graph, each, columns[each.name], found.get(each.name, [])) for each in graph.in_written_order()
         ),
     )
+
+
+def elements_of(pipeline: Pipeline) -> tuple[ElementView, ...]:
+    """The elements of a pipeline of which there is no run yet."""
+    graph = Graph(pipeline)
+    columns = graph.columns()
+    return tuple(_view(graph, each, columns[each.name], []) for each in graph.in_written_order())
 
 
 def _rows(connection: Connection, run: RunId) -> "dict[str, list[_ElementRow]]":

@@ -6,10 +6,14 @@ from statistics import median
 from sqlalchemy import Connection, select
 
 from orchestra.clock import MICROSECONDS_PER_SECOND, Instant
+from orchestra.commands.approvals import may_answer
+from orchestra.elements import Approval
 from orchestra.identifiers import JobVersionId, ProjectId, RunId
 from orchestra.lifecycle import RunState
 from orchestra.limits import USUAL_RUNS, USUAL_RUNS_LOOKED_AT
+from orchestra.pipeline.states import ElementState
 from orchestra.policy import Permission, Principal
+from orchestra.queries.elements import PipelineView, show_elements
 from orchestra.queries.runs import RunDetail, show_run_detail
 from orchestra.specification import JobSpecification
 from orchestra.storage.jobs import specification_of
@@ -27,6 +31,10 @@ class RunOverview:
     """The median of the job's last runs that succeeded; None if none did lately."""
     specification: JobSpecification
     """Of the version that the run was made from."""
+    pipeline: PipelineView | None = None
+    """Its elements, if it is one."""
+    answerable: frozenset[str] = frozenset()
+    """The elements that wait for a person, of those that the reader may answer."""
 
 
 def run_overview(connection: Connection, who: Principal, run: RunId, *, now: Instant) -> RunOverview:
@@ -34,11 +42,27 @@ def run_overview(connection: Connection, who: Principal, run: RunId, *, now: Ins
     detail = show_run_detail(connection, who, run, now=now)
     key = connection.execute(select(runs.c.project_id, runs.c.job_id, runs.c.job_version_id).where(runs.c.id == run))
     row = key.one()
+    project = ProjectId(row.project_id)
+    pipeline = show_elements(connection, who, run) if detail.is_pipeline else None
     return RunOverview(
         run=detail,
-        may_steer=who.scope(Permission.RUN).covers(ProjectId(row.project_id)),
+        may_steer=who.scope(Permission.RUN).covers(project),
         usual_seconds=usual_seconds(connection, row.job_id, before=run),
         specification=specification_of(connection, JobVersionId(row.job_version_id)),
+        pipeline=pipeline,
+        answerable=frozenset() if pipeline is None else _answerable(who, pipeline, project),
+    )
+
+
+def _answerable(who: Principal, pipeline: PipelineView, project: ProjectId) -> frozenset[str]:
+    if not who.scope(Permission.RUN).covers(project):
+        return frozenset()
+    return frozenset(
+        each.name
+        for each in pipeline.elements
+        if each.approval is not None
+        and each.state is ElementState.WAITING
+        and may_answer(who, Approval(by=each.approval.by), project)
     )
 
 

@@ -12,6 +12,7 @@ from orchestra_website.job_pages import JobPages
 from orchestra_website.live_pages import LivePages
 from orchestra_website.log_pages import LogPages
 from orchestra_website.me_pages import MePages
+from orchestra_website.pipeline_pages import PipelinePages
 from orchestra_website.policy import POLICY
 from orchestra_website.project_pages import ProjectPages
 from orchestra_website.refusals import ErrorPages
@@ -48,6 +49,7 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
         DefinitionPages(parts=parts, renderer=renderer).handlers,
         RunListPages(parts=parts, renderer=renderer).handlers,
         RunPages(parts=parts, renderer=renderer).handlers,
+        PipelinePages(parts=parts, renderer=renderer).handlers,
         LogPages(parts=parts, renderer=renderer).handlers,
         LivePages(parts=parts, renderer=renderer).handlers,
         # Before the pages of one schedule, whose changes are any word.

@@ -30,6 +30,8 @@ POLICY: Policy = {
     ("GET", "/runs/{run}/attempts"): Permission.READ,
     ("GET", "/runs/{run}/parameters"): Permission.READ,
     ("GET", "/runs/{run}/timeline"): Permission.READ,
+    ("GET", "/runs/{run}/graph"): Permission.READ,
+    ("POST", "/runs/{run}/elements/{element}/answer"): Permission.RUN,
     ("GET", "/runs/{run}/log"): Permission.READ,
     ("GET", "/runs/{run}/log/live"): Permission.READ,
     ("GET", "/runs/{run}/log/follow"): Permission.READ,

@@ -16,6 +16,7 @@ from orchestra.web.asking import Asking, number_asked
 from orchestra.web.endpoint import Handlers
 from orchestra.web.parts import WebParts
 from orchestra_website.log_html import lines_html
+from orchestra_website.pipeline_pages import elements_asked
 from orchestra_website.refresh import refresh_asked
 from orchestra_website.renderer import Renderer
 from orchestra_website.run_follow import follow_start
@@ -23,6 +24,8 @@ from orchestra_website.run_shown import ShownRun, committed_log, exit_text, show
 
 _DONE = {
     "retry": "This is the new run.",
+    "approve": "It is approved, and the pipeline goes on.",
+    "reject": "It is rejected.",
     "cancel": "The run is withdrawn.",
     "abort": "The stop is requested; the run is over when its state says so.",
 }
@@ -61,7 +64,9 @@ class RunPages:
         """State, reason, the first failing lines, results."""
         shown = await self._shown(asking, "done")
         done = _DONE.get(asking.request.query_params.get("done", ""), "")
-        values = {"done": done, "results": _results(shown), **await self._tail(shown)}
+        view = shown.overview.pipeline
+        elements = None if view is None else elements_asked(shown, view, {})
+        values = {"done": done, "results": _results(shown), "elements": elements, **await self._tail(shown)}
         return self._page(asking, "run.html", shown, values)
 
     async def steps(self, asking: Asking) -> Response:

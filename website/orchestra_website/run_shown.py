@@ -8,6 +8,8 @@ from orchestra.errors import NotFound
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import TERMINAL_STATES, RunState
 from orchestra.limits import CONTACT_SECONDS_MAX
+from orchestra.pipeline.states import ElementState
+from orchestra.queries.elements import ApprovalView
 from orchestra.queries.run_overview import RunOverview
 from orchestra.queries.run_views import AttemptView, RunView, StepView
 from orchestra.web.log_lines import CommittedLog
@@ -21,6 +23,13 @@ TABS = (
     ("/parameters", "Parameters"),
     ("/timeline", "Timeline"),
 )
+PIPELINE_TABS = (
+    ("", "Summary"),
+    ("/graph", "Graph"),
+    ("/timeline", "Timeline"),
+    ("/parameters", "Parameters"),
+)
+"""No worker has a pipeline: steps, attempts and logs are those of the runs that it makes."""
 _ON_A_WORKER = frozenset({RunState.ASSIGNED, RunState.RUNNING})
 
 
@@ -66,7 +75,21 @@ class ShownRun:
     def tabs(self) -> tuple[tuple[str, str, str], ...]:
         """Path, address and word of each."""
         path = f"/runs/{self.run.id}"
-        return tuple((f"{path}{tail}", f"{path}{tail}{self.suffix}", words) for tail, words in TABS)
+        tabs = PIPELINE_TABS if self.run.is_pipeline else TABS
+        return tuple(
+            (f"{path}{tail}", f"{path}{tail}{self.suffix}", words)
+            for tail, words in (PIPELINE_TABS if self.run.is_pipeline else TABS)
+        )
+
+    @property
+    def asked(self) -> tuple[tuple[str, ApprovalView], ...]:
+        """The elements that wait for a person, by name, and what they ask."""
+        elements = self.overview.pipeline.elements if self.overview.pipeline else ()
+        return tuple(
+            (each.name, each.approval)
+            for each in elements
+            if each.approval is not None and each.state is ElementState.WAITING
+        )
 
     @property
     def failed_step(self) -> StepView | None:

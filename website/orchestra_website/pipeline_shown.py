@@ -1,0 +1,165 @@
+"""A pipeline's elements as tables show them: counted by state, chosen by state or name, a bounded part at a time."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestra.pipeline.states import ElementState
+from orchestra.queries.elements import ElementView, InstanceView
+from orchestra.specification import JobSpecification
+
+ELEMENTS_SHOWN_MAX = 300
+"""Rows of one page."""
+INSTANCES_SHOWN_MAX = 50
+"""Of the runs of one matrix or list, in the table of all elements."""
+INSTANCES_OF_ONE_MAX = 500
+"""Where only one element is shown."""
+_TELLING_FIRST = (
+    ElementState.EXCEPTION,
+    ElementState.FAILED,
+    ElementState.ABORTED,
+    ElementState.WAITING,
+    ElementState.RUNNING,
+    ElementState.BLOCKED,
+    ElementState.CANCELLED,
+    ElementState.SKIPPED,
+    ElementState.SUCCEEDED,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ElementRow:
+    """One element in the table."""
+
+    number: int
+    """Its place in the definition, from 1."""
+    element: ElementView
+    condition: str
+    """CEL, as the definition has it."""
+    instances: tuple[InstanceView, ...]
+    """The most telling first, if there are too many of them."""
+    reused_from: int | None
+    """The pipeline whose outcome is used again."""
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether it has several runs."""
+        return len(self.element.instances) > 1 or any(each.key for each in self.element.instances)
+
+    @property
+    def left_out(self) -> int:
+        """How many of its runs are not shown."""
+        return len(self.element.instances) - len(self.instances)
+
+    @property
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """How many of its runs are in which state, the most telling first."""
+        return counts_of(self.element.instances)
+
+    @property
+    def begun_at(self) -> datetime | None:
+        """When its first run started, or a person was asked."""
+        return begun_at(self.element)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When its last run ended; None if one goes on."""
+        return ended_at(self.element)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownElements:
+    """The part of the elements that a page shows."""
+
+    rows: tuple[ElementRow, ...]
+    counts: tuple[tuple[str, int], ...]
+    total: int
+    state: str
+    """Only those that are in it; empty: all."""
+    name: str
+    """Only this one; empty: all."""
+    first: int
+    """The place of the first row among those that were chosen, from 1."""
+    chosen: int
+
+    @property
+    def earlier(self) -> int | None:
+        """Where the part before begins."""
+        return max(1, self.first - ELEMENTS_SHOWN_MAX) if self.first > 1 else None
+
+    @property
+    def later(self) -> int | None:
+        """Where the part behind begins."""
+        behind = self.first + len(self.rows)
+        return behind if self.rows and behind <= self.chosen else None
+
+
+def begun_at(element: ElementView) -> datetime | None:
+    """When the first run of an element started, or a person was asked; None if neither has."""
+    if element.approval is not None:
+        return element.approval.asked_at
+    return min((each.started_at for each in element.instances if each.started_at), default=None)
+
+
+def ended_at(element: ElementView) -> datetime | None:
+    """When the last run of an element ended, or a person answered; None if it goes on."""
+    if element.approval is not None:
+        return element.approval.decided_at
+    ends = [each.ended_at for each in element.instances]
+    return None if None in ends else max((end for end in ends if end), default=None)
+
+
+def counts_of(found: Sequence[ElementView] | Sequence[InstanceView]) -> tuple[tuple[str, int], ...]:
+    """How many are in which state, the most telling first."""
+    counted = Counter(each.state for each in found)
+    return tuple((str(state), counted[state]) for state in _TELLING_FIRST if counted[state])
+
+
+def shown_elements(
+    view: Sequence[ElementView],
+    specification: JobSpecification,
+    *,
+    state: str = "",
+    name: str = "",
+    first: int = 1,
+    reused_from: int | None = None,
+) -> ShownElements:
+    """The rows for what was asked."""
+    conditions = _conditions(specification)
+    instances_max = INSTANCES_OF_ONE_MAX if name else INSTANCES_SHOWN_MAX
+    chosen = [
+        (number, each)
+        for number, each in enumerate(view, start=1)
+        if (not state or each.state == state) and (not name or each.name == name)
+    ]
+    rows = tuple(
+        ElementRow(
+            number=number,
+            element=each,
+            condition=conditions.get(each.name, ""),
+            instances=_telling(each.instances, instances_max),
+            reused_from=reused_from if each.instances and all(one.is_reused for one in each.instances) else None,
+        )
+        for number, each in chosen[first - 1 : first - 1 + ELEMENTS_SHOWN_MAX]
+    )
+    return ShownElements(
+        rows=rows,
+        counts=counts_of(view),
+        total=len(view),
+        state=state,
+        name=name,
+        first=first,
+        chosen=len(chosen),
+    )
+
+
+def _conditions(specification: JobSpecification) -> Mapping[str, str]:
+    pipeline = specification.pipeline
+    return {} if pipeline is None else {each.name: each.condition for each in (*pipeline.elements, *pipeline.closing)}
+
+
+def _telling(instances: tuple[InstanceView, ...], most: int) -> tuple[InstanceView, ...]:
+    if len(instances) <= most:
+        return instances
+    return tuple(sorted(instances, key=lambda each: _TELLING_FIRST.index(each.state))[:most])
