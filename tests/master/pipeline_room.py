@@ -58,9 +58,9 @@ class PipelineRoom:
         timeout = more.pop("timeout", None)
         declared = more.pop("parameters", ())
         made = JobSpecification(
-            execution=Execution(steps=(), timeout_seconds=timeout),  # type: ignore[arg-type]
-            parameters=declared,  # type: ignore[arg-type]
-            pipeline=Pipeline(elements=elements, **more),  # type: ignore[arg-type]
+            execution=Execution(steps=(), timeout_seconds=timeout),  # type: ignore[arg-type]  # of a test's own making
+            parameters=declared,  # type: ignore[arg-type]  # of a test's own making
+            pipeline=Pipeline(elements=elements, **more),  # type: ignore[arg-type]  # of a test's own making
         )
         await self.job(name, made)
 
@@ -188,4 +188,4 @@ class PipelineRoom:
 
 def parameter(name: str, **more: object) -> Parameter:
     """A declared parameter."""
-    return Parameter(name=name, **more)  # type: ignore[arg-type]
+    return Parameter(name=name, **more)  # type: ignore[arg-type]  # of a test's own making
