@@ -36,7 +36,7 @@ async def released(world: World, *by: str) -> tuple[httpx2.AsyncClient, RunId]:
 
 def row(page: httpx2.Response, name: str) -> str:
     """The row of an element, as it is read."""
-    found = re.findall(r'<tr id="element-\d+">.*?</tr>', page.text, re.DOTALL)
+    found: list[str] = re.findall(r'<tr id="element-\d+">.*?</tr>', page.text, re.DOTALL)
     texts = [re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", each))).strip() for each in found]
     found = [text for text in texts if re.match(rf"\S+ \S+ {name}\b", text)]
     assert len(found) == 1, texts
@@ -50,7 +50,7 @@ async def test_the_table_says_of_each_element_how_it_stands_and_what_it_waits_fo
 
     assert page.status_code == 200
     plan = await child(world, run, "plan")
-    assert row(page, "plan") == f"✔ succeeded plan backup #{plan} ✔ succeeded 1 min 0 s 1 min 0 s"
+    assert row(page, "plan") == f"✔ succeeded plan backup #{plan} 1 min 0 s"
     assert "after: succeeded" not in row(page, "test")
     assert row(page, "approve").startswith("◇ waiting approve a person answers test")
     assert 'approve (succeeded or skipped) , plan if parameters.env != "<nowhere>"' in row(page, "deploy")
@@ -220,3 +220,28 @@ async def test_a_failed_element_says_why_and_where_to_go_on(world: World) -> Non
     assert row(page, "plan").startswith("✖ failed")
     assert "Retry from here" in row(page, "plan")
     assert row(page, "deploy").startswith("» skipped")
+
+
+async def test_the_timeline_says_when_each_run_waited_and_ran(world: World) -> None:
+    client, run = await released(world)
+    world.clock.advance(30)
+
+    page = await client.get(f"/runs/{run}/timeline")
+
+    assert page.status_code == 200
+    plan = await child(world, run, "plan")
+    assert 'aria-label="plan: succeeded, waiting 0 ms, running 1 min 0 s"' in page.text
+    assert f'<a href="/runs/{plan}">#{plan}</a>' in page.text
+    assert 'fill="url(#asking)"' in page.text
+    assert "What happened" in words(page)
+    assert ">now</text>" in page.text
+
+
+async def test_the_timeline_of_any_other_run_is_its_history(small_world: World) -> None:
+    client, run = await released(small_world)
+    plan = await child(small_world, run, "plan")
+
+    page = await client.get(f"/runs/{plan}/timeline")
+
+    assert "<svg" not in page.text.partition("<main")[2]
+    assert "created" in words(page)

@@ -104,7 +104,7 @@ def elements_asked(shown: ShownRun, view: PipelineView, query: Mapping[str, str]
         state=state,
         name=name,
         first=number_asked(query, "first") or 1,
-        reused_from=shown.run.retry_of,
+        retry_of=shown.run.retry_of,
     )
 
 

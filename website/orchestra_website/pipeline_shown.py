@@ -123,7 +123,7 @@ def shown_elements(
     state: str = "",
     name: str = "",
     first: int = 1,
-    reused_from: int | None = None,
+    retry_of: int | None = None,
 ) -> ShownElements:
     """The rows for what was asked."""
     conditions = _conditions(specification)
@@ -139,7 +139,7 @@ def shown_elements(
             element=each,
             condition=conditions.get(each.name, ""),
             instances=_telling(each.instances, instances_max),
-            reused_from=reused_from if each.instances and all(one.is_reused for one in each.instances) else None,
+            reused_from=retry_of if each.reason == f"done in #{retry_of}" else None,
         )
         for number, each in chosen[first - 1 : first - 1 + ELEMENTS_SHOWN_MAX]
     )

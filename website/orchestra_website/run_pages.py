@@ -17,6 +17,7 @@ from orchestra.web.endpoint import Handlers
 from orchestra.web.parts import WebParts
 from orchestra_website.log_html import lines_html
 from orchestra_website.pipeline_pages import elements_asked
+from orchestra_website.pipeline_timeline import timeline_of
 from orchestra_website.refresh import refresh_asked
 from orchestra_website.renderer import Renderer
 from orchestra_website.run_follow import follow_start
@@ -86,7 +87,13 @@ class RunPages:
         shown = await self._shown(asking)
         run = asking.run()
         events = await self._database.read(lambda connection: history_of_run(connection, asking.who, run))
-        return self._page(asking, "run_timeline.html", shown, {"events": events})
+        view, run_now = shown.overview.pipeline, shown.run
+        timeline = None
+        if view is not None:
+            begin = run_now.started_at or run_now.created_at
+            now = to_datetime(self._clock.now())
+            timeline = timeline_of(view.elements, begin=begin, ended_at=run_now.ended_at, now=now)
+        return self._page(asking, "run_timeline.html", shown, {"events": events, "timeline": timeline})
 
     async def ask_cancel(self, asking: Asking) -> Response:
         """What withdrawing means, before it is done."""

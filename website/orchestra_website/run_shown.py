@@ -76,10 +76,7 @@ class ShownRun:
         """Path, address and word of each."""
         path = f"/runs/{self.run.id}"
         tabs = PIPELINE_TABS if self.run.is_pipeline else TABS
-        return tuple(
-            (f"{path}{tail}", f"{path}{tail}{self.suffix}", words)
-            for tail, words in (PIPELINE_TABS if self.run.is_pipeline else TABS)
-        )
+        return tuple((f"{path}{tail}", f"{path}{tail}{self.suffix}", words) for tail, words in tabs)
 
     @property
     def asked(self) -> tuple[tuple[str, ApprovalView], ...]:

@@ -48,11 +48,19 @@ SAMPLES: Mapping[str, tuple[Sample, ...]] = {
         *_samples("/runs/{failed}", "/runs/{succeeded}", "/runs/{running}", "/runs/{waiting}", "/runs/{retried}"),
         *_samples("/runs/{retried}?attempt=1", "/runs/{aborted}", "/runs/{cancelled}"),
         *_samples("/runs/{failed}", name="vera"),
+        *_samples("/runs/{pipeline}", "/runs/{repaired}", "/runs/{child}"),
     ),
     "/runs/{run}/steps": _samples("/runs/{failed}/steps"),
     "/runs/{run}/attempts": _samples("/runs/{retried}/attempts"),
     "/runs/{run}/parameters": _samples("/runs/{succeeded}/parameters"),
-    "/runs/{run}/timeline": _samples("/runs/{retried}/timeline"),
+    "/runs/{run}/timeline": _samples(
+        "/runs/{retried}/timeline", "/runs/{pipeline}/timeline", "/runs/{repaired}/timeline"
+    ),
+    "/runs/{run}/graph": (
+        *_samples("/runs/{pipeline}/graph", "/runs/{refused}/graph", "/runs/{repaired}/graph"),
+        *_samples("/runs/{pipeline}/graph?element=build"),
+        *_samples("/runs/{pipeline}/graph", name="vera"),
+    ),
     "/runs/{run}/log": _samples(
         "/runs/{succeeded}/log", "/runs/{long}/log", "/runs/{long}/log?q=line+123", "/runs/{running}/log"
     ),

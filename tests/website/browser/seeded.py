@@ -10,6 +10,7 @@ import msgspec
 
 from orchestra.network.client import API
 from tests.support.journey import Orchestra, started, wait_until
+from tests.website.browser.released import add_pipelines
 
 LONG_LOG_LINES = 5_000
 PASSWORD = "correct horse battery staple"
@@ -220,4 +221,5 @@ def seeded_instance(folder: Path) -> Iterator[Seeded]:
         gone.stop()
         orchestra.api.patch(f"{API}/workers/gone", {"state": "disabled", "reason": "its disk is worn"})
         seeded.add_runs()
+        add_pipelines(orchestra, seeded.runs)
         yield seeded
