@@ -6,6 +6,7 @@ import random
 from orchestra.clock import after, to_datetime
 from orchestra.commands.pauses import Pauses
 from orchestra.commands.stops import Stops
+from orchestra.commands.switches import Switches
 from orchestra.commands.triggers import Repetition, TriggerRequest, Triggers
 from orchestra.errors import Conflict, StorageError
 from orchestra.identifiers import RunId
@@ -35,6 +36,7 @@ class Client:
         )
         self._stops = Stops(database=database, clock=clock)
         self._pauses = Pauses(database=database, clock=clock)
+        self._switches = Switches(database=database, clock=clock)
 
     async def create(self, at: float, job: str) -> None:
         """Makes a run at this moment; asks again until there is an answer, and sometimes once more."""
@@ -112,6 +114,23 @@ class Client:
                 return
             else:
                 self._truth.fault("schedule resumed")
+                return
+
+    async def disable(self, at: float, job: str, seconds: float) -> None:
+        """Disables the job for a while."""
+        await asyncio.sleep(at)
+        await self._switch(job, enabled=False)
+        await asyncio.sleep(seconds)
+        await self._switch(job, enabled=True)
+
+    async def _switch(self, job: str, *, enabled: bool) -> None:
+        while True:
+            try:
+                await self._switches.switch_job(self._who, PROJECT, job, enabled=enabled, reason="simulated")
+            except StorageError:
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self._truth.fault("job enabled" if enabled else "job disabled")
                 return
 
     def _new_creation_key(self) -> str:

@@ -12,6 +12,7 @@ from tests.simulation.timed_jobs import period_of
 
 _MICROSECONDS = 1_000_000
 FIRED, CAUGHT_UP, MISSED, PAUSED = "fired", "fired: caught up", "skipped: missed", "skipped: paused"
+DISABLED = "skipped: disabled"
 
 
 class TickJudge:
@@ -73,6 +74,10 @@ class TickJudge:
         if verdict not in (FIRED, CAUGHT_UP):
             if not tick.decision.startswith(verdict) or tick.run is not None:
                 yield f"should be {verdict!r}"
+            return
+        if tick.is_disabled or tick.decision == DISABLED:
+            if not tick.is_disabled or tick.decision != DISABLED or tick.run is not None:
+                yield f"its job was {'' if tick.is_disabled else 'not '}disabled"
             return
         overlap = self._policy.overlap
         if overlap is Overlap.SKIP and tick.run is None:

@@ -11,7 +11,8 @@ _NOTES = (
     """create table schedule_notes (
         id integer primary key, schedule_id integer, kind text, old_cursor integer, new_cursor integer,
         paused_at integer, paused_until integer,
-        due_at integer, decided_at integer, decision text, run_id integer, open_runs text, unstopped_runs text)""",
+        due_at integer, decided_at integer, decision text, run_id integer, is_disabled integer,
+        open_runs text, unstopped_runs text)""",
     """create trigger note_cursors after update of next_fire_at on schedules
         when old.next_fire_at is not null and new.next_fire_at is not null begin
         insert into schedule_notes (schedule_id, kind, old_cursor, new_cursor)
@@ -21,11 +22,13 @@ _NOTES = (
         values (new.id, 'pause', new.paused_at, new.paused_until); end""",
     """create trigger note_ticks after insert on schedule_ticks begin
         insert into schedule_notes (
-            schedule_id, kind, due_at, decided_at, decision, run_id, open_runs, unstopped_runs)
+            schedule_id, kind, due_at, decided_at, decision, run_id, is_disabled, open_runs, unstopped_runs)
         select new.schedule_id, 'tick', new.due_at, new.decided_at, new.decision, new.run_id,
+            max(jobs.disabled_by is not null),
             group_concat(runs.id),
             group_concat(case when runs.stop_requested_at is null then runs.id end)
-        from schedules left join runs on runs.job_id = schedules.job_id and runs.ended_at is null
+        from schedules join jobs on jobs.id = schedules.job_id
+            left join runs on runs.job_id = schedules.job_id and runs.ended_at is null
         where schedules.id = new.schedule_id; end""",
 )
 
@@ -38,6 +41,8 @@ class Noted:
     decided_at: Instant
     decision: str
     run: int | None
+    is_disabled: bool
+    """Its job was."""
     open_runs: frozenset[int]
     unstopped_runs: frozenset[int]
 
@@ -91,6 +96,7 @@ def passes(connection: Connection) -> dict[int, list[Pass]]:
                         decided_at=note.decided_at,
                         decision=note.decision,
                         run=note.run_id,
+                        is_disabled=bool(note.is_disabled),
                         open_runs=frozenset(_numbers(note.open_runs)),
                         unstopped_runs=frozenset(_numbers(note.unstopped_runs)),
                     )

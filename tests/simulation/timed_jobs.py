@@ -49,6 +49,7 @@ def _job(name: str, chance: random.Random) -> JobDefinition:
             catch_up=chance.choice(list(CatchUp)),
             catch_up_limit=chance.randint(1, 3),
             grace_seconds=chance.choice((2.0, 7.0, 20.0)),
+            jitter_seconds=random.Random(f"jitter of {name} {period}").choice((0.0, 0.0, 4.0, 25.0)),
         ),
     )
 

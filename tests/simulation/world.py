@@ -182,13 +182,15 @@ class World:
     def _holding_up(
         self, chance: random.Random, active_seconds: float, job: str
     ) -> Iterator[Coroutine[object, object, None]]:
-        """Pauses with and without an end, some resumed before it."""
+        """Pauses with and without an end, some resumed before it, and times for which the job is disabled."""
         for _ in range(chance.randint(0, 2)):
             at, seconds = active_seconds * chance.random(), 60.0 * chance.random()
             has_end = chance.random() < 0.6
             yield self.client.pause(at, job, seconds if has_end else None)
             if not has_end or chance.random() < 0.3:
                 yield self.client.resume(at + seconds * chance.random(), job)
+        if chance.random() < 0.3:
+            yield self.client.disable(active_seconds * chance.random(), job, 30.0 * chance.random())
 
     def _make_parts(self, admission: Pass) -> None:
         master_names = [f"master-{number}" for number in range(1, self.chance.choice((1, 2, 2)) + 1)]
