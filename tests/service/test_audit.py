@@ -21,7 +21,9 @@ from orchestra.storage.bearers import find_token
 from orchestra.storage.tables import audit_entries
 from orchestra_service.policy import POLICY
 from tests.service.given import START, World, job
+from tests.service.test_pipelines import released
 from tests.support.plans import plans_of
+from tests.support.schedules import scheduled
 
 OWN = {"sec-fetch-site": "same-origin"}
 PASSWORD = "correct horse battery"
@@ -91,7 +93,31 @@ def plain(method: str, path: str, body: object) -> Change:
     return change
 
 
+def of_schedule(verb: str) -> Change:
+    async def change(world: World, root: httpx2.AsyncClient) -> httpx2.Response:
+        await world.project("ops", scheduled("backup"))
+        if verb == "resume":
+            await root.post(f"{API}/projects/ops/jobs/backup/schedule/pause", json={})
+        await mark(world)
+        return await root.post(f"{API}/projects/ops/jobs/backup/schedule/{verb}", json={})
+
+    return change
+
+
+def of_element(verb: str) -> Change:
+    async def change(world: World, root: httpx2.AsyncClient) -> httpx2.Response:
+        await released(world, root)
+        await mark(world)
+        return await root.post(f"{API}/runs/1/elements/ask/{verb}", json={})
+
+    return change
+
+
 CHANGES: dict[tuple[str, str], Change] = {
+    ("POST", "/projects/{project}/jobs/{job}/schedule/pause"): of_schedule("pause"),
+    ("POST", "/projects/{project}/jobs/{job}/schedule/resume"): of_schedule("resume"),
+    ("POST", "/runs/{run}/elements/{element}/approve"): of_element("approve"),
+    ("POST", "/runs/{run}/elements/{element}/reject"): of_element("reject"),
     ("POST", "/sign-in"): sign_in,
     ("POST", "/sign-out"): sign_out,
     ("PUT", "/projects/{project}/definition"): apply,
