@@ -22,6 +22,7 @@ from benchmarks.table import plain_table
 from orchestra.definition.reader import read_definition
 from orchestra.network.client import API
 from tests.support.journey import Orchestra, started
+from tests.support.timetables import by_cron
 
 NEVER_SOON = "0 3 29 2 *"
 SETTLE_SECONDS = 10
@@ -76,7 +77,7 @@ def apply_schedules(up: Orchestra, expressions: Sequence[str]) -> None:
     # Reading so many from text would take longer than all that is measured.
     for first in range(0, len(expressions), JOBS_EACH):
         jobs = tuple(
-            replace(job, name=f"job-{number}", schedule=replace(job.schedule, cron=expression))
+            replace(job, name=f"job-{number}", schedule=replace(job.schedule, timetable=by_cron(expression)))
             for number, expression in enumerate(expressions[first : first + JOBS_EACH], start=first)
         )
         team = replace(read, name=f"team-{first // JOBS_EACH}", jobs=jobs)
