@@ -1,6 +1,7 @@
 """`orchestra wrap`: records a command that something else starts, without ever being in its way."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -80,13 +81,16 @@ def wrap(call: Invocation, *, job: str, command: tuple[str, ...], quiet: bool, p
         return WrappedProcess(words, keep=lambda _: None, is_quiet=quiet).run()[0]
     delivery = Delivery(run, spool, connect=lambda: call.client_for(call.connection()), note=note)
     keep = _Keep(run, delivery.tell, note)
-    delivery.start()
-    code, end = WrappedProcess(words, keep=keep, is_quiet=quiet).run()
+    process = WrappedProcess(words, keep=keep, begun=delivery.start, is_quiet=quiet)
+    code, end = process.run()
     try:
         run.keep_end(end)
     except OSError as error:
         note(f"how it ended is not recorded: {error}")
-    delivery.finish(patience)
+    # Whoever has no patience left with us gets the command's exit code all the same.
+    with suppress(KeyboardInterrupt):
+        process.let_go()
+        delivery.finish(patience)
     return code
 
 

@@ -25,15 +25,28 @@ NOT_EXECUTABLE: Final = 126
 class WrappedProcess:
     """One command. It is given our own input, and two pipes, which are read until both are closed."""
 
-    def __init__(self, command: Sequence[str], *, keep: Callable[[bytes], None], is_quiet: bool) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        keep: Callable[[bytes], None],
+        begun: Callable[[], None] = lambda: None,
+        is_quiet: bool,
+    ) -> None:
         self._command = command
         self._keep = keep
+        self._begun = begun
         self._is_quiet = is_quiet
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: list[signal.Signals] = []
+        self._is_let_go = False
+        self._came_late = False
 
     def run(self) -> tuple[int, End]:
-        """Runs it to its end: the exit code to end with, and what is told of it. Must be called by the main thread."""
+        """Runs it to its end: the exit code to end with, and what is told of it. Must be called by the main thread.
+
+        `begun` is called as soon as it runs.
+        """
         for number in _PASSED_ON:
             signal.signal(number, self._pass_on)
         begin = time.monotonic()
@@ -44,8 +57,10 @@ class WrappedProcess:
             words = f"{self._command[0][:120]!r} cannot be started: {(error.strerror or str(error)).lower()}"
             with suppress(OSError):
                 os.write(2, f"orchestra wrap: {words}\n".encode())
+            self._begun()
             return code, End(took_seconds=0.0, trouble=words)
         self._process = process
+        self._begun()
         for number in self._asked:
             process.send_signal(number)
         self._pump(process)
@@ -55,13 +70,25 @@ class WrappedProcess:
             return 128 - status, End(took_seconds=took, signal=_name_of(-status))
         return status, End(took_seconds=took, exit_code=status)
 
+    def let_go(self) -> None:
+        """It is over and kept: from now on the first signal is meant for us, and raises KeyboardInterrupt."""
+        self._is_let_go = True
+        if self._came_late:
+            _ignore_signals()
+            raise KeyboardInterrupt
+
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        if self._is_let_go:
+            _ignore_signals()
+            raise KeyboardInterrupt
         asked = signal.Signals(number)
         if asked in _FROM_THE_TERMINAL and _is_in_front():
             # The terminal has sent it to the command as well.
             return
         if self._process is None:
             self._asked.append(asked)
+        elif self._process.poll() is not None:
+            self._came_late = True
         else:
             self._process.send_signal(asked)
 
@@ -98,6 +125,11 @@ class WrappedProcess:
         if content:
             self._keep(content)
         return bool(content)
+
+
+def _ignore_signals() -> None:
+    for number in _PASSED_ON:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _wait(process: subprocess.Popen[bytes], tell_end: int) -> None:

@@ -137,6 +137,17 @@ def test_what_a_server_that_is_away_could_not_be_told_the_next_wrap_delivers(
     assert kept(tmp_path) == 0
 
 
+def test_whoever_has_no_patience_gets_the_exit_code_at_once(up: Orchestra, wrap: Wrap, tmp_path: Path) -> None:
+    up.stop()
+    process = wrap("sh", "-c", "exit 3", options=("--patience", "10m"))
+    wait_until(lambda: list((tmp_path / "spool").glob("*/end.json")), what="the end to be kept")
+
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process) == (3, b"", b"")
+    assert kept(tmp_path) == 1
+
+
 def test_two_wraps_at_once_are_two_runs(up: Orchestra, wrap: Wrap, tmp_path: Path) -> None:
     processes = [wrap("sh", "-c", f"for n in $(seq 200); do echo {name}; done") for name in ("a", "b")]
 
