@@ -7,14 +7,13 @@ import msgspec
 from sqlalchemy import Connection, func, or_, select
 
 from orchestra.clock import Instant, rfc3339, seconds_between
-from orchestra.identifiers import JobVersionId
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import BEFORE_COUNT_MAX
-from orchestra.matching import exclusion
+from orchestra.matching import PIPELINE, exclusion
 from orchestra.policy import Principal
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
 from orchestra.specification import Matching
-from orchestra.storage.jobs import specification_of
+from orchestra.storage.jobs import matching_of
 from orchestra.storage.tables import runs, workers
 
 
@@ -184,7 +183,10 @@ def waiting_of(connection: Connection, who: Principal, run: int, *, now: Instant
     workers_asked: tuple[WorkerFacts, ...] = ()
     if pending or row.worker is not None:
         workers_asked = all_workers(connection, who, name=None if pending else row.worker)
-    matching = specification_of(connection, JobVersionId(row.job_version_id)).matching
+    if pending and row.signature == PIPELINE:
+        return WaitingView(state=state, reasons=("a master begins it in a moment",), workers=())
+    # Its own, because an element of a pipeline may ask for more than its job does.
+    matching = matching_of(connection, row.signature) or Matching()
     return explain(
         RunFacts(
             state=state,

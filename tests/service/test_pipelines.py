@@ -27,9 +27,9 @@ jobs:
 ELEMENTS = f"{API}/runs/1/elements"
 
 
-async def released(world: World, root: httpx2.AsyncClient) -> None:
+async def released(world: World, root: httpx2.AsyncClient, definition: str = DEFINITION) -> None:
     """Run #1 of the release, begun as by a master."""
-    await world.project("ops", *read_definition(DEFINITION, "test").jobs)
+    await world.project("ops", *read_definition(definition, "test").jobs)
     assert (await root.post(f"{API}/projects/ops/jobs/release/runs", json={})).status_code == 201
 
     def begin(connection: Connection) -> None:
@@ -135,3 +135,26 @@ async def test_a_retry_is_of_the_old_version_unless_it_is_asked_for_the_newest(s
 
     assert (old["job_version"], old["parameters"], old["is_pipeline"]) == (1, {"env": "staging"}, True)
     assert (newest["job_version"], newest["parameters"]) == (2, {"env": "staging", "tag": "v1"})
+
+
+async def test_a_pipeline_that_nobody_has_begun_says_so(small_world: World) -> None:
+    root = await small_world.administrator()
+    await small_world.project("ops", *read_definition(DEFINITION, "test").jobs)
+    await root.post(f"{API}/projects/ops/jobs/release/runs", json={})
+
+    told = (await root.get(f"{API}/runs/1/waiting")).json()
+
+    assert (told["state"], told["reasons"]) == ("pending", ["a master begins it in a moment"])
+
+
+async def test_an_element_that_asks_for_more_than_its_job_says_which_worker_lacks_it(small_world: World) -> None:
+    root = await small_world.administrator()
+    await small_world.worker("atlas")
+    given = 'with: { os: "{matrix.os}" }'
+    asking = DEFINITION.replace(given, given + ', worker: { os: "{matrix.os}" }')
+    await released(small_world, root, asking)
+
+    told = [(await root.get(f"{API}/runs/{run}/waiting")).json() for run in (2, 3)]
+
+    assert [each["workers"][0]["matches"] for each in told] == [True, False]
+    assert "linux" in told[1]["workers"][0]["reason"]
