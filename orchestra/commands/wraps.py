@@ -137,6 +137,8 @@ class Wraps:
                 if report.end is not None and wrap.log_length <= length:
                     end = _end_of(wrap, report.end, digest, now)
                     end_wrap(connection, wrap, end, log_length=length, actor=f"wrap on {wrap.host}")
+                    words = end.reason or str(end.event)
+                    record_change(connection, who, at=now, action="run_wrap_ended", subject=f"run #{run}", detail=words)
             kept = find_wrap(connection, run)
             assert kept is not None, "runs do not go away"
             return _view(kept)

@@ -3,6 +3,8 @@
 import csv
 import io
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
 import msgspec
@@ -13,10 +15,11 @@ from orchestra.clock import after
 from orchestra.commands.bearer_texts import new_bearer_text
 from orchestra.commands.bootstrap import add_sign_in_link
 from orchestra.definition.canonical import encode_definition
+from orchestra.logs.store import FileLogStore
 from orchestra.policy import Role
 from orchestra.queries.addresses import API
 from orchestra.queries.audit import AuditFilter, list_audit
-from orchestra.specification import ProjectDefinition
+from orchestra.specification import Execution, JobDefinition, JobSpecification, ProjectDefinition
 from orchestra.storage.bearers import find_token
 from orchestra.storage.tables import audit_entries
 from orchestra_service.policy import POLICY
@@ -113,11 +116,33 @@ def of_element(verb: str) -> Change:
     return change
 
 
+def of_wrap(verb: str) -> Change:
+    async def change(world: World, root: httpx2.AsyncClient) -> httpx2.Response:
+        wrapped = JobSpecification(execution=Execution(steps=()), wrapped=True)
+        await world.project("ops", JobDefinition(name="dump", specification=wrapped))
+        start, end = {"key": "k" * 32, "host": "db1", "account": "root", "command": "./dump.sh"}, {"key": "k" * 32}
+        with TemporaryDirectory() as folder:
+            writing = World(world.database, sealing=world.sealing, wrapped_logs=FileLogStore(Path(folder)))
+            client = writing.client(None, authorization=root.headers["authorization"])
+            await mark(world)
+            answer = await client.post(f"{API}/projects/ops/jobs/dump/wraps", json=start)
+            if verb == "end":
+                await mark(world)
+                path, ending = f"{API}/runs/{answer.json()['run']}/wrap", {"took_seconds": 1, "exit_code": 0}
+                await client.post(path, json=end)
+                answer = await client.post(path, json={**end, "end": ending})
+        return answer
+
+    return change
+
+
 CHANGES: dict[tuple[str, str], Change] = {
     ("POST", "/projects/{project}/jobs/{job}/schedule/pause"): of_schedule("pause"),
     ("POST", "/projects/{project}/jobs/{job}/schedule/resume"): of_schedule("resume"),
     ("POST", "/runs/{run}/elements/{element}/approve"): of_element("approve"),
     ("POST", "/runs/{run}/elements/{element}/reject"): of_element("reject"),
+    ("POST", "/projects/{project}/jobs/{job}/wraps"): of_wrap("start"),
+    ("POST", "/runs/{run}/wrap"): of_wrap("end"),
     ("POST", "/sign-in"): sign_in,
     ("POST", "/sign-out"): sign_out,
     ("PUT", "/projects/{project}/definition"): apply,
