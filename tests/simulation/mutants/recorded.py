@@ -7,7 +7,7 @@ SEEDS: dict[str, tuple[int, ...]] = {
     "any-log-will-do": (1,),
     "append-without-offset": (34,),
     "caught-up-by-two-masters": (43,),
-    "caught-up-without-a-limit": (8,),
+    "caught-up-without-a-limit": (58,),
     "claim-ignored-at-readoption": (2,),
     "claim-without-compare-and-set": (3,),
     "double-go": (41,),
