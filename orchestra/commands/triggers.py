@@ -1,5 +1,6 @@
 """Triggering: a person or program makes a run. The hottest path of the service, one short transaction each."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -227,9 +228,11 @@ class Triggers:
     async def _make_once(self, project: str, name: str, wish: Callable[[JobRecord], _Wish]) -> Triggered:
         job = self._jobs.get((project, name))
         if job is not None and job.is_active:
-            made = await self._write(wish(job))
-            if made is not None:
-                return made
+            # What the job refused as it was, it may take as it is now: only the second look says no.
+            with contextlib.suppress(Conflict, InvalidFields):
+                made = await self._write(wish(job))
+                if made is not None:
+                    return made
         # Unknown, inactive or changed since: the second look is at the database itself.
         while True:
             job = await self._database.read(lambda connection: find_job(connection, project, name))

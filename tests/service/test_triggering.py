@@ -8,9 +8,10 @@ from sqlalchemy import func, select
 
 from orchestra.errors import DatabaseAway
 from orchestra.policy import Role
+from orchestra.specification import Parameter
 from orchestra.storage.open import open_database
 from orchestra.storage.tables import idempotency_keys, runs
-from tests.service.given import World
+from tests.service.given import World, job
 
 RUNS = "/api/v1/projects/ops/jobs/backup/runs"
 RESIZE = "/api/v1/projects/ops/jobs/resize/runs"
@@ -195,6 +196,17 @@ async def test_a_job_that_another_process_has_just_disabled_is_not_triggered_fro
 
     assert answer.status_code == 409
     assert await count_runs(world) == 1
+
+
+async def test_a_parameter_that_is_new_in_the_definition_is_known_at_once(world: World) -> None:
+    client = await world.administrator()
+    await client.post("/api/v1/projects/ops/jobs/backup/runs", json={})
+    await world.project("ops", job("backup", parameters=(Parameter(name="speed"),)))
+
+    answer = await client.post("/api/v1/projects/ops/jobs/backup/runs", json={"parameters": {"speed": "low"}})
+
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["parameters"] == {"speed": "low"}
 
 
 async def test_a_delayed_run_waits_for_its_time_and_says_so(world: World) -> None:
