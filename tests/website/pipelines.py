@@ -34,7 +34,7 @@ def release(*by: str) -> JobDefinition:
         Element(
             name="deploy",
             job="aim",
-            after={"plan": SUCCEEDED, "approve": (Rule.SUCCEEDED, Rule.SKIPPED)},
+            after={"plan": SUCCEEDED, "test": SUCCEEDED, "approve": (Rule.SUCCEEDED, Rule.SKIPPED)},
             condition='parameters.env != "<nowhere>"',
             for_each="results.plan.targets",
             parameters={"target": "{item}"},

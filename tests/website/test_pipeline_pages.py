@@ -53,7 +53,7 @@ async def test_the_table_says_of_each_element_how_it_stands_and_what_it_waits_fo
     assert row(page, "plan") == f"✔ succeeded plan backup #{plan} 1 min 0 s"
     assert "after: succeeded" not in row(page, "test")
     assert row(page, "approve").startswith("◇ waiting approve a person answers test")
-    assert 'approve (succeeded or skipped) , plan if parameters.env != "<nowhere>"' in row(page, "deploy")
+    assert 'approve (succeeded or skipped) , plan, test if parameters.env != "<nowhere>"' in row(page, "deploy")
     assert "test (failed)" in row(page, "alarm")
     assert "at the end, whatever happened" in row(page, "tidy")
     assert "✔ succeeded 2" in row(page, "build")

@@ -10,6 +10,7 @@ from orchestra.clock import Clock
 from orchestra.limits import CHUNK_LINES, LIVE_LINES_MAX, LIVE_SECONDS_MAX
 from orchestra.logs.indexed import LogWindow
 from orchestra.logs.lines import LogLine
+from orchestra.queries.elements import PipelineView
 from orchestra.queries.run_overview import RunOverview
 from orchestra.queries.runs import RunDetail
 from orchestra.web.log_lines import CommittedLog
@@ -89,7 +90,7 @@ class RunEvents:
         self._only_run = only_run
         self._attempt = 0
         self._lines: FollowedLines | None = None
-        self._seen: RunDetail | None = None
+        self._seen: tuple[RunDetail, PipelineView | None] | None = None
 
     async def events(self) -> AsyncIterator[bytes]:
         """The stream, until the run is over."""
@@ -100,7 +101,7 @@ class RunEvents:
                     if not self._only_run:
                         yield self._grown(news)
                 case Looked():
-                    look = _without_the_moment(news.view.run)
+                    look = _without_the_moment(news.view.run), news.view.pipeline
                     if look != self._seen or news.is_over:
                         self._seen = look
                         yield server_event("run", self._render(news.view))

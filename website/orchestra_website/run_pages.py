@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.clock import to_datetime
-from orchestra.commands.triggers import RetryRequest
 from orchestra.errors import InvalidFields, NotAllowed
 from orchestra.limits import FOLLOW_LINES, TAIL_LINES
 from orchestra.policy import Permission
@@ -20,6 +19,7 @@ from orchestra_website.pipeline_pages import elements_asked
 from orchestra_website.pipeline_timeline import timeline_of
 from orchestra_website.refresh import refresh_asked
 from orchestra_website.renderer import Renderer
+from orchestra_website.retry_scope import read_scope
 from orchestra_website.run_follow import follow_start
 from orchestra_website.run_shown import ShownRun, committed_log, exit_text, show, step_state
 
@@ -113,10 +113,13 @@ class RunPages:
 
     async def retry(self, asking: Asking) -> Response:
         """A new run with the same parameters; secrets are not kept, so a job that needs some wants its form."""
-        run = asking.run()
-        repetition = asking.repetition(self._sealing, form_key=asking.form().text("key"))
+        run, form = asking.run(), asking.form()
+        repetition = asking.repetition(self._sealing, form_key=form.text("key"))
+        scope = read_scope({"scope": form.text("scope")})
+        if scope.problems:
+            raise InvalidFields([(f"/{name}", sentence) for name, sentence in scope.problems])
         try:
-            made = await self._triggers.retry(asking.who, run, RetryRequest(), repetition)
+            made = await self._triggers.retry(asking.who, run, scope.request({}, {}), repetition)
         except InvalidFields as error:
             problems = [(pointer.rpartition("/")[2], sentence) for pointer, sentence in error.problems]
             shown = await self._shown(asking)

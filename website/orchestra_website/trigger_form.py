@@ -13,6 +13,7 @@ from orchestra.queries.addresses import API
 from orchestra.queries.jobs import JobDetail
 from orchestra.specification import Parameter, ParameterType, PropertyValue
 from orchestra.web.form import Form
+from orchestra_website.retry_scope import EVERYTHING, RetryScope, read_scope
 
 PARAMETER, SECRET = "param.", "secret."
 _FIELD_OF = {"/parameters/": PARAMETER, "/secrets/": SECRET}
@@ -57,6 +58,8 @@ class TriggerValues:
     """By the clocks of the reader's zone."""
     retry_of: int | None = None
     secrets: Mapping[str, str] | None = None
+    scope: RetryScope = EVERYTHING
+    """What is done again, if it is a pipeline that is retried."""
 
 
 def fields_of(parameters: Sequence[Parameter], values: TriggerValues) -> list[FormField]:
@@ -91,6 +94,7 @@ def read_form(form: Form) -> TriggerValues:
         run_at=form.text("run_at"),
         retry_of=int(run) if run.isascii() and run.isdigit() and len(run) < 19 else None,
         secrets={name: found[-1] for name, found in form.below(SECRET).items() if found[-1]},
+        scope=read_scope({name: form.text(name) for name in ("scope", "from")}),
     )
 
 
@@ -148,7 +152,7 @@ def command_line(job: JobDetail, values: TriggerValues) -> str:
     usual = defaults_of(job.parameters)
     words = ["orchestra"]
     if values.retry_of is not None:
-        words += ["retry", str(values.retry_of)]
+        words += ["retry", str(values.retry_of), *values.scope.options]
         flag = "--set"
     else:
         words += ["trigger", f"{job.project}/{job.name}"]
@@ -166,9 +170,10 @@ def curl_command(job: JobDetail, values: TriggerValues, server: str) -> str:
     """The same by HTTP, with the token in a variable."""
     usual = defaults_of(job.parameters)
     content: dict[str, object] = {
+        **(values.scope.fields if values.retry_of is not None else {}),
         "parameters": {
             name: text for name, text in given_parameters(job.parameters, values).items() if text != usual.get(name)
-        }
+        },
     }
     secrets = {each.name: "…" for each in job.parameters if each.type is ParameterType.SECRET}
     if secrets:

@@ -10,6 +10,24 @@ function say(text) {
   if (place && place.textContent !== text) place.textContent = text;
 }
 
+// Nothing moves below the hand or the focus of the reader, and nothing is lost that somebody has typed.
+function isHeld(place) {
+  const typed = [...place.querySelectorAll("input:not([type=hidden])")].some((each) => each.value !== each.defaultValue);
+  return typed || place.contains(document.activeElement);
+}
+
+// What was unfolded stays so, and the focus stays where it was.
+function replaceKeeping(place, fresh) {
+  const open = new Map([...place.querySelectorAll("details")].map((each) => [each.id, each.open]));
+  const focus = place.contains(document.activeElement) ? document.activeElement : null;
+  const path = focus?.getAttribute("href");
+  const fold = focus?.closest("details")?.id;
+  place.replaceChildren(...fresh.childNodes);
+  for (const each of place.querySelectorAll("details")) each.open = open.get(each.id) ?? each.open;
+  const again = path ? place.querySelector(`a[href="${CSS.escape(path)}"]`) : fold && by(fold)?.querySelector("summary");
+  again?.focus({ preventScroll: true });
+}
+
 class Log {
   // Follows at the end; holds still when the reader has scrolled up.
   constructor() {
@@ -84,11 +102,26 @@ class Following {
   }
   async readResults() {
     // Steps write them while they run, and the last word is said only now.
-    const place = by("run-results");
+    await this.readAgain("run-results");
+  }
+  async readAgain(id) {
+    const place = by(id);
     if (!place) return;
-    const answer = await fetch(location.pathname + location.search);
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    place.replaceChildren(...page.getElementById("run-results").childNodes);
+    // What is asked for while an answer is under way is asked for once more behind it.
+    this.isStale = true;
+    if (this.isReading) return;
+    this.isReading = true;
+    try {
+      while (this.isStale) {
+        this.isStale = false;
+        const answer = await fetch(location.pathname + location.search);
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const fresh = page.getElementById(id);
+        if (answer.ok && fresh) replaceKeeping(place, fresh);
+      }
+    } finally {
+      this.isReading = false;
+    }
   }
   on(name, act) { this.source.addEventListener(name, (event) => act(JSON.parse(event.data))); }
   stop() { this.source?.close(); this.source = null; }
@@ -102,8 +135,9 @@ class Following {
       return;
     }
     head.dataset.state = event.state;
-    // Nothing moves below the hand or the focus of the reader.
-    if (!head.contains(document.activeElement)) head.innerHTML = event.head;
+    if (!isHeld(head)) head.innerHTML = event.head;
+    // Of a pipeline the drawing and the table are on no other page: this one is asked for them.
+    this.readAgain("run-pipeline").catch(() => say("Reload to see how its elements stand."));
     const steps = by("run-steps");
     if (steps && steps.dataset.attempt === String(event.attempt)) steps.innerHTML = event.steps;
     document.title = event.title.trim();
