@@ -4,11 +4,13 @@ What is decided when a run ends is decided in the transaction that ends it. This
 begins, and again at every poll, so that a decision that was missed all the same is only late.
 """
 
+from contextlib import suppress
 from functools import partial
 
 from sqlalchemy import Connection
 
 from orchestra.clock import Instant, seconds_between
+from orchestra.errors import Conflict
 from orchestra.identifiers import RunId
 from orchestra.limits import BATCH_CHANGES_MAX
 from orchestra.storage.approvals import answer_in_time, approvals_due, next_approval_due
@@ -67,4 +69,6 @@ def _resolve(connection: Connection, *, run: RunId, now: Instant) -> None:
 
 
 def _time_out(connection: Connection, *, run: RunId, now: Instant) -> None:
-    request_stop(connection, run, by=TIMED_OUT, reason="it has taken longer than its timeout", now=now)
+    # Its last run, or another master, may have ended it since it was looked for.
+    with suppress(Conflict):
+        request_stop(connection, run, by=TIMED_OUT, reason="it has taken longer than its timeout", now=now)

@@ -108,13 +108,13 @@ class OpenPipelines:
 
     pending: list[RunId]
     running: dict[RunId, Instant | None]
-    """With the moment at which they have taken too long."""
+    """With the moment at which they will have taken too long, unless they are asked to stop already."""
 
 
 def open_pipelines(connection: Connection) -> OpenPipelines:
     """Those that are to be begun, the more important ones first, and those that run."""
     rows = connection.execute(
-        select(runs.c.id, runs.c.state, runs.c.expires_at)
+        select(runs.c.id, runs.c.state, runs.c.expires_at, runs.c.stop_requested_at)
         .where(
             runs.c.ended_at.is_(None),
             runs.c.state.in_((RunState.PENDING, RunState.RUNNING)),
@@ -124,5 +124,10 @@ def open_pipelines(connection: Connection) -> OpenPipelines:
     ).all()
     return OpenPipelines(
         pending=[RunId(row.id) for row in rows if row.state == RunState.PENDING],
-        running={RunId(row.id): row.expires_at for row in rows if row.state == RunState.RUNNING},
+        running={
+            # Once it is asked to stop, its time plays no part any more: how long its last runs take is theirs.
+            RunId(row.id): row.expires_at if row.stop_requested_at is None else None
+            for row in rows
+            if row.state == RunState.RUNNING
+        },
     )

@@ -70,13 +70,14 @@ class Children:
         """The elements as the pipeline begins: with the newest versions of their jobs, or, if it is a retry, with those
         of the first try."""
         first, scope = self._pipeline.retry_of, self._pipeline.retry_scope
-        kept = job_versions_of(self._connection, first) if first is not None and scope is not None else None
-        newest = self._newest(graph) if kept is None else {}
+        kept = job_versions_of(self._connection, first) if first is not None and scope is not None else {}
+        # A first try that was cancelled before it began has no versions either.
+        newest = {} if kept else self._newest(graph)
         for element in graph.in_written_order():
             if element.approval is not None:
                 yield NewElement(element.name, None)
                 continue
-            version = kept.get(element.name) if kept is not None else newest.get(element.job)
+            version = kept.get(element.name) if kept else newest.get(element.job)
             yield NewElement(element.name, version) if version is not None else _unknown(element)
 
     def kept_rows(self, graph: Graph) -> Mapping[str, ElementRows]:

@@ -74,6 +74,22 @@ class PipelineRoom:
         scope: str | None = None,
     ) -> RunId:
         """A run of the pipeline, begun by the master."""
+        run = await self.create(
+            name, parameters=parameters, sealed_secrets=sealed_secrets, retry_of=retry_of, scope=scope
+        )
+        await self.keeper.run_once()
+        return run
+
+    async def create(
+        self,
+        name: str = "release",
+        *,
+        parameters: Mapping[str, PropertyValue] | None = None,
+        sealed_secrets: str | None = None,
+        retry_of: RunId | None = None,
+        scope: str | None = None,
+    ) -> RunId:
+        """A run of the pipeline that no master has seen yet."""
         self._made += 1
 
         def create(connection: Connection) -> RunId:
@@ -99,9 +115,7 @@ class PipelineRoom:
                 ),
             )
 
-        run = await self.database.write(create)
-        await self.keeper.run_once()
-        return run
+        return await self.database.write(create)
 
     @property
     def now(self) -> Instant:
