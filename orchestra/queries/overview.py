@@ -10,6 +10,7 @@ from orchestra.clock import Instant, after
 from orchestra.lifecycle import RunState
 from orchestra.policy import Permission, Principal, Role
 from orchestra.queries.addresses import moment
+from orchestra.queries.asked import AskedElement, asked_of
 from orchestra.queries.attention import Attention, show_attention
 from orchestra.queries.job_history import USUAL_RUNS, Usual, newest_marks, usual_of
 from orchestra.queries.run_views import RunView, run_view, select_runs
@@ -74,6 +75,8 @@ class Overview:
     """Everything on the first page."""
 
     attention: Attention
+    asked: tuple[AskedElement, ...]
+    """What pipelines ask of this person."""
     running: tuple[RunningRun, ...]
     running_count: Count
     pending_count: Count
@@ -87,6 +90,7 @@ def show_overview(connection: Connection, who: Principal, *, now: Instant) -> Ov
     fleet = all_workers(connection, who)
     return Overview(
         attention=show_attention(connection, who, now=now, fleet=fleet),
+        asked=tuple(asked_of(connection, who)),
         running=_running(connection, who),
         running_count=_count(connection, who, RunState.RUNNING),
         pending_count=_count(connection, who, RunState.PENDING),

@@ -152,7 +152,9 @@ async def test_a_run_of_an_element_leads_to_its_pipeline(world: World) -> None:
         f'<a href="/runs/{run}/graph?element=build">build</a> <code>os=mac</code> of <a href="/runs/{run}">'
         in page.text
     )
-    assert f'pipeline <a href="/runs/{run}">#{run}</a>' in listed.text
+    assert f'pipeline <a href="/runs/{run}">#{run}</a>' in page.text
+    assert f'build of <a href="/runs/{run}">#{run}</a>' in listed.text
+    assert f'<a class="tag" href="/runs/{run}/graph">pipeline</a>' in listed.text
 
 
 async def test_the_elements_can_be_chosen_by_state_and_by_name(small_world: World) -> None:
@@ -245,3 +247,30 @@ async def test_the_timeline_of_any_other_run_is_its_history(small_world: World) 
 
     assert "<svg" not in page.text.partition("<main")[2]
     assert "created" in words(page)
+
+
+async def test_the_first_page_says_what_waits_for_the_reader(world: World) -> None:
+    client, run = await released(world, "ana")
+    ana = world.client(await world.user("ana", (Role.OPERATOR, "ops")))
+
+    asked = await ana.get("/")
+    other = await client.get("/")
+
+    assert "waits for you: approve: Deploy to <b>all</b>?" in words(asked)
+    assert f'href="/runs/{run}/graph"' in asked.text
+    assert "waits for you" not in words(other)
+    assert "a pipeline" in words(other)
+    await ana.post(f"/runs/{run}/elements/approve/answer", content="verdict=approve", headers=OWN)
+    assert "waits for you" not in words(await ana.get("/"))
+
+
+async def test_a_pipeline_that_never_ran_shows_what_it_would_do(small_world: World) -> None:
+    client = await small_world.administrator()
+    await define(small_world, release())
+
+    page = await client.get("/projects/ops/jobs/release")
+
+    assert 'aria-label="plan: backup"' in page.text
+    assert 'aria-label="approve: a person answers"' in page.text
+    assert '<tr id="element-1"><th scope="row">plan</th>' in page.text
+    assert "blocked" not in words(page)

@@ -6,12 +6,14 @@ from starlette.responses import RedirectResponse, Response
 
 from orchestra.definition.element_text import describe_elements
 from orchestra.errors import Conflict, InvalidFields
+from orchestra.queries.elements import elements_of
 from orchestra.queries.job_page import show_job_facts, show_job_page
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.parts import WebParts
 from orchestra_website.duration_plot import plot_durations
+from orchestra_website.pipeline_graph import draw_pipeline
 from orchestra_website.renderer import Renderer
 
 JOB = "/projects/{project}/jobs/{job}"
@@ -50,6 +52,7 @@ class JobPages:
             "found": found,
             "elements": describe_elements(pipeline) if pipeline else (),
             "elements_shown": _ELEMENTS_SHOWN_MAX,
+            "graph": draw_pipeline(elements_of(pipeline)) if pipeline else None,
             "facts": found.facts,
             "job": found.facts.detail,
             "plot": plot_durations(found.marks, found.facts.usual),
