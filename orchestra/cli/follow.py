@@ -1,5 +1,6 @@
 """Staying with a run until it is over: its log as it grows, why it waits, and how it ended."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,11 +56,12 @@ class RunWatch:
         self._told = ""
         self._away_since: float | None = None
 
-    def wait(self) -> Ending:
-        """Look at the run in growing pauses until it is over."""
+    def wait(self, *, on_look: Callable[[], None] = lambda: None) -> Ending:
+        """Look at the run in growing pauses until it is over; `on_look` is called after each look, the last one too."""
         index = 0
         while True:
             ending = self._look_patiently()
+            on_look()
             if ending is not None:
                 return ending
             if self._is_late():

@@ -88,7 +88,7 @@ def _print(call: Invocation, number: int, attempt: int | None, tail: int | None)
             if position >= length or not body:
                 break
         if position == 0:
-            call.screen.note(f"The log of run #{number} is empty.")
+            call.screen.note(f"The log of run #{number} is empty. A pipeline has none: orchestra run show {number}")
     if guard is not None:
         call.screen.write(guard.end())
 

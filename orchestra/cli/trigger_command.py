@@ -29,7 +29,12 @@ def _staying_options(function: Function) -> Function:
             "--pass-exit-code", is_flag=True, help="With --wait or --follow: exit as the job's last step did."
         ),
         click.option("--timeout", callback=_seconds, metavar="TIME", help="Stop waiting after this (30m); exit 24."),
-        click.option("-f", "--follow", is_flag=True, help="Print the log until it is over; exit by its end."),
+        click.option(
+            "-f",
+            "--follow",
+            is_flag=True,
+            help="Print the log (of a pipeline: its elements) until it is over; exit by its end.",
+        ),
         click.option("-w", "--wait", is_flag=True, help="Wait until it is over; exit by its end."),
         click.option("--secret", "secrets", multiple=True, metavar="NAME=SOURCE", help="@FILE, @- or env:VARIABLE."),
     ):
@@ -188,12 +193,18 @@ def stay_with(
 ) -> int:
     """Wait for the end of a run, printing its log if asked to, and say how it ended."""
     from orchestra.cli.follow import RunWatch, address_of, ending_lines, exit_of, waiting_sentence
+    from orchestra.cli.pipeline_news import ElementNews
 
     server = call.client().server
     if not call.screen.as_json:
         call.screen.note(f"Run #{run.id} {run.project}/{run.job}: {address_of(run, server)}")
     watch = RunWatch(call=call, run=run.id, seconds_max=timeout, first_attempt=first_attempt)
-    ending = watch.follow() if follow and not call.screen.as_json else watch.wait()
+    if not follow or call.screen.as_json:
+        ending = watch.wait()
+    elif run.is_pipeline:
+        ending = watch.wait(on_look=ElementNews(call=call, run=run.id).tell)
+    else:
+        ending = watch.follow()
     if call.screen.as_json:
         call.screen.json(ending.body)
     elif ending.run is not None:

@@ -1,8 +1,11 @@
 """A release on real processes: matrix, list, approval, failure, retry of the failed part, and what always runs."""
 
+import os
+import subprocess
 from pathlib import Path
 
-from tests.support.journey import Orchestra, lines_of, running
+from orchestra.configuration import read_token_file
+from tests.support.journey import PYTHON, Orchestra, lines_of, running
 from tests.support.pipelines import PipelineOf
 
 RELEASE = """
@@ -46,6 +49,13 @@ jobs:
     finally:
       tidy: {{}}
 """
+
+
+def command_line(up: Orchestra, *words: str) -> str:
+    """What a command prints; it must succeed."""
+    arguments = [PYTHON, "-m", "orchestra", *words, "--server", up.address]
+    environment = os.environ | {"ORCHESTRA_TOKEN": read_token_file(up.data / "admin.token")}
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def test_a_release_fails_is_mended_and_only_the_failed_part_is_done_again(up: Orchestra, tmp_path: Path) -> None:
@@ -125,3 +135,16 @@ def test_an_aborted_release_ends_its_runs_and_still_tidies_up(up: Orchestra, tmp
             "approve": "cancelled", "deploy": "cancelled", "tidy": "succeeded",
         }  # fmt: skip
         assert lines_of(witness) == ["plan", "tidy"]
+
+
+def test_who_follows_a_release_reads_what_becomes_of_its_elements(up: Orchestra, tmp_path: Path) -> None:
+    witness, repaired = tmp_path / "witness", tmp_path / "repaired"
+    repaired.touch()
+    up.apply(RELEASE.format(witness=witness, repaired=repaired))
+    with running(up.worker(tmp_path, "atlas")):
+        told = command_line(up, "trigger", "shop/release", "-p", "env=staging", "--follow", "--timeout", "60s")
+
+    lines = [line.split() for line in told.splitlines()]
+    assert told.index("plan ") < told.index("test ") < told.index("tidy ")
+    assert [words[1].rstrip(",") for words in lines if words and words[0] == "tidy"][-1] == "succeeded"
+    assert ["approve", "skipped,"] in [words[:2] for words in lines]

@@ -48,7 +48,8 @@ def test_an_empty_log_is_no_error(typed: Typist, server: StandIn) -> None:
 
     ended = typed("logs", "482")
 
-    assert (ended.code, ended.out, ended.errors) == (0, "", "The log of run #482 is empty.\n")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.errors == "The log of run #482 is empty. A pipeline has none: orchestra run show 482\n"
 
 
 def test_a_character_on_the_border_of_two_ranges_stays_whole(
