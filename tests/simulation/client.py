@@ -31,14 +31,14 @@ class Client:
         self._who = who
         self._chance = chance
         self._keys = 0
-        self._triggers = Triggers(
+        self.triggers = Triggers(
             database=database, clock=clock, sealing=sealing, new_creation_key=self._new_creation_key
         )
         self._stops = Stops(database=database, clock=clock)
         self._pauses = Pauses(database=database, clock=clock)
         self._switches = Switches(database=database, clock=clock)
 
-    async def create(self, at: float, job: str) -> None:
+    async def create(self, at: float, job: str) -> RunId:
         """Makes a run at this moment; asks again until there is an answer, and sometimes once more."""
         await asyncio.sleep(at)
         request = Request(key=f"key-{len(self._truth.requests)}", job=job)
@@ -47,7 +47,7 @@ class Client:
         again = 1 + (self._chance.random() < 0.2)
         while len(request.answers) < again:
             try:
-                made = await self._triggers.trigger(
+                made = await self.triggers.trigger(
                     self._who,
                     PROJECT,
                     job,
@@ -58,6 +58,7 @@ class Client:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 request.answers.append(made.run)
+        return RunId(request.answers[0])
 
     async def stop(self, at: float, *, even_running: bool) -> None:
         """Stops a run that somebody made before."""

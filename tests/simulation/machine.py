@@ -6,6 +6,7 @@ the attempt's log, the exit written down, the news told to the agent that is the
 
 import asyncio
 import contextlib
+import json
 import os
 import random
 import sqlite3
@@ -17,6 +18,7 @@ from orchestra_worker.keeper_client import StepOrder
 from orchestra_worker.keeper_protocol import KEEPER_LOST, MACHINE_RESTARTED, StepReport
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.loop import SimulatedLoop
+from tests.simulation.pipelined_jobs import FOUND, members_found
 from tests.simulation.truth import Spawn, Truth
 
 DRAIN_SECONDS = 1.0
@@ -161,6 +163,9 @@ class Machine:
             secret, at = order.environment["PARAM_TOKEN"].encode(), seconds * plan.random()
             self.loop.in_world(at, self._write, process, b"the token is " + secret[:7])
             self.loop.in_world(at + plan.choice((0.0, 0.5)), self._write, process, secret[7:] + b" now")
+        if "PARAM_SIZE" in order.environment:
+            found = {FOUND: members_found(order.environment["PARAM_SIZE"])}
+            (order.folder / "results.json").write_text(json.dumps(found))
         exit_code = plan.choice((0, 0, 0, 0, 1, 75))
         # The time of an exit is after all of its output, which the pipe keeps in order.
         self.loop.in_world(seconds + 0.0001, self._exit, process, exit_code)

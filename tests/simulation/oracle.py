@@ -13,6 +13,9 @@ from orchestra.lifecycle import AttemptState, RunState
 from orchestra.specification import JobSpecification, Overlap
 from orchestra.storage.tables import attempts, job_versions, jobs, run_events, runs, schedule_ticks, schedules
 from tests.simulation.jobs import SECRET
+from tests.simulation.pipeline_facts import PipelineFacts
+from tests.simulation.pipeline_judge import PipelineJudge
+from tests.simulation.pipeline_order import PipelineOrder
 from tests.simulation.tick_judge import TickJudge
 from tests.simulation.tick_witness import Pass, passes
 from tests.simulation.timed_jobs import policy_of
@@ -42,6 +45,7 @@ class Oracle:
             self._ticks = list(connection.execute(select(schedule_ticks)))
             self._schedules = list(connection.execute(select(schedules)))
             self._passes: dict[int, list[Pass]] = passes(connection) if self._schedules else {}
+            self._pipelines = PipelineFacts(connection)
             self._overlaps = {row.job_id: policy_of(row.specification).overlap for row in self._schedules}
             versions = connection.execute(
                 select(job_versions.c.id, job_versions.c.specification, jobs.c.name).join(
@@ -68,6 +72,7 @@ class Oracle:
         yield from self._stops_come_before_go()
         yield from self._logs()
         yield from self._ticks_decided()
+        yield from self._pipelines_decided()
         yield from self._nothing_lives_on()
 
     def _specification(self, run: Row[tuple[object, ...]]) -> JobSpecification:
@@ -94,7 +99,7 @@ class Oracle:
             if len(set(request.answers)) != 1:
                 yield f"R2: {request.key} was answered with {request.answers}"
             answered |= set(request.answers)
-        by_people = {run.id for run in self._runs.values() if run.source != "schedule"}
+        by_people = {run.id for run in self._runs.values() if run.source != "schedule" and run.parent_id is None}
         if by_people != answered:
             yield f"R2: runs nobody was told of or that are missing: {sorted(by_people ^ answered)}"
 
@@ -156,7 +161,9 @@ class Oracle:
             name, specification = self._jobs[run.job_version_id]
             where = f"#{run.id} ({name}) {run.state} {run.reason!r}"
             spawns = self._spawns.get((run.id, run.attempt), [])
-            asked = run.id in self._truth.stops or self._was_overtaken(run)
+            asked = run.id in self._truth.stops or self._was_overtaken(run) or self._was_ended_with_others(run)
+            if specification.pipeline is not None and run.state not in ("aborted", "cancelled"):
+                continue  # It has no processes: what its elements make of it is judged apart.
             match RunState(run.state):
                 case RunState.SUCCEEDED:
                     # A teardown that fails is told, and changes nothing.
@@ -190,6 +197,14 @@ class Oracle:
         return self._overlaps.get(run.job_id) is Overlap.CANCEL_PREVIOUS and any(
             other.job_id == run.job_id and other.id > run.id for other in self._runs.values()
         )
+
+    def _was_ended_with_others(self, run: "Row[tuple[object, ...]]") -> bool:
+        """By its pipeline, that was stopped or ends with its first failure."""
+        if run.parent_id is None:
+            return False
+        parent = self._pipelines.pipelines[run.parent_id]
+        element = next(each for each in parent.elements() if each.name == run.element)
+        return parent.run.stop_requested_at is not None or parent.pipeline.fail_fast or element.fail_fast
 
     def _stops_come_before_go(self) -> Iterator[str]:
         """Where clocks and commits can be compared: what is accepted after a stop was asked for must not go."""
@@ -271,6 +286,12 @@ class Oracle:
         for (_, run, _, ended_at), (began_at, following, _, _) in pairwise(ran):
             if following != run and began_at < ended_at:
                 yield f"R10: #{following} began at {began_at:.3f}, while #{run} of the same job ran"
+
+    def _pipelines_decided(self) -> Iterator[str]:
+        for pipeline in self._pipelines.pipelines.values():
+            if pipeline.run.ended_at is not None:
+                yield from PipelineJudge(self._pipelines, pipeline, seed=self._world.seed).violations()
+        yield from PipelineOrder(self._pipelines).violations()
 
     def _nothing_lives_on(self) -> Iterator[str]:
         for spawn in self._truth.spawns:

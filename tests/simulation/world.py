@@ -14,10 +14,12 @@ import msgspec
 from sqlalchemy import Connection, func, select, update
 
 from orchestra.clock import after
+from orchestra.commands.approvals import Approvals
 from orchestra.commands.bearer_texts import BearerText
 from orchestra.commands.bootstrap import first_administrator, local_worker_user
 from orchestra.commands.definitions import apply_definition
 from orchestra.limits import RESCUE_PATIENCE_SECONDS
+from orchestra.policy import Principal
 from orchestra.sealing import Sealing
 from orchestra.specification import JobSpecification
 from orchestra.storage.bearers import find_token
@@ -26,7 +28,7 @@ from orchestra.storage.tables import job_versions, runs, schedules, workers
 from tests.simulation.bounds import some_bounds_changed
 from tests.simulation.client import Client
 from tests.simulation.clock import SimulatedClock
-from tests.simulation.database import DatabaseServer
+from tests.simulation.database import DatabaseServer, SimulatedDatabase
 from tests.simulation.jobs import OF_SILENCE, project
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.machine import Machine
@@ -34,6 +36,11 @@ from tests.simulation.nemesis import Nemesis
 from tests.simulation.network import Network
 from tests.simulation.oracle import find_violations
 from tests.simulation.parts import MasterProcess, Pass, WorkerProcess
+from tests.simulation.pipeline_facts import PipelineFacts
+from tests.simulation.pipeline_order import undecided
+from tests.simulation.pipeline_people import PipelinePeople
+from tests.simulation.pipeline_witness import begin_pipeline_notes
+from tests.simulation.pipelined_jobs import pipelined_jobs
 from tests.simulation.tick_witness import begin_notes
 from tests.simulation.timed_jobs import timed_jobs
 from tests.simulation.truth import Truth
@@ -85,6 +92,8 @@ class World:
         self._has_schedules = self.chance.random() < 0.4
         self._is_about_schedules = random.Random(f"schedules {seed}").random() < 0.25
         """Jobs run by themselves under every policy, and people pause them."""
+        self._is_about_pipelines = random.Random(f"pipelines {seed}").random() < 0.25
+        """People begin, abort and retry them, and answer what they are asked."""
         self.is_about_silence = random.Random(f"theme {seed}").random() < 0.15
         """Workers are cut off for longer than jobs wait, under masters that would not excuse it by their own start."""
         self.is_crowded = random.Random(f"crowd {seed}").random() < 0.3
@@ -125,11 +134,15 @@ class World:
         definition = project(self.chance, has_schedules=self._has_schedules)
         timing = random.Random(f"timed jobs {self.seed}")
         timed = timed_jobs(timing) if self._is_about_schedules else ()
-        definition = msgspec.structs.replace(definition, jobs=definition.jobs + timed)
+        names = [job.name for job in definition.jobs if job.schedule is None]
+        pipelined = pipelined_jobs(random.Random(f"pipelined jobs {self.seed}")) if self._is_about_pipelines else ()
+        definition = msgspec.structs.replace(definition, jobs=definition.jobs + timed + pipelined)
 
         def prepare(connection: Connection) -> Pass:
             if self._has_schedules or timed:
                 begin_notes(connection)
+            if pipelined:
+                begin_pipeline_notes(connection)
             first_administrator(connection, token=token, now=START)
             user = local_worker_user(connection, "machines", token=worker_token, now=START)
             apply_definition(
@@ -148,7 +161,6 @@ class World:
             database=database, who=bearer.principal, sealing=self.sealing, truth=self.truth, chance=self.chance
         )
         active_seconds = 240.0 if self.is_about_silence else self.chance.choice((30.0, 60.0, 120.0))
-        names = [job.name for job in definition.jobs if job.schedule is None]
         if self.is_about_silence:
             names += 3 * OF_SILENCE
         self.loop.create_task(self._keep_looking(), name="looks")
@@ -165,11 +177,26 @@ class World:
             for job in timed:
                 for waiting in self._holding_up(timing, active_seconds, job.name):
                     tasks.create_task(waiting)
+            if pipelined:
+                people = self._pipeline_people(database, bearer.principal)
+                self.loop.create_task(people.answer(), name="answers")
+                for name in [job.name for job in pipelined if job.name.startswith("pipeline")]:
+                    tasks.create_task(people.work(name, active_seconds))
             tasks.create_task(Nemesis(self, active_seconds).rage())
         for job in timed:
             await client.resume(0.0, job.name)
         await self._catch_up()
         await self._settle()
+
+    def _pipeline_people(self, database: SimulatedDatabase, who: Principal) -> PipelinePeople:
+        return PipelinePeople(
+            client=self.client,
+            approvals=Approvals(database=database, clock=SimulatedClock(self.loop)),
+            database=database,
+            who=who,
+            truth=self.truth,
+            seed=self.seed,
+        )
 
     def _crowd(self, active_seconds: float, names: list[str]) -> Iterator[tuple[float, str]]:
         """When, and of which jobs: all within a second or two, or spread a little."""
@@ -271,6 +298,8 @@ class World:
         """Remembers every run that is seen to be over for the first time: it must never change again."""
         for row in self.server.file.read(lambda connection: connection.execute(_TERMINAL.order_by(runs.c.id)).all()):
             self.truth.seen_over.setdefault(row.id, tuple(row))
+        if self._is_about_pipelines:
+            self.errors.extend(self.server.file.read(lambda connection: list(undecided(PipelineFacts(connection)))))
 
     def _end_schedules(self) -> None:
         def end(connection: Connection) -> None:
