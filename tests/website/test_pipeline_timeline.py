@@ -148,3 +148,18 @@ def test_too_many_rows_are_cut_and_counted() -> None:
     found = timeline(view("build", *(ran(f"n={number}", 0, 1, 2) for number in range(ROWS_MAX + 5))))
 
     assert (len(found.rows), found.total) == (ROWS_MAX, ROWS_MAX + 5)
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        ("", "build"),
+        ("os=linux, size=small", "build linux, small"),
+        ("0: north", "build 0: north"),
+        ("os=" + "x" * 80, "build " + "x" * 21 + "…"),
+    ],
+)
+def test_a_row_is_named_by_what_tells_it_from_the_others(key: str, label: str) -> None:
+    (row,) = timeline(view("build", ran(key, 0, 1, 2))).rows
+
+    assert row.label == label

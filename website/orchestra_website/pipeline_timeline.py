@@ -12,7 +12,7 @@ ROWS_MAX = 300
 """Beyond that the first ones are shown: the table of elements has them all."""
 WIDTH, ROW_HEIGHT, LABEL_WIDTH = 1160, 24, 250
 HEADING = 22
-_LETTERS = 29
+_LETTERS = 28
 _TICKS_MAX = 8
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
 _NEVER = frozenset({ElementState.BLOCKED, ElementState.SKIPPED})
@@ -59,8 +59,9 @@ class TimelineRow:
 
     @property
     def label(self) -> str:
-        """As much of its name as there is room for."""
-        name = f"{self.element} {self.key}".rstrip()
+        """As much of its name as there is room for: of a combination the values alone."""
+        values = ", ".join(part.partition("=")[2] or part for part in self.key.split(", "))
+        name = f"{self.element} {values}".rstrip()
         return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
 
 

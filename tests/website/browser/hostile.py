@@ -9,6 +9,7 @@ from orchestra.definition.bounds import STEP_NAME_CHARACTERS_MAX
 from orchestra.limits import REASON_CHARACTERS_MAX
 from orchestra.network.client import API
 from tests.support.journey import Orchestra, started, wait_until
+from tests.support.pipelines import PipelineOf
 from tests.website.browser.payloads import hostile_texts
 from tests.website.browser.seeded import SHOP, Seeded
 
@@ -20,6 +21,8 @@ PROPERTIES = 60
 STEPS = 40
 REQUIREMENTS = 20
 CHECK_INS = 40
+MATRIX = 12
+QUESTION = 4
 
 
 class Hostile(Seeded):
@@ -63,10 +66,30 @@ class Hostile(Seeded):
             }
         for number, text in enumerate(self.texts[:REQUIREMENTS]):
             jobs[f"ask-{number}"] = {"worker": {"pool": text}, "run": "true"}
+        jobs["pipeline"] = self.pipeline()
         self.jobs = tuple(jobs)
         self.orchestra.apply(
             as_document({"orchestra": 1, "project": PROJECT, "description": self.texts[0], "jobs": jobs})
         )
+
+    def pipeline(self) -> dict[str, object]:
+        """A matrix over texts, questions and a condition: all that a definition of elements can say freely."""
+        take = {"job": "log", "with": {"file": "{matrix.text}"}}
+        values = [text for text in self.texts[:MATRIX] if "{" not in text]
+        quoted = json.dumps(self.texts[3][:100])
+        return {
+            "elements": {
+                "many": {**take, "matrix": {"text": values}, "allow-failure": True},
+                "never": {"job": "log", "if": f"{quoted} == {json.dumps('')}"},
+                "ask": {"approval": {"message": self.question}},
+                "asked": {"approval": {"message": self.question}},
+            }
+        }
+
+    @property
+    def question(self) -> str:
+        """What people are asked: many of the texts in one line."""
+        return " ".join(text for text in self.reasons[:QUESTION] if not set("{}") & set(text))
 
     @property
     def reasons(self) -> Sequence[str]:
@@ -98,6 +121,11 @@ class Hostile(Seeded):
             api.post(f"{API}/runs/{number}/cancel", {"reason": text})
         api.patch(f"{API}/projects/{PROJECT}/jobs/say-0", {"enabled": False, "reason": self.reasons[1]})
         api.patch(f"{API}/workers/atlas", {"state": "disabled", "reason": self.reasons[2]})
+        self.runs["pipeline"] = self.trigger(f"{PROJECT}/pipeline")
+        elements = PipelineOf(self.orchestra, self.runs["pipeline"])
+        elements.reach("ask", "waiting")
+        elements.reach("asked", "waiting")
+        elements.answer("asked", "approve", self.reasons[3])
         for kind in ("log", "results", "steps"):
             self.orchestra.finish(self.runs[kind])
 

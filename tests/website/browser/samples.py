@@ -31,10 +31,14 @@ SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     "/projects/{project}/jobs/{job}": (
         *_samples("/projects/ops/jobs/backup", "/projects/ops/jobs/render", "/projects/ops/jobs/paused"),
         *_samples("/projects/ops/jobs/report", name="vera"),
+        *_samples("/projects/web/jobs/release"),
     ),
     "/projects/{project}/jobs/{job}/disable": _samples("/projects/ops/jobs/backup/disable", name="ana"),
     "/projects/{project}/jobs/{job}/trigger": _samples(
-        "/projects/ops/jobs/backup/trigger", "/projects/ops/jobs/report/trigger", name="ana"
+        "/projects/ops/jobs/backup/trigger",
+        "/projects/ops/jobs/report/trigger",
+        "/projects/web/jobs/release/trigger?retry_of={refused}&from=build",
+        name="ana",
     ),
     "/search": _samples("/search", "/search?q=backup", "/search?q=nothing-has-this-name"),
     "/help": _samples("/help"),
