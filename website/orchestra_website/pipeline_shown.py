@@ -13,8 +13,8 @@ ELEMENTS_SHOWN_MAX = 300
 """Rows of one page."""
 INSTANCES_SHOWN_MAX = 50
 """Of the runs of one matrix or list, in the table of all elements."""
-INSTANCES_OF_ONE_MAX = 500
-"""Where only one element is shown."""
+INSTANCES_OF_ONE_MAX = 400
+"""Where only one element is shown, a part at a time."""
 _TELLING_FIRST = (
     ElementState.EXCEPTION,
     ElementState.FAILED,
@@ -80,19 +80,26 @@ class ShownElements:
     name: str
     """Only this one; empty: all."""
     first: int
-    """The place of the first row among those that were chosen, from 1."""
+    """The place of the first one shown among those that were chosen (elements, or runs of the only one), from 1."""
+    shown: int
     chosen: int
+    at_a_time: int
 
     @property
     def earlier(self) -> int | None:
         """Where the part before begins."""
-        return max(1, self.first - ELEMENTS_SHOWN_MAX) if self.first > 1 else None
+        return max(1, self.first - self.at_a_time) if self.first > 1 else None
 
     @property
     def later(self) -> int | None:
         """Where the part behind begins."""
-        behind = self.first + len(self.rows)
-        return behind if self.rows and behind <= self.chosen else None
+        behind = self.first + self.shown
+        return behind if self.shown and behind <= self.chosen else None
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The query that keeps the choice on the other parts."""
+        return {name: text for name, text in (("state", self.state), ("element", self.name)) if text}
 
 
 def begun_at(element: ElementView) -> datetime | None:
@@ -127,21 +134,21 @@ def shown_elements(
 ) -> ShownElements:
     """The rows for what was asked."""
     conditions = _conditions(specification)
-    instances_max = INSTANCES_OF_ONE_MAX if name else INSTANCES_SHOWN_MAX
     chosen = [
         (number, each)
         for number, each in enumerate(view, start=1)
         if (not state or each.state == state) and (not name or each.name == name)
     ]
+    begin = 0 if name else first - 1
     rows = tuple(
         ElementRow(
             number=number,
             element=each,
             condition=conditions.get(each.name, ""),
-            instances=_telling(each.instances, instances_max),
+            instances=_part_of(each.instances, first) if name else _telling(each.instances),
             reused_from=retry_of if each.reason == f"done in #{retry_of}" else None,
         )
-        for number, each in chosen[first - 1 : first - 1 + ELEMENTS_SHOWN_MAX]
+        for number, each in chosen[begin : begin + ELEMENTS_SHOWN_MAX]
     )
     return ShownElements(
         rows=rows,
@@ -150,7 +157,9 @@ def shown_elements(
         state=state,
         name=name,
         first=first,
-        chosen=len(chosen),
+        shown=sum(len(row.instances) for row in rows) if name else len(rows),
+        chosen=sum(len(row.element.instances) for row in rows) if name else len(chosen),
+        at_a_time=INSTANCES_OF_ONE_MAX if name else ELEMENTS_SHOWN_MAX,
     )
 
 
@@ -159,7 +168,18 @@ def _conditions(specification: JobSpecification) -> Mapping[str, str]:
     return {} if pipeline is None else {each.name: each.condition for each in (*pipeline.elements, *pipeline.closing)}
 
 
-def _telling(instances: tuple[InstanceView, ...], most: int) -> tuple[InstanceView, ...]:
-    if len(instances) <= most:
+def _telling(instances: tuple[InstanceView, ...]) -> tuple[InstanceView, ...]:
+    """As many as a row has room for, by state only if those are not all."""
+    if len(instances) <= INSTANCES_SHOWN_MAX:
         return instances
-    return tuple(sorted(instances, key=lambda each: _TELLING_FIRST.index(each.state))[:most])
+    return tuple(_by_state(instances)[:INSTANCES_SHOWN_MAX])
+
+
+def _part_of(instances: tuple[InstanceView, ...], first: int) -> tuple[InstanceView, ...]:
+    if len(instances) <= INSTANCES_OF_ONE_MAX:
+        return instances[first - 1 :]
+    return tuple(_by_state(instances)[first - 1 : first - 1 + INSTANCES_OF_ONE_MAX])
+
+
+def _by_state(instances: tuple[InstanceView, ...]) -> list[InstanceView]:
+    return sorted(instances, key=lambda each: _TELLING_FIRST.index(each.state))
