@@ -53,6 +53,8 @@ class PipelinePages:
         run, element, form = asking.run(), asking.path("element"), asking.form()
         reason, word = form.text("reason"), form.text("verdict")
         if word not in (Verdict.APPROVE, Verdict.REJECT):
+            # Whoever may not see the run learns nothing of it, not even what was wrong with the form.
+            await self._shown(asking)
             raise InvalidFields([("/verdict", "must be approve or reject")])
         try:
             await self._approvals.answer(asking.who, run, element, Verdict(word), reason=reason)
