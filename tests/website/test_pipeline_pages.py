@@ -203,12 +203,34 @@ async def test_a_pipeline_that_has_not_begun_shows_its_elements_as_they_will_be(
     run = RunId(answer.json()["id"])
 
     before = await client.get(f"/runs/{run}/graph")
+    timeline = await client.get(f"/runs/{run}/timeline")
     await go_on(small_world, run)
     begun = await client.get(f"/runs/{run}/graph")
 
     assert before.text.count('class="node blocked"') == 7
+    assert timeline.text.count('<g class="node blocked">') == 7
     assert begun.text.count('class="node blocked"') == 6
     assert 'class="node running"' in begun.text
+
+
+async def test_a_pipeline_that_was_withdrawn_says_that_it_never_began(small_world: World) -> None:
+    client = await small_world.administrator()
+    await define(small_world, release())
+    answer = await client.post("/api/v1/projects/ops/jobs/release/runs", json={})
+    run = answer.json()["id"]
+    await client.post(f"/runs/{run}/cancel", content="reason=no+need", headers=OWN)
+
+    assert "It never began" in words(await client.get(f"/runs/{run}"))
+    assert "It never began" in words(await client.get(f"/runs/{run}/graph"))
+
+
+async def test_stopping_a_pipeline_says_what_becomes_of_its_runs(small_world: World) -> None:
+    client, run = await released(small_world)
+
+    page = words(await client.get(f"/runs/{run}/abort"))
+
+    assert "The runs that it has made and that are not over are aborted or cancelled" in page
+    assert "SIGTERM" not in page
 
 
 async def test_a_failed_element_says_why_and_where_to_go_on(world: World) -> None:

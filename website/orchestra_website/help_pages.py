@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from orchestra.cli.program import WORDS
 from orchestra.lifecycle import NEXT_RUN_STATE, TERMINAL_STATES, RunState, WorkerState
+from orchestra.pipeline.states import OPEN_STATES, ElementState
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra_website.renderer import Renderer
@@ -34,6 +35,9 @@ class HelpPages:
             sections.setdefault(word.section, []).append((name, word.sentence))
         self._values = {
             "states": _run_states(),
+            "element_states": [
+                (str(state), text) for state, text in meanings_of(ElementState).items() if state in OPEN_STATES
+            ],
             "worker_states": [(str(state), text) for state, text in meanings_of(WorkerState).items()],
             "sections": sections,
         }
