@@ -73,6 +73,7 @@ async def greet(parts: MasterParts, hello: Hello, *, user: UserId) -> Greeting:
     if greeting.session.state is WorkerState.QUARANTINED:
         sentence = f"worker {hello.worker!r} is in quarantine: two machines used its name, enable the right one"
         raise ProtocolError(CloseCode.REFUSED, sentence)
+    parts.log_writers.take([(kept.run, kept.attempt) for kept in greeting.reconciliation.kept], greeting.session.epoch)
     for kept in greeting.reconciliation.kept:
         await parts.run_blocking(partial(parts.logs.resume, kept.run, kept.attempt, kept.log_length))
     return greeting

@@ -224,6 +224,7 @@ class Link:
         if connected is None:
             return
         self._parts.roster.leave(connected)
+        await self._let_go_of_logs(connected)
         now, actor, offers = self._parts.clock.now(), self._parts.actor, list(connected.offers)
         # Told nothing yet but the offer, so that they cannot have run either.
         waiting = connected.recalled.union(connected.recallable())
@@ -245,6 +246,17 @@ class Link:
         except OrchestraError as error:
             # The rescuer finds both: offers that are too old, and a worker that is not heard of.
             logger.warning("link_not_tidied worker=%s error=%s", connected.name, error)
+
+    async def _let_go_of_logs(self, connected: ConnectedWorker) -> None:
+        """Whoever hears of these runs next, here or at another master, begins with what is committed."""
+        left = self._parts.log_writers.leave(list(connected.held), connected.epoch)
+
+        def let_go() -> None:
+            for run, attempt in left:
+                self._parts.logs.release(run, attempt)
+
+        if left:
+            await self._parts.run_blocking(let_go)
 
     async def _close(self, code: int, reason: str) -> None:
         try:

@@ -10,6 +10,7 @@ from orchestra.logs.store import LogStore
 from orchestra.protocol.codec import Frame
 from orchestra.storage.database import Database
 from orchestra.storage.job_versions import JobVersions
+from orchestra_master.log_writers import LogWriters
 from orchestra_master.metrics import AttemptMetrics
 from orchestra_master.roster import Roster
 
@@ -49,6 +50,7 @@ class MasterParts:
     run_blocking: Blocking
     versions: JobVersions
     roster: Roster
+    log_writers: LogWriters = field(default_factory=LogWriters)
     metrics: AttemptMetrics = field(default_factory=AttemptMetrics)
     is_alone: bool = False
     """Nobody else has the database: no signal is lost, and no other master asks what this one writes down."""

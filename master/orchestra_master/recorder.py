@@ -60,7 +60,8 @@ class Recorder:
             self._parts.roster.capacity_changed()
         unfinished = [key for key in applied.released if key not in finals]
         if unfinished:
-            await self._parts.run_blocking(lambda: self._release_logs(unfinished))
+            left = self._parts.log_writers.leave(unfinished, self._connected.epoch)
+            await self._parts.run_blocking(lambda: self._release_logs(left))
 
     def _count(self, applied: Applied, now: Instant) -> None:
         for pending_at in applied.starts:
@@ -111,7 +112,9 @@ class Recorder:
         if not pieces and not finals:
             return
 
-        held = [key for key in finals if key in self._connected.held]
+        writers, epoch = self._parts.log_writers, self._connected.epoch
+        writers.take([(piece.run, piece.attempt) for piece in pieces], epoch)
+        held = writers.leave([key for key in finals if key in self._connected.held], epoch)
 
         def write_and_digest() -> None:
             for key, length in self._parts.logs.write(pieces).items():

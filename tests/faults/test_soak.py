@@ -24,8 +24,8 @@ def samples(*, pid: int, first: float, last: float, per_hour: float, seed: int =
             kind="agent",
             pid=pid,
             at_seconds=float(at),
-            resident_bytes=int(size),
-            proportional_bytes=int(size / 2),
+            own_bytes=int(size),
+            resident_bytes=int(2 * size),
             descriptors=12 + chance.randrange(3),
         )
 
@@ -34,8 +34,8 @@ def test_a_process_that_grows_is_found_beside_its_noise(fired: Fired) -> None:
     fired("planted")
     (growth,) = growths(list(samples(pid=1, first=0, last=1800, per_hour=3e6)))
 
-    assert growth.resident.exceeds(1e6)
-    assert growth.resident.per_hour == pytest.approx(3e6, abs=growth.resident.noise)
+    assert growth.own.exceeds(1e6)
+    assert growth.own.per_hour == pytest.approx(3e6, abs=growth.own.noise)
 
 
 def test_processes_that_are_started_again_do_not_look_like_growth(fired: Fired) -> None:
@@ -46,7 +46,7 @@ def test_processes_that_are_started_again_do_not_look_like_growth(fired: Fired) 
     (growth,) = growths(sorted(seen, key=lambda one: one.at_seconds))
 
     assert growth.processes == 2
-    assert not growth.resident.exceeds(0.5e6)
+    assert not growth.own.exceeds(0.5e6)
     assert not growth.descriptors.exceeds(0)
 
 

@@ -68,7 +68,8 @@ def test_the_beginning_of_a_secret_waits_for_its_rest(tmp_path: Path) -> None:
 
     assert first == [(0, b"password: ")]
     assert second == [(10, b"*" * len(SECRET) + b"\n")]
-    assert last == [(32, b"correct")]
+    # Its rest was never printed, or was lost with the machine.
+    assert last == [(32, b"*" * len("correct"))]
     source.close()
 
 

@@ -115,7 +115,11 @@ class LogSource:
         reaches_end = len(window) < before + limit + margin
         if reaches_end and not ended:
             stop = min(stop, len(window) - self._masker.pending_bytes(window))
-        return self._masker.mask_window(window, before, stop) if stop > before else b""
+        if stop <= before:
+            return b""
+        piece = self._masker.mask_window(window, before, stop)
+        kept = len(window) - self._masker.cut_bytes(window) - before if reaches_end and ended else len(piece)
+        return piece if kept >= len(piece) else piece[: max(kept, 0)] + b"*" * (len(piece) - max(kept, 0))
 
     def _read_into(self, digest: SegmentedDigest, length: int) -> None:
         while digest.length < length:

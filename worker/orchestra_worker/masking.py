@@ -63,6 +63,12 @@ class Masker:
             _fill(masked, first, last)
         return window[start:stop] if masked is None else bytes(masked[start:stop])
 
+    def cut_bytes(self, content: bytes) -> int:
+        """How many of the very last bytes of a log are the beginning of a secret, whose rest was never printed or was
+        lost: a step may be killed, and a machine lose its power, in the midst of one. As short as innocent text: 0."""
+        pending = self.pending_bytes(content)
+        return pending if pending >= SECRET_BYTES_MIN else 0
+
     def mask_text(self, text: str) -> str:
         """A text of ours, a result or an error, without its secrets."""
         if self._pattern is None:

@@ -17,7 +17,7 @@ from tests.faults.soak.verdict import Verdict
 DOCS = Path(__file__).parents[3] / "docs"
 BEGIN, END = "<!-- figures: written by `make soak` -->", "<!-- end of figures -->"
 MEBIBYTE = 1 << 20
-RESIDENT_PER_HOUR_MAX = 1_000_000.0
+OWN_PER_HOUR_MAX = 1_000_000.0
 """Bytes by which a process may grow."""
 DESCRIPTORS_PER_HOUR_MAX = 0.0
 SLOPES_MINUTES_MIN = 16.0
@@ -53,8 +53,8 @@ class Soak:
         found = [f"{len(self.verdict.violations.found)} violations"] if self.verdict.violations.found else []
         found += [f"no fault of this kind was felt: {kind}" for kind in self.missing]
         for growth in self.growths if self.has_slopes else ():
-            if growth.resident.exceeds(RESIDENT_PER_HOUR_MAX):
-                found.append(f"each {growth.kind} grows by {_megabytes(growth.resident)} MB an hour")
+            if growth.own.exceeds(OWN_PER_HOUR_MAX):
+                found.append(f"each {growth.kind} grows by {_megabytes(growth.own)} MB an hour")
             if growth.descriptors.exceeds(DESCRIPTORS_PER_HOUR_MAX):
                 found.append(f"each {growth.kind} opens {_count(growth.descriptors)} descriptors more an hour")
             if growth.processes == 0:
@@ -86,9 +86,9 @@ def section(soak: Soak) -> str:
                     "",
                     "processes",
                     "samples",
-                    "resident, MiB",
+                    "own memory, MiB",
                     "MB/h",
-                    "proportional, MB/h",
+                    "resident, MB/h",
                     "descriptors",
                     "more per hour",
                 ),
@@ -133,9 +133,9 @@ def _growth_line(growth: Growth) -> tuple[str, ...]:
         growth.kind,
         f"{growth.processes}",
         f"{growth.samples:,}",
-        f"{growth.resident_bytes / MEBIBYTE:.1f}",
+        f"{growth.own_bytes / MEBIBYTE:.1f}",
+        _megabytes(growth.own),
         _megabytes(growth.resident),
-        _megabytes(growth.proportional),
         f"{growth.descriptors_mean:.1f}",
         _count(growth.descriptors),
     )

@@ -35,7 +35,7 @@ class Panel:
 
 
 PANELS = (
-    Panel(title="resident memory of each process, MiB", value=lambda one: one.resident_bytes / (1 << 20), top=40),
+    Panel(title="own memory of each process, MiB", value=lambda one: one.own_bytes / (1 << 20), top=40),
     Panel(title="open descriptors of each process", value=lambda one: one.descriptors, top=40 + HEIGHT + GAP),
 )
 

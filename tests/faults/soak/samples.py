@@ -22,9 +22,10 @@ class Sample:
     pid: int
     at_seconds: float
     """On the monotonic clock."""
+    own_bytes: int
+    """What only this process has: its heaps and stacks. A leak shows here."""
     resident_bytes: int
-    proportional_bytes: int
-    """With shared pages counted by halves, thirds and so on."""
+    """With the pages of files, which the kernel takes away and brings back as it likes."""
     descriptors: int
     """Without the connections that others have opened to it, which come and go with them."""
 
@@ -62,8 +63,8 @@ class Sampler(Background):
                 kind=kind,
                 pid=pid,
                 at_seconds=time.monotonic(),
-                resident_bytes=_bytes(rollup, "Rss:"),
-                proportional_bytes=_bytes(rollup, "Pss:"),
+                own_bytes=_bytes(rollup, "\nAnonymous:"),
+                resident_bytes=_bytes(rollup, "\nRss:"),
                 descriptors=descriptors - taken,
             )
         except (OSError, IndexError):

@@ -38,10 +38,10 @@ class Growth:
     kind: str
     processes: int
     samples: int
-    resident_bytes: float
+    own_bytes: float
     """On average, of one process."""
+    own: Slope
     resident: Slope
-    proportional: Slope
     descriptors_mean: float
     descriptors: Slope
 
@@ -91,9 +91,9 @@ def _growth(kind: str, settled: Mapping[int, list[Sample]]) -> Growth:
         kind=kind,
         processes=len(settled),
         samples=len(every),
-        resident_bytes=fmean(sample.resident_bytes for sample in every) if every else 0.0,
+        own_bytes=fmean(sample.own_bytes for sample in every) if every else 0.0,
+        own=slope(lambda sample: sample.own_bytes),
         resident=slope(lambda sample: sample.resident_bytes),
-        proportional=slope(lambda sample: sample.proportional_bytes),
         descriptors_mean=fmean(sample.descriptors for sample in every) if every else 0.0,
         descriptors=slope(lambda sample: sample.descriptors),
     )
