@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestra.errors import OrchestraError
-from orchestra.limits import ARGUMENT_BYTES_MAX, FORMAT_WIDTH_MAX
 from orchestra.formatter import BadTemplate, UnknownValue, Values, format_argument
+from orchestra.limits import ARGUMENT_BYTES_MAX, FORMAT_WIDTH_MAX
 
 VALUES: Values = {
     "parameters": {"branch": "main", "drain-for": 90, "ratio": 0.5, "force": True},

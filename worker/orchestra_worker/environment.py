@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from orchestra.errors import OrchestraError
+from orchestra.formatter import format_argument
 from orchestra.protocol.messages import Offer
 from orchestra.specification import PropertyValue, Step
 from orchestra_worker.folders import WorkerFolder
-from orchestra.formatter import format_argument
 
 _FROM_THE_AGENT = ("PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "USER", "LOGNAME", "SHELL", "TZ")
 """And LC_*: all that a step inherits. Everything else of the agent's environment may be a secret."""
