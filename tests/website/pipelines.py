@@ -1,7 +1,5 @@
 """Pipelines behind pages: begun and gone on with as a master does it, in the world of the page tests."""
 
-import html
-import re
 from functools import partial
 
 import httpx2
@@ -120,8 +118,3 @@ async def to_the_approval(world: World, run: int) -> None:
     for system in ("linux", "mac"):
         await end(world, run, "build", key=f"os={system}")
     await end(world, run, "test")
-
-
-def words(page: httpx2.Response) -> str:
-    """What a reader sees, in one line."""
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", "", page.text.partition("<main")[2])))

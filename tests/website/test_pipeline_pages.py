@@ -10,6 +10,7 @@ from orchestra.elements import Element, Pipeline
 from orchestra.identifiers import RunId
 from orchestra.policy import Role
 from tests.service.given import World
+from tests.support.pages import words_of
 from tests.website.pipelines import (
     OWN,
     SUCCEEDED,
@@ -21,7 +22,6 @@ from tests.website.pipelines import (
     pipeline_job,
     release,
     to_the_approval,
-    words,
 )
 
 
@@ -82,13 +82,13 @@ async def test_an_approval_is_answered_where_it_is_asked(world: World) -> None:
         f"/runs/{run}/elements/approve/answer", content="verdict=approve&reason=tested+by+hand", headers=OWN
     )
 
-    assert "approve: Deploy to <b>all</b>?" in words(asked)
+    assert "approve: Deploy to <b>all</b>?" in words_of(asked)
     assert "<b>all</b>" not in asked.text
     assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/{run}?done=approve")
     after = await client.get(answer.headers["location"])
-    assert "It is approved, and the pipeline goes on." in words(after)
-    assert "approved by user root: tested by hand" in words(after)
-    assert "Approve approve" not in words(after)
+    assert "It is approved, and the pipeline goes on." in words_of(after)
+    assert "approved by user root: tested by hand" in words_of(after)
+    assert "Approve approve" not in words_of(after)
     assert "&lt;db&gt;" in after.text
 
 
@@ -101,7 +101,7 @@ async def test_an_answer_that_comes_too_late_says_so(small_world: World, verdict
     again = await client.post(path, content=f"verdict={verdict}", headers=OWN)
 
     assert again.status_code == 409
-    assert "does not wait for anybody: it is failed" in words(again)
+    assert "does not wait for anybody: it is failed" in words_of(again)
 
 
 async def test_a_reason_that_is_too_long_comes_back_with_what_was_typed(small_world: World) -> None:
@@ -123,7 +123,7 @@ async def test_a_form_without_a_verdict_is_refused(small_world: World) -> None:
     answer = await client.post(f"/runs/{run}/elements/approve/answer", content="reason=x", headers=OWN)
 
     assert answer.status_code == 422
-    assert "must be approve or reject" in words(answer)
+    assert "must be approve or reject" in words_of(answer)
 
 
 async def test_only_those_who_are_asked_see_the_form(world: World) -> None:
@@ -136,7 +136,7 @@ async def test_only_those_who_are_asked_see_the_form(world: World) -> None:
     for other in (client, ben, vera):
         page = await other.get(f"/runs/{run}/graph")
         assert path not in page.text
-        assert "of ana" in words(page)
+        assert "of ana" in words_of(page)
         assert (await other.post(path, content="verdict=approve", headers=OWN)).status_code == 403
     assert path in (await ana.get(f"/runs/{run}/graph")).text
     assert (await ana.post(path, content="verdict=approve", headers=OWN)).status_code == 303
@@ -182,10 +182,10 @@ async def test_a_pipeline_that_is_too_large_to_draw_is_a_table_in_parts(small_wo
     later = await client.get(f"/runs/{run}/graph?first=301")
 
     assert "<svg class" not in page.text
-    assert "Its 420 elements and the lines between them are too many" in words(page)
+    assert "Its 420 elements and the lines between them are too many" in words_of(page)
     assert len(re.findall(r'<tr id="element-', page.text)) == 300
     assert f'href="/runs/{run}/graph?first=301"' in page.text
-    assert "301 to 420 of 420" in words(later)
+    assert "301 to 420 of 420" in words_of(later)
 
 
 async def test_the_graph_of_a_run_that_is_no_pipeline_is_not_there(small_world: World) -> None:
@@ -220,14 +220,14 @@ async def test_a_pipeline_that_was_withdrawn_says_that_it_never_began(small_worl
     run = answer.json()["id"]
     await client.post(f"/runs/{run}/cancel", content="reason=no+need", headers=OWN)
 
-    assert "It never began" in words(await client.get(f"/runs/{run}"))
-    assert "It never began" in words(await client.get(f"/runs/{run}/graph"))
+    assert "It never began" in words_of(await client.get(f"/runs/{run}"))
+    assert "It never began" in words_of(await client.get(f"/runs/{run}/graph"))
 
 
 async def test_stopping_a_pipeline_says_what_becomes_of_its_runs(small_world: World) -> None:
     client, run = await released(small_world)
 
-    page = words(await client.get(f"/runs/{run}/abort"))
+    page = words_of(await client.get(f"/runs/{run}/abort"))
 
     assert "The runs that it has made and that are not over are aborted or cancelled" in page
     assert "SIGTERM" not in page
@@ -258,7 +258,7 @@ async def test_the_timeline_says_when_each_run_waited_and_ran(world: World) -> N
     assert 'aria-label="plan: succeeded, waiting 0 ms, running 1 min 0 s"' in page.text
     assert f'<a href="/runs/{plan}">#{plan}</a>' in page.text
     assert 'fill="url(#asking)"' in page.text
-    assert "What happened" in words(page)
+    assert "What happened" in words_of(page)
     assert ">now</text>" in page.text
 
 
@@ -269,7 +269,7 @@ async def test_the_timeline_of_any_other_run_is_its_history(small_world: World) 
     page = await client.get(f"/runs/{plan}/timeline")
 
     assert "<svg" not in page.text.partition("<main")[2]
-    assert "created" in words(page)
+    assert "created" in words_of(page)
 
 
 async def test_the_first_page_says_what_waits_for_the_reader(world: World) -> None:
@@ -279,12 +279,12 @@ async def test_the_first_page_says_what_waits_for_the_reader(world: World) -> No
     asked = await ana.get("/")
     other = await client.get("/")
 
-    assert "waits for you: approve: Deploy to <b>all</b>?" in words(asked)
+    assert "waits for you: approve: Deploy to <b>all</b>?" in words_of(asked)
     assert f'href="/runs/{run}/graph"' in asked.text
-    assert "waits for you" not in words(other)
-    assert "a pipeline" in words(other)
+    assert "waits for you" not in words_of(other)
+    assert "a pipeline" in words_of(other)
     await ana.post(f"/runs/{run}/elements/approve/answer", content="verdict=approve", headers=OWN)
-    assert "waits for you" not in words(await ana.get("/"))
+    assert "waits for you" not in words_of(await ana.get("/"))
 
 
 async def test_a_pipeline_that_never_ran_shows_what_it_would_do(small_world: World) -> None:
@@ -296,4 +296,4 @@ async def test_a_pipeline_that_never_ran_shows_what_it_would_do(small_world: Wor
     assert 'aria-label="plan: backup"' in page.text
     assert 'aria-label="approve: a person answers"' in page.text
     assert '<tr id="element-1"><th scope="row">plan</th>' in page.text
-    assert "blocked" not in words(page)
+    assert "blocked" not in words_of(page)

@@ -10,7 +10,8 @@ import pytest
 from orchestra.identifiers import RunId
 from orchestra.specification import Parameter
 from tests.service.given import World
-from tests.website.pipelines import OWN, begin, child, define, end, go_on, release, words
+from tests.support.pages import words_of
+from tests.website.pipelines import OWN, begin, child, define, end, go_on, release
 
 FORM = "/projects/ops/jobs/release/trigger"
 
@@ -32,7 +33,7 @@ async def failed(world: World) -> tuple[httpx2.AsyncClient, RunId]:
 async def sent(world: World, client: httpx2.AsyncClient, path: str, **fields: str) -> RunId:
     """The run that a form makes, begun."""
     answer = await client.post(path, content=urlencode(fields), headers=OWN)
-    assert answer.status_code == 303, words(answer)
+    assert answer.status_code == 303, words_of(answer)
     run = RunId(int(answer.headers["location"].partition("?")[0].removeprefix("/runs/")))
     await go_on(world, run)
     return run
@@ -50,7 +51,7 @@ async def test_the_failed_part_is_one_button(world: World) -> None:
 
     again = await sent(world, client, f"/runs/{run}/retry", scope="failed")
 
-    assert "Retry failed part" in words(page)
+    assert "Retry failed part" in words_of(page)
     assert await child(world, again, "plan") == await child(world, run, "plan")
     assert (await states(client, again))["test"] == "running"
     shown = await client.get(f"/runs/{again}/graph")
@@ -64,7 +65,7 @@ async def test_all_of_it_is_done_again_by_the_plain_button(small_world: World) -
     again = await sent(small_world, client, f"/runs/{run}/retry")
 
     assert (await states(client, again))["plan"] == "running"
-    assert "used again" not in words(await client.get(f"/runs/{again}/graph"))
+    assert "used again" not in words_of(await client.get(f"/runs/{again}/graph"))
 
 
 async def test_the_form_offers_what_can_be_done_again(small_world: World) -> None:
@@ -74,10 +75,10 @@ async def test_the_form_offers_what_can_be_done_again(small_world: World) -> Non
 
     page = await client.get(path.replace("&amp;", "&"))
 
-    assert "What is done again" in words(page)
+    assert "What is done again" in words_of(page)
     assert re.search(r'value="from" checked', page.text)
     assert "<option selected>build</option>" in page.text
-    assert f"orchestra retry {run} --from build" in words(page)
+    assert f"orchestra retry {run} --from build" in words_of(page)
 
 
 async def test_from_an_element_with_other_values(world: World) -> None:
@@ -125,7 +126,7 @@ async def test_a_choice_that_cannot_be_is_told_at_the_form(
     answer = await client.post(FORM, content=urlencode({"retry_of": str(run), **fields}), headers=OWN)
 
     assert answer.status_code == 422
-    assert sentence in words(answer)
+    assert sentence in words_of(answer)
 
 
 async def test_a_button_with_an_unknown_choice_is_refused(small_world: World) -> None:
@@ -141,5 +142,5 @@ async def test_no_other_run_is_asked_what_is_done_again(small_world: World) -> N
     page = await client.get(f"/projects/ops/jobs/backup/trigger?retry_of={plan}")
 
     assert page.status_code == 200
-    assert "What is done again" not in words(page)
-    assert "Retry failed part" not in words(await client.get(f"/runs/{plan}"))
+    assert "What is done again" not in words_of(page)
+    assert "Retry failed part" not in words_of(await client.get(f"/runs/{plan}"))

@@ -7,7 +7,8 @@ import pytest
 
 from orchestra.elements import Element, Matrix, Pipeline
 from tests.service.given import World
-from tests.website.pipelines import SUCCEEDED, begin, define, pipeline_job, words
+from tests.support.pages import words_of
+from tests.website.pipelines import SUCCEEDED, begin, define, pipeline_job
 
 KIBI = 1024
 PAGE_BYTES_MAX = 20 * KIBI
@@ -49,7 +50,7 @@ async def test_a_matrix_of_1000_runs_is_shown_in_part(small_world: World, tab: s
     page = await client.get(f"/runs/{run}{tab}")
 
     size = len(gzip.compress(page.content, 6))
-    assert "1000" in words(page)
+    assert "1000" in words_of(page)
     assert size <= PAGE_BYTES_MAX, f"{size} bytes"
 
 
@@ -66,5 +67,5 @@ async def test_the_runs_of_one_element_are_reached_part_by_part(small_world: Wor
     keys = [key for page in pages for key in re.findall(r"<code>number=(\d+)</code>", page.text)]
     assert sorted(map(int, keys)) == list(range(1000))
     assert f'href="/runs/{run}/graph?first=401&amp;element=many" rel="next"' in pages[0].text
-    assert "runs 801 to 1000 of 1000" in words(pages[2])
-    assert "Later" not in words(pages[2])
+    assert "runs 801 to 1000 of 1000" in words_of(pages[2])
+    assert "Later" not in words_of(pages[2])
