@@ -118,7 +118,9 @@ def _in_state(view: ElementView, state: ElementState) -> ElementView:
 
 def test_too_many_elements_or_lines_are_not_drawn() -> None:
     many = Pipeline(elements=tuple(element(f"e{number}") for number in range(NODES_MAX + 1)))
-    tangle = [element(f"e{number}", **{f"e{before}": SUCCEEDED for before in range(number)}) for number in range(60)]
+    tangle = [
+        element(f"e{number}", **{f"e{before}": SUCCEEDED for before in range(number)}) for number in range(NODES_MAX)
+    ]
 
     assert draw_pipeline(elements_of(many)) is None
     assert draw_pipeline(elements_of(Pipeline(elements=tuple(tangle)))) is None

@@ -96,9 +96,11 @@ def draw_pipeline(elements: Sequence[ElementView]) -> PipelineGraph | None:
     """The drawing of these elements, in the order of the definition; None if there are too many to be read."""
     if not 0 < len(elements) <= NODES_MAX:
         return None
-    layers = _Layers(elements)
-    if layers.points > POINTS_MAX:
+    column = {each.name: each.column for each in elements}
+    # Counted before anything is made of them: 300 elements may have millions.
+    if sum(each.column - column[before] + 1 for each in elements for before in each.after) > POINTS_MAX:
         return None
+    layers = _Layers(elements)
     layers.order()
     tops = layers.place()
     nodes = tuple(
@@ -149,7 +151,6 @@ class _Layers:
         self._before: dict[str, list[str]] = {}
         self._behind: dict[str, list[str]] = {}
         self.chains: list[list[str]] = []
-        self.points = 0
         for each in elements:
             for before in each.after:
                 self._add_line(before, each.name)
@@ -165,7 +166,6 @@ class _Layers:
             chain.append(point)
         chain.append(end)
         self.chains.append(chain)
-        self.points += len(chain)
         for one, other in pairwise(chain):
             self._behind.setdefault(one, []).append(other)
             self._before.setdefault(other, []).append(one)
