@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import (
+    decisions,
     fleet,
     full_house,
     gentleness,
@@ -23,6 +24,7 @@ from benchmarks import (
     large_log,
     latency,
     log,
+    matrix,
     noise,
     same_second,
     schedules,
@@ -43,6 +45,8 @@ ROWS = (
     full_house.ROW,
     schedules.ROW,
     same_second.ROW,
+    decisions.ROW,
+    matrix.ROW,
     fleet.ROW,
     startup.ROW,
     history.ROW,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 from orchestra.clock import Instant
 from orchestra.elements import MatrixValue
 from orchestra.identifiers import JobVersionId, RunId
-from orchestra.lifecycle import TERMINAL_STATES, RunState
+from orchestra.lifecycle import TERMINAL_STATES
 from orchestra.pipeline.actions import ElementRows, Row
 from orchestra.pipeline.expansion import ONLY, Instance, Member
 from orchestra.pipeline.states import ElementState
@@ -81,6 +81,12 @@ def job_versions_of(connection: Connection, run: RunId) -> dict[str, JobVersionI
     return {row.element: None if row.job_version_id is None else JobVersionId(row.job_version_id) for row in rows}
 
 
+def job_version_of(connection: Connection, run: RunId, element: str) -> JobVersionId | None:
+    """The same for one of them, however many there are."""
+    row = _VERSION.first(connection, {"run": run, "element": element})
+    return None if row is None or row.job_version_id is None else JobVersionId(row.job_version_id)
+
+
 def results_of(connection: Connection, wanted: Sequence[RunId]) -> dict[RunId, dict[str, object]]:
     """What these runs have found out, as plain JSON values by name."""
     found: dict[RunId, dict[str, object]] = {}
@@ -108,9 +114,10 @@ class _Element(NamedTuple):
 
 
 def _stands(row: _Element, instance: Instance) -> Row:
-    state = ElementState(row.state)
-    if state is ElementState.RUNNING and row.run_state is not None and RunState(row.run_state) in TERMINAL_STATES:
-        state = ElementState(row.run_state)
+    # By a table: this is done for thousands of rows with each decision, and making an enum's member is slow.
+    state = _STATES[row.state]
+    if state is ElementState.RUNNING and row.run_state in TERMINAL_STATES:
+        state = _STATES[row.run_state]
     return Row(
         instance=instance,
         state=state,
@@ -129,6 +136,7 @@ def _instance(row: _Element) -> Instance:
     return Instance(key=row.key, matrix=matrix, item=item)
 
 
+_STATES = {str(state): state for state in ElementState}
 _COLUMNS = (
     "run_id", "element", "key", "position", "state", "reason", "child_id", "is_reused", "job_version_id", "matrix",
     "item", "message", "asked_at", "due_at", "decided_at", "decided_by", "ended_at",
@@ -147,6 +155,20 @@ _READ = PreparedQuery(
         .where(pipeline_elements.c.run_id == bindparam("run"))
         # The element itself before its runs.
         .order_by(pipeline_elements.c.element, pipeline_elements.c.key != "", pipeline_elements.c.position)
+    ),
+)
+
+
+class _Version(NamedTuple):
+    job_version_id: int | None
+
+
+_VERSION = PreparedQuery(
+    _Version,
+    lambda _: select(pipeline_elements.c.job_version_id).where(
+        pipeline_elements.c.run_id == bindparam("run"),
+        pipeline_elements.c.element == bindparam("element"),
+        pipeline_elements.c.key == "",
     ),
 )
 

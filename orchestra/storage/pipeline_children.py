@@ -17,7 +17,7 @@ from orchestra.pipeline.actions import ElementRows, Start
 from orchestra.pipeline.graph import Graph
 from orchestra.pipeline.states import ElementState, counted_as, is_allowed
 from orchestra.specification import JobSpecification, Matching, Operator, ParameterType, Requirement
-from orchestra.storage.element_rows import NewElement, job_versions_of, read_elements
+from orchestra.storage.element_rows import NewElement, job_version_of, job_versions_of, read_elements
 from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.pipeline_versions import specification_of_version
 from orchestra.storage.prepared import PreparedQuery
@@ -64,7 +64,7 @@ class Children:
         self._connection = connection
         self._pipeline = pipeline
         self._jobs: dict[JobVersionId, _Job] = {}
-        self._versions: dict[str, JobVersionId | None] | None = None
+        self._versions: dict[str, JobVersionId | None] = {}
 
     def first_rows(self, graph: Graph) -> Iterator[NewElement]:
         """The elements as the pipeline begins: with the newest versions of their jobs, or, if it is a retry, with those
@@ -155,9 +155,9 @@ class Children:
         return depth
 
     def _job_of(self, element: Element) -> "_Job":
-        if self._versions is None:
-            self._versions = job_versions_of(self._connection, self._pipeline.id)
-        version = self._versions.get(element.name)
+        if element.name not in self._versions:
+            self._versions[element.name] = job_version_of(self._connection, self._pipeline.id, element.name)
+        version = self._versions[element.name]
         if version is None:
             raise ChildRefused(f"there is no job {element.job}")
         if version not in self._jobs:
