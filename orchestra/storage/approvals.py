@@ -8,7 +8,7 @@ from orchestra.errors import Conflict, NotFound
 from orchestra.identifiers import RunId
 from orchestra.pipeline.states import ElementState
 from orchestra.storage.database import Signal, Topic, announce
-from orchestra.storage.pipeline_versions import graph_of_version
+from orchestra.storage.pipeline_versions import specification_of_version
 from orchestra.storage.pipelines import resolve_pipeline
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.run_moves import state_of_run
@@ -23,10 +23,12 @@ NOBODY = "nobody in time"
 def approval_of(connection: Connection, run: RunId, element: str) -> Approval:
     """What the definition says of an approval; raises NotFound if the run has no such element."""
     version = connection.execute(select(runs.c.job_version_id).where(runs.c.id == run)).scalar_one_or_none()
-    found = graph_of_version(connection, version).by_name.get(element) if version is not None else None
-    if found is None or found.approval is None:
+    pipeline = None if version is None else specification_of_version(connection, version).pipeline
+    named = () if pipeline is None else (*pipeline.elements, *pipeline.closing)
+    found = next((each.approval for each in named if each.name == element), None)
+    if found is None:
         raise NotFound("approval", f"{element} of run #{run}")
-    return found.approval
+    return found
 
 
 def answer_approval(

@@ -22,7 +22,8 @@ from orchestra.web.rate_settings import RateSettings
 WINDOW_SECONDS = 60
 _SECOND = 1_000_000_000
 _FREE = (f"{API}/health/", "/static/")
-_STOPS = ("/cancel", "/abort")
+_NO_TRIGGERS = ("/cancel", "/abort", "/approve", "/reject", "/answer", "/wrap")
+"""What may be done to runs that are there: it makes none, or only those that were asked for before."""
 
 
 class Kind(Enum):
@@ -40,7 +41,7 @@ def kind_of(method: str, path: str, need: Need) -> Kind:
     """What requests of one route are; a stop is no trigger, so that whoever made too many runs can end them."""
     if method in ("GET", "HEAD"):
         return Kind.FREE if path.startswith(_FREE) else Kind.READ
-    return Kind.TRIGGER if need is Permission.RUN and not path.endswith(_STOPS) else Kind.WRITE
+    return Kind.TRIGGER if need is Permission.RUN and not path.endswith(_NO_TRIGGERS) else Kind.WRITE
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ KNOWN: dict[str, list[object]] = {
     "schedule": ["backup"],
     "run": [1, 2, 3, 99],
     "attempt": [1, 2],
+    "element": ["build", "ask", "nothing"],
     "worker": ["atlas", "nobody"],
     "user": ["ana", "nobody"],
     "token": [2, 99],

@@ -158,3 +158,12 @@ async def test_an_element_that_asks_for_more_than_its_job_says_which_worker_lack
 
     assert [each["workers"][0]["matches"] for each in told] == [True, False]
     assert "linux" in told[1]["workers"][0]["reason"]
+
+
+async def test_a_run_that_is_no_pipeline_has_no_approval(small_world: World) -> None:
+    root = await small_world.administrator()
+    await released(small_world, root)
+
+    answers = [await root.post(f"{API}/runs/{run}/elements/ask/approve", json={}) for run in (2, 99)]
+
+    assert [each.status_code for each in answers] == [404, 404]

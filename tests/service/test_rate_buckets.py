@@ -91,6 +91,7 @@ def test_these_routes_make_runs_and_these_are_free() -> None:
 
     assert {path for (_, path), kind in kinds.items() if kind is Kind.TRIGGER} == {
         "/api/v1/projects/{project}/jobs/{job}/runs",
+        "/api/v1/projects/{project}/jobs/{job}/wraps",
         "/api/v1/runs/{run}/retry",
         "/projects/{project}/jobs/{job}/trigger",
         "/runs/{run}/retry",
