@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 
 from orchestra.elements import Element
 from orchestra.errors import OrchestraError
-from orchestra.lifecycle import RunState
 from orchestra.pipeline.actions import Action, Ask, ElementRows, End, Expand, Finish, PipelineFacts, Row, Start, Stop
 from orchestra.pipeline.conditions import is_fulfilled
 from orchestra.pipeline.expansion import combinations, members
