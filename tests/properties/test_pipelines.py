@@ -1,4 +1,4 @@
-"""The resolver: whatever the graph, the same ends in any order come to the same, and nothing begins twice or too soon."""
+"""The resolver: the same ends in any order come to the same, and nothing begins twice or too soon."""
 
 from collections.abc import Mapping
 from random import Random
