@@ -23,7 +23,7 @@ from orchestra.limits import (
 )
 from orchestra.protocol.codec import frame_bytes
 from orchestra.protocol.messages import Offer
-from orchestra.specification import JobSpecification, Matching, PropertyValue
+from orchestra.specification import JobSpecification, Matching, ParameterType, PropertyValue
 from orchestra.storage.attempts import Claim, ClaimedRun, claim_runs, withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.job_versions import JobVersion
@@ -247,7 +247,7 @@ class Dispatcher:
             slots=claimed.slots,
             execution=version.specification.execution,
             parameters=msgspec.json.decode(claimed.parameters, type=dict[str, PropertyValue]),
-            secrets={name: value for name, value in secrets.items() if name in _names(version.specification)},
+            secrets={name: secrets[name] for name in _secret_names(version.specification) if name in secrets},
         )
         if (size := frame_bytes(offer)) > FRAME_BYTES_MAX:
             # Each worker would drop its connection over it, one after the other, with all that runs there.
@@ -285,9 +285,9 @@ class _Failure:
     """Why no offer of it can ever be made."""
 
 
-def _names(specification: JobSpecification) -> frozenset[str]:
+def _secret_names(specification: JobSpecification) -> list[str]:
     """Of its parameters: a pipeline hands on all of its secrets, and a job is given those that it asks for."""
-    return frozenset(parameter.name for parameter in specification.parameters)
+    return [each.name for each in specification.parameters if each.type is ParameterType.SECRET]
 
 
 def _room(matching: Matching, candidates: Sequence[Candidate]) -> int:

@@ -13,6 +13,7 @@ import pytest
 from orchestra.network.client import API
 from orchestra.network.problems import RequestRefused
 from tests.support.journey import PYTHON, Orchestra, Program, Run, running, started, wait_until
+from tests.support.pipelines import PipelineOf
 
 CORE = "9f3ac81e77d2"
 SECRET = f"""open "{CORE}" 'sésame' /%+&={CORE}"""
@@ -210,3 +211,27 @@ def test_the_command_line_takes_a_secret_from_a_file_and_never_shows_it(
     assert retried.returncode == 1, retried
     assert b"key" in retried.stderr
     assert not leaks_in(said.stdout + said.stderr + retried.stdout + retried.stderr)
+
+
+HANDED_ON = """
+orchestra: 1
+project: ops
+jobs:
+  tell: { run: 'echo "key=$PARAM_KEY;"', parameters: { key: { type: secret, required: true } } }
+  other: { run: 'echo "${PARAM_KEY-nothing}"', parameters: { word: { type: secret } } }
+  plain: { run: 'echo "${PARAM_KEY-nothing}"' }
+  all:
+    parameters: { key: { type: secret, required: true } }
+    elements: { tell: {}, other: {}, plain: {} }
+"""
+
+
+def test_a_pipeline_hands_its_secret_on_to_those_that_ask_for_it(up: Orchestra, tmp_path: Path) -> None:
+    up.apply(HANDED_ON)
+    with running(up.worker(tmp_path, "atlas")):
+        number = up.trigger("ops/all", secrets={"key": SECRET})
+
+        assert up.finish(number).state == "succeeded"
+    runs = {name: PipelineOf(up, number).runs(name)[""] for name in ("tell", "other", "plain")}
+    told = {name: up.log(run) for name, run in runs.items() if run}
+    assert told == {"tell": b"key=" + STARS + b";\n", "other": b"nothing\n", "plain": b"nothing\n"}
