@@ -106,7 +106,7 @@ def check_ticks(instance: Instance, job: str, due: Sequence[datetime], witness: 
     found += [("extra", f"{instant} was never due") for instant in decided if instant not in set(due)]
     for tick in ticks:
         count = 0 if tick.run is None else len(executed.get(tick.run, []))
-        if (tick.decision == "fired") != (tick.run is not None):
+        if tick.decision.startswith("fired") != (tick.run is not None):
             found.append(("outcome", f"{tick} has a decision and a run that do not fit"))
         elif tick.run is not None and count != 1:
             found.append(("missed" if count == 0 else "extra", f"{tick} was executed {count} times"))
