@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestra_worker.keeper_protocol import LOCK_NAME
 from tests.faults.checker import Expected, check, see
 from tests.faults.fired import Fired
 from tests.faults.load import Load, printed
@@ -36,12 +37,17 @@ class Sweep:
     worker: Program
     turn: int = 0
 
+    def _keeper(self) -> int | None:
+        """That which has the lock: on its way there a new one is, for a moment, a process that ends at once."""
+        pid = keeper_of(self.folder / "atlas")
+        return pid if (self.folder / "atlas" / LOCK_NAME).read_text() == f"{pid}\n" else None
+
     def one(self, part: str, call: str, fault: str, place: int) -> int:
         """A run meets the fault and is awaited; how often it fired."""
         self.turn += 1
         what = f"{part}: {call} {fault} at {place}"
         wait_until(lambda: self.up.connected("atlas"), what=f"the worker, before {what}")
-        pid = self.worker.pid if part == "agent" else keeper_of(self.folder / "atlas")
+        pid = self.worker.pid if part == "agent" else wait_until(self._keeper, what=f"the keeper, before {what}")
         log = self.folder / f"strace-{self.turn}"
         with injected(pid, log, calls=call, what=f"{fault}:when={place}", threads=part == "agent") as injection:
             number = self.load.trigger(lines=LINES, allowed=("exception",))
