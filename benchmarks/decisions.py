@@ -28,7 +28,7 @@ from orchestra.network.loop import leave_code_uncollected
 from orchestra.specification import Execution, JobSpecification
 from orchestra.storage.database import Database
 from orchestra.storage.jobs import add_job, job_of
-from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.open import open_database
 from orchestra.storage.pipelines import begin_pipeline, resolve_pipeline
 from orchestra.storage.run_moves import RunMove
@@ -115,25 +115,7 @@ def _create(connection: Connection, elements: Iterator[Element]) -> RunId:
     add_job(connection, project, "part", given.specification(), enabled=True, now=now)
     whole = JobSpecification(execution=Execution(steps=()), pipeline=Pipeline(elements=tuple(elements)))
     job = job_of(connection, add_job(connection, project, "whole", whole, enabled=True, now=now))
-    return create_run(
-        connection,
-        NewRun(
-            creation_key="whole",
-            project_id=job.project_id,
-            job_id=job.id,
-            job_version_id=job.version_id,
-            signature=job.signature,
-            slots=1,
-            priority=0,
-            parameters={},
-            sealed_secrets=None,
-            source="benchmark",
-            retry_of=None,
-            delay_seconds=0.0,
-            expire_after_seconds=86_400.0,
-            now=now,
-        ),
-    )
+    return create_run(connection, run_of(job, creation_key="whole", source="benchmark", now=now))
 
 
 def _begin(connection: Connection, run: RunId) -> Taken:

@@ -1,6 +1,7 @@
 """Decides about the due instants of one schedule in one transaction: a tick for each, and the runs that follow."""
 
 import hashlib
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -11,7 +12,7 @@ from orchestra.errors import InvalidFields
 from orchestra.identifiers import RunId
 from orchestra.specification import Overlap
 from orchestra.storage.jobs import JobRecord, job_of
-from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.queued import open_run_of_job
 from orchestra.storage.schedules import (
     DueSchedule,
@@ -92,26 +93,16 @@ def _create(connection: Connection, schedule: ScheduleRecord, job: JobRecord, at
         stop_open_runs(connection, job.id, by="schedule", reason="a newer instant is due", now=now)
     typed = validate_parameters(specification.parameters, policies.parameters, {})
     begins_at = after(at, jitter_seconds(policies.jitter_seconds, f"{schedule.id} {at}"))
-    return create_run(
-        connection,
-        NewRun(
-            creation_key=f"tick {schedule.id} {at}",
-            project_id=job.project_id,
-            job_id=job.id,
-            job_version_id=job.version_id,
-            signature=job.signature,
-            slots=specification.matching.slots,
-            priority=specification.priority,
-            parameters=typed.values,
-            sealed_secrets=None,
-            source="schedule",
-            retry_of=None,
-            delay_seconds=max(0.0, seconds_between(now, begins_at)) if policies.jitter_seconds else 0.0,
-            expire_after_seconds=specification.expire_after_seconds,
-            is_queued=policies.overlap in (Overlap.QUEUE, Overlap.CANCEL_PREVIOUS),
-            now=now,
-        ),
+    new = run_of(
+        job,
+        creation_key=f"tick {schedule.id} {at}",
+        source="schedule",
+        now=now,
+        parameters=typed.values,
+        delay_seconds=max(0.0, seconds_between(now, begins_at)) if policies.jitter_seconds else 0.0,
     )
+    is_queued = policies.overlap in (Overlap.QUEUE, Overlap.CANCEL_PREVIOUS)
+    return create_run(connection, replace(new, is_queued=is_queued))
 
 
 def jitter_seconds(most: float, key: str) -> float:

@@ -1,13 +1,12 @@
 """What a retry of a pipeline does again, and of which version of its definition."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import Connection, select
 
 from orchestra.errors import InvalidFields
 from orchestra.identifiers import JobVersionId, RunId
-from orchestra.matching import PIPELINE
 from orchestra.queries.run_views import RunView
 from orchestra.specification import JobSpecification
 from orchestra.storage.jobs import JobRecord
@@ -42,10 +41,7 @@ class RunVersion:
 
     def job_as_it_was(self, job: JobRecord) -> JobRecord:
         """The job in this version."""
-        signature = PIPELINE if self.specification.pipeline else job.signature
-        return replace(
-            job, version_id=self.id, version=self.number, specification=self.specification, signature=signature
-        )
+        return job.as_of(self.id, self.number, self.specification)
 
 
 def version_of_run(connection: Connection, run: RunId) -> RunVersion:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
@@ -26,7 +26,7 @@ from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database
 from orchestra.storage.idempotency import KeptAnswer, find_answer, keep_answer
 from orchestra.storage.jobs import JobRecord, find_job
-from orchestra.storage.new_runs import NewRun, create_run, signals_of_run
+from orchestra.storage.new_runs import NewRun, create_run, run_of, signals_of_run
 from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import jobs
 
@@ -300,16 +300,11 @@ def _audit(connection: Connection, run: RunId, wish: _Wish) -> None:
 
 
 def _require_active(job: JobRecord) -> None:
-    name = f"job {job.project}/{job.name}"
     if job.specification.wrapped:
         command = f"orchestra wrap {job.project}/{job.name} -- COMMAND"
-        raise Conflict(f"{name} is started elsewhere: only '{command}' makes runs of it")
-    if job.retired_at is not None:
-        raise Conflict(f"{name} is in no definition any more: it makes no new runs")
-    if job.disabled_by is not None:
-        raise Conflict(f"{name} is disabled by {job.disabled_by}: enable it first")
-    if not job.enabled:
-        raise Conflict(f"{name} is disabled by its definition: say 'enabled: true' there")
+        raise Conflict(f"job {job.project}/{job.name} is started elsewhere: only '{command}' makes runs of it")
+    if job.hindrance is not None:
+        raise Conflict(job.hindrance)
 
 
 def _replay(kept: KeptAnswer, repetition: Repetition) -> Triggered:
@@ -326,23 +321,17 @@ class _RunNumber(msgspec.Struct, frozen=True):
 
 
 def _new_run(wish: _Wish) -> NewRun:
-    return NewRun(
+    new = run_of(
+        wish.made_of,
         creation_key=wish.creation_key,
-        project_id=wish.job.project_id,
-        job_id=wish.job.id,
-        job_version_id=wish.made_of.version_id,
-        signature=wish.made_of.signature,
-        slots=wish.job.specification.matching.slots,
-        priority=wish.priority,
+        source=wish.source,
+        now=wish.now,
         parameters=wish.parameters,
         sealed_secrets=wish.sealed_secrets,
-        source=wish.source,
-        retry_of=wish.retry_of,
-        retry_scope=wish.retry_scope,
+        priority=wish.priority,
         delay_seconds=wish.delay_seconds,
-        expire_after_seconds=wish.job.specification.expire_after_seconds,
-        now=wish.now,
     )
+    return new if wish.retry_of is None else replace(new, retry_of=wish.retry_of, retry_scope=wish.retry_scope)
 
 
 def _view(run: RunId, wish: _Wish) -> RunView:

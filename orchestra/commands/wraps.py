@@ -21,7 +21,7 @@ from orchestra.queries.runs import project_of_run
 from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.jobs import JobRecord, find_job
-from orchestra.storage.new_runs import NewRun
+from orchestra.storage.new_runs import NewRun, run_of
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.wraps import (
     ATTEMPT,
@@ -192,22 +192,8 @@ def _creation_key(who: Principal, key: str) -> str:
 
 
 def _new_run(who: Principal, job: JobRecord, start: WrapStart, now: Instant) -> NewRun:
-    return NewRun(
-        creation_key=_creation_key(who, start.key),
-        project_id=job.project_id,
-        job_id=job.id,
-        job_version_id=job.version_id,
-        signature=job.signature,
-        slots=job.specification.matching.slots,
-        priority=job.specification.priority,
-        parameters={},
-        sealed_secrets=None,
-        source=f"wrap {start.account}@{start.host}",
-        retry_of=None,
-        delay_seconds=0.0,
-        expire_after_seconds=job.specification.expire_after_seconds,
-        now=now,
-    )
+    source = f"wrap {start.account}@{start.host}"
+    return run_of(job, creation_key=_creation_key(who, start.key), source=source, now=now)
 
 
 def _new_wrap(start: WrapStart, now: Instant) -> NewWrap:

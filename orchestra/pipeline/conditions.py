@@ -1,5 +1,6 @@
 """Conditions of elements: CEL (cel.dev) over what the pipeline knows, which must come to true or false."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Protocol
@@ -50,14 +51,20 @@ def check_condition(expression: str, sample: Mapping[str, object]) -> None:
 def is_fulfilled(expression: str, values: Mapping[str, object]) -> bool:
     """Whether the condition holds for these values; raises BadCondition, with the values that it names."""
     program = _compiled(expression)
-    named = {name: values.get(name, {}) for name in NAMES if name in program.variables()}
+    given = {name: values.get(name, {}) for name in NAMES}
     try:
-        outcome = program.execute({name: values.get(name, {}) for name in NAMES})
+        outcome = program.execute(given)
     except Exception as error:
-        raise BadCondition(expression, f"cannot be evaluated: {_cause(error)}; values: {_shown(named)}") from error
+        cause = f"cannot be evaluated: {_cause(error)}; values: {_named(program, given)}"
+        raise BadCondition(expression, cause) from error
     if not isinstance(outcome, bool):
-        raise BadCondition(expression, f"is {_shown(outcome)} and not true or false; values: {_shown(named)}")
+        cause = f"is {_shown(outcome)} and not true or false; values: {_named(program, given)}"
+        raise BadCondition(expression, cause)
     return outcome
+
+
+def _named(program: _Program, values: Mapping[str, object]) -> str:
+    return _shown({name: value for name, value in values.items() if name in program.variables()})
 
 
 @lru_cache(maxsize=1024)
@@ -75,8 +82,6 @@ def _compiled(expression: str) -> _Program:
 
 def _macro_names(expression: str) -> list[str]:
     """The names that `all`, `exists`, `filter` and `map` bind: they are listed like variables."""
-    import re
-
     return re.findall(r"\.(?:all|exists|exists_one|filter|map)\(\s*([A-Za-z_][A-Za-z0-9_]*)", expression)
 
 

@@ -1,6 +1,6 @@
 """Jobs and their versions: a run points for ever to the version that it was created from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import msgspec
@@ -36,8 +36,30 @@ class JobRecord:
 
     @property
     def is_active(self) -> bool:
-        """Whether a due schedule may make runs of it: both the definition and the people must want that."""
-        return self.enabled and self.disabled_by is None and self.retired_at is None
+        """Whether it may have new runs: both the definition and the people must want that."""
+        return self.hindrance is None
+
+    def as_of(self, version: JobVersionId, number: int, specification: JobSpecification) -> "JobRecord":
+        """The job as one of its versions has it."""
+        signature = signature_of_job(specification)
+        return replace(self, version_id=version, version=number, specification=specification, signature=signature)
+
+    @property
+    def hindrance(self) -> str | None:
+        """Why it has no new runs, with the repair; None if it may."""
+        name = f"job {self.project}/{self.name}"
+        if self.retired_at is not None:
+            return f"{name} is in no definition any more: it makes no new runs"
+        if self.disabled_by is not None:
+            return f"{name} is disabled by {self.disabled_by}: enable it first"
+        if not self.enabled:
+            return f"{name} is disabled by its definition: say 'enabled: true' there"
+        return None
+
+
+def signature_of_job(specification: JobSpecification) -> Signature:
+    """What its runs ask of a worker; of a pipeline that none is to have them."""
+    return PIPELINE if specification.pipeline else signature_of(specification.matching)
 
 
 def find_job(connection: Connection, project: str, name: str) -> JobRecord:
@@ -124,7 +146,7 @@ def add_version(connection: Connection, job: JobId, specification: JobSpecificat
                 job_id=job,
                 number=newest.scalar_subquery(),
                 specification=encode_specification(specification),
-                signature=PIPELINE if specification.pipeline else signature_of(specification.matching),
+                signature=signature_of_job(specification),
                 created_at=now,
             )
             .returning(job_versions.c.id)

@@ -14,6 +14,7 @@ from orchestra.lifecycle import RunState
 from orchestra.limits import ALONE_POLL_SECONDS
 from orchestra.specification import PropertyValue
 from orchestra.storage.database import Signal, Topic, announce, pending_signal
+from orchestra.storage.jobs import JobRecord
 from orchestra.storage.prepared import PreparedQuery, inserted
 from orchestra.storage.queued import behind_words, open_run_of_job
 from orchestra.storage.run_events import RunEventRow, add_run_events
@@ -51,6 +52,36 @@ class NewRun:
     element: str | None = None
     element_key: str | None = None
     now: Instant
+
+
+def run_of(
+    job: JobRecord,
+    *,
+    creation_key: str,
+    source: str,
+    now: Instant,
+    parameters: Mapping[str, PropertyValue] | None = None,
+    sealed_secrets: str | None = None,
+    priority: int | None = None,
+    delay_seconds: float = 0.0,
+) -> NewRun:
+    """A run of this version of the job, with its own priority if none is given; what is seldom is replaced."""
+    return NewRun(
+        creation_key=creation_key,
+        project_id=job.project_id,
+        job_id=job.id,
+        job_version_id=job.version_id,
+        signature=job.signature,
+        slots=job.specification.matching.slots,
+        priority=job.specification.priority if priority is None else priority,
+        parameters=parameters or {},
+        sealed_secrets=sealed_secrets,
+        source=source,
+        retry_of=None,
+        delay_seconds=delay_seconds,
+        expire_after_seconds=job.specification.expire_after_seconds,
+        now=now,
+    )
 
 
 def create_run(connection: Connection, new: NewRun) -> RunId:

@@ -1,6 +1,7 @@
 """The runs that a pipeline makes: of which versions of which jobs, with what, and what of an earlier one is kept."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
@@ -18,7 +19,8 @@ from orchestra.pipeline.graph import Graph
 from orchestra.pipeline.states import ElementState, counted_as, is_allowed
 from orchestra.specification import JobSpecification, Matching, Operator, ParameterType, Requirement
 from orchestra.storage.element_rows import NewElement, job_version_of, job_versions_of, read_elements
-from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.jobs import JobRecord, job_of
+from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.pipeline_versions import specification_of_version
 from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import job_versions, jobs, projects, run_matchings, runs
@@ -63,7 +65,7 @@ class Children:
     def __init__(self, connection: Connection, pipeline: PipelineRun) -> None:
         self._connection = connection
         self._pipeline = pipeline
-        self._jobs: dict[JobVersionId, _Job] = {}
+        self._jobs: dict[JobVersionId, JobRecord] = {}
         self._versions: dict[str, JobVersionId | None] = {}
 
     def first_rows(self, graph: Graph) -> Iterator[NewElement]:
@@ -104,29 +106,21 @@ class Children:
         try:
             given = validate_parameters(declared, start.parameters, {})
         except InvalidFields as error:
-            raise ChildRefused(f"the parameters do not fit job {job.name}: {error}") from error
+            raise ChildRefused(f"the parameters do not fit job {job.project}/{job.name}: {error}") from error
+        new = run_of(
+            job,
+            creation_key=f"pipeline {parent.id} {element.name} {start.key}",
+            source=f"pipeline #{parent.id}",
+            now=now,
+            parameters=given.values,
+            # What the job does not know by name is not given to its worker.
+            sealed_secrets=parent.sealed_secrets if len(declared) < len(specification.parameters) else None,
+            priority=parent.priority,
+        )
+        signature = self._signature(specification, start)
         return create_run(
             self._connection,
-            NewRun(
-                creation_key=f"pipeline {parent.id} {element.name} {start.key}",
-                project_id=job.project_id,
-                job_id=job.id,
-                job_version_id=job.version_id,
-                signature=self._signature(specification, start),
-                slots=specification.matching.slots,
-                priority=parent.priority,
-                parameters=given.values,
-                # What the job does not know by name is not given to its worker.
-                sealed_secrets=parent.sealed_secrets if len(declared) < len(specification.parameters) else None,
-                source=f"pipeline #{parent.id}",
-                retry_of=None,
-                parent=parent.id,
-                element=element.name,
-                element_key=start.key,
-                delay_seconds=0.0,
-                expire_after_seconds=specification.expire_after_seconds,
-                now=now,
-            ),
+            replace(new, signature=signature, parent=parent.id, element=element.name, element_key=start.key),
         )
 
     def _signature(self, specification: JobSpecification, start: Start) -> Signature:
@@ -154,7 +148,7 @@ class Children:
             parent = self._connection.execute(select(runs.c.parent_id).where(runs.c.id == parent)).scalar_one()
         return depth
 
-    def _job_of(self, element: Element) -> "_Job":
+    def _job_of(self, element: Element) -> JobRecord:
         if element.name not in self._versions:
             self._versions[element.name] = job_version_of(self._connection, self._pipeline.id, element.name)
         version = self._versions[element.name]
@@ -180,26 +174,16 @@ class Children:
         return found
 
 
-class _Job(NamedTuple):
-    id: JobId
-    project_id: ProjectId
-    name: str
-    version_id: JobVersionId
-    specification: JobSpecification
-
-
-def _job(connection: Connection, version: JobVersionId) -> _Job:
+def _job(connection: Connection, version: JobVersionId) -> JobRecord:
+    """The job in this version, if it may have runs now."""
     row = _JOB.first(connection, {"version": version})
     assert row is not None, "versions are never deleted"
-    name = f"{row.project}/{row.name}"
-    if row.retired_at is not None:
-        raise ChildRefused(f"job {name} is in no definition any more")
-    if row.disabled_by is not None:
-        raise ChildRefused(f"job {name} is disabled by {row.disabled_by}")
-    if not row.enabled:
-        raise ChildRefused(f"job {name} is disabled by its definition")
-    specification = specification_of_version(connection, version)
-    return _Job(JobId(row.id), ProjectId(row.project_id), name, version, specification)
+    job = job_of(connection, JobId(row.job_id))
+    if job.hindrance is not None:
+        raise ChildRefused(job.hindrance)
+    if job.specification.wrapped:
+        raise ChildRefused(f"job {job.project}/{job.name} is started elsewhere, by 'orchestra wrap' only")
+    return job.as_of(version, row.number, specification_of_version(connection, version))
 
 
 def _unknown(element: Element) -> NewElement:
@@ -214,30 +198,12 @@ def _has_succeeded(element: Element, rows: ElementRows | None) -> bool:
     return counted_as(head.state, is_allowed=allowed) is ElementState.SUCCEEDED
 
 
-class _JobRow(NamedTuple):
-    id: int
-    project_id: int
-    project: str
-    name: str
-    enabled: bool
-    disabled_by: str | None
-    retired_at: Instant | None
+class _JobOfVersion(NamedTuple):
+    job_id: int
+    number: int
 
 
 _JOB = PreparedQuery(
-    _JobRow,
-    lambda _: (
-        select(
-            jobs.c.id,
-            jobs.c.project_id,
-            projects.c.name.label("project"),
-            jobs.c.name,
-            jobs.c.enabled,
-            jobs.c.disabled_by,
-            jobs.c.retired_at,
-        )
-        .join(job_versions, job_versions.c.job_id == jobs.c.id)
-        .join(projects, projects.c.id == jobs.c.project_id)
-        .where(job_versions.c.id == bindparam("version"))
-    ),
+    _JobOfVersion,
+    lambda _: select(job_versions.c.job_id, job_versions.c.number).where(job_versions.c.id == bindparam("version")),
 )

@@ -1,6 +1,6 @@
 """Steps of runs along the table of their life: taken in memory, stored together with their history."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
@@ -70,8 +70,8 @@ class RunMove:
         return {"id": self.run, "state": self._state_stored}, self._changes
 
 
-def store_moves(connection: Connection, moves: Iterable[RunMove]) -> None:
-    """Writes the rows and the history; what follows from an end is for `orchestra.storage.runs`."""
-    taken = [move for move in moves if move.events]
-    update_rows(connection, runs, [move.row for move in taken])
-    add_run_events(connection, [event for move in taken for event in move.events])
+def store_moves(connection: Connection, moves: Sequence[RunMove]) -> None:
+    """Writes rows and history of those that have taken a step; what follows from an end is for
+    `orchestra.storage.runs`."""
+    update_rows(connection, runs, [move.row for move in moves])
+    add_run_events(connection, [event for move in moves for event in move.events])

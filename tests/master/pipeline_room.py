@@ -1,6 +1,7 @@
 """A pipeline in a real database, whose children are ended by the test as workers would."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -16,7 +17,7 @@ from orchestra.storage.approvals import answer_approval
 from orchestra.storage.database import Database
 from orchestra.storage.element_rows import read_elements
 from orchestra.storage.jobs import add_job, find_job
-from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.results import set_results
 from orchestra.storage.runs import move_run, request_stop
 from orchestra.storage.tables import pipeline_elements, projects, runs
@@ -94,26 +95,16 @@ class PipelineRoom:
 
         def create(connection: Connection) -> RunId:
             job = find_job(connection, "shop", name)
-            return create_run(
-                connection,
-                NewRun(
-                    creation_key=f"test {self._made}",
-                    project_id=job.project_id,
-                    job_id=job.id,
-                    job_version_id=job.version_id,
-                    signature=job.signature,
-                    slots=1,
-                    priority=7,
-                    parameters=parameters or {},
-                    sealed_secrets=sealed_secrets,
-                    source="user ana",
-                    retry_of=retry_of,
-                    retry_scope=scope,
-                    delay_seconds=0.0,
-                    expire_after_seconds=3600.0,
-                    now=self.now,
-                ),
+            new = run_of(
+                job,
+                creation_key=f"test {self._made}",
+                source="user ana",
+                now=self.now,
+                parameters=parameters,
+                sealed_secrets=sealed_secrets,
+                priority=7,
             )
+            return create_run(connection, replace(new, retry_of=retry_of, retry_scope=scope))
 
         return await self.database.write(create)
 

@@ -13,7 +13,7 @@ from orchestra.storage.access import add_user
 from orchestra.storage.attempts import Claim, claim_runs
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.jobs import add_job, job_of
-from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.tables import attempts, projects, run_events, run_results, run_steps, runs
 from orchestra.storage.workers import begin_session
 from orchestra_master.attempt_fold import Applied, AttemptReport
@@ -75,22 +75,7 @@ def offered_attempt(connection: Connection, specification: JobSpecification) -> 
     insert = projects.insert().values(name="ops", created_at=NOW).returning(projects.c.id)
     project = ProjectId(connection.execute(insert).scalar_one())
     job = job_of(connection, add_job(connection, project, "build", specification, enabled=True, now=NOW))
-    new = NewRun(
-        creation_key="k",
-        project_id=project,
-        job_id=job.id,
-        job_version_id=job.version_id,
-        signature=job.signature,
-        slots=1,
-        priority=0,
-        parameters={},
-        sealed_secrets=None,
-        source="user ana",
-        retry_of=None,
-        delay_seconds=0,
-        expire_after_seconds=60,
-        now=NOW,
-    )
+    new = run_of(job, creation_key="k", source="user ana", now=NOW)
     run = create_run(connection, new)
     session = begin_session(connection, hello(), user=user, master="m1", now=NOW)
     claim_runs(connection, [Claim(run=run, worker=session.worker, epoch=session.epoch)], actor="master m1", now=NOW)

@@ -13,7 +13,7 @@ from orchestra.limits import EXPECTED_PATIENCE_SECONDS, POLL_SECONDS
 from orchestra.storage.database import Database
 from orchestra.storage.expectations import next_look_at, switch_expectation
 from orchestra.storage.jobs import find_job, switch_job
-from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.open import open_database
 from orchestra.storage.tables import expectations, missed_runs, runs
 from orchestra_master.expectation_watch import ExpectationWatch
@@ -49,22 +49,7 @@ class Expected:
         self._count += 1
         now, key = self.clock.now(), f"run {self._count}"
         job = await self.database.read(lambda c: find_job(c, "ops", "backup"))
-        new = NewRun(
-            creation_key=key,
-            project_id=job.project_id,
-            job_id=job.id,
-            job_version_id=job.version_id,
-            signature=job.signature,
-            slots=1,
-            priority=0,
-            parameters={},
-            sealed_secrets=None,
-            source="user ana",
-            retry_of=None,
-            delay_seconds=0.0,
-            expire_after_seconds=DAY,
-            now=now,
-        )
+        new = run_of(job, creation_key=key, source="user ana", now=now)
         run = await self.database.write(lambda c: create_run(c, new))
         started = update(runs).where(runs.c.id == run).values(started_at=after(now, -ago), state="running")
         await self.database.write(lambda c: c.execute(started))

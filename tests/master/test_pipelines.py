@@ -136,7 +136,7 @@ async def test_a_job_that_was_disabled_meanwhile_ends_its_element(room: Pipeline
     )
     rows = await room.database.read(lambda connection: connection.execute(row).all())
     assert sorted(map(tuple, rows)) == [
-        ("build", "job shop/build is disabled by ana: disk is full"),
+        ("build", "job shop/build is disabled by ana: disk is full: enable it first"),
         ("lost", "there is no job gone"),
     ]
 
@@ -309,3 +309,13 @@ async def test_two_ends_at_the_same_moment_begin_what_comes_after_both_exactly_o
         await asyncio.gather(room.end(run, "plan"), room.end(run, "build"))
         assert [element for element, _ in await room.children(run)] == ["plan", "build", "deploy"]
         assert not await room.database.read(partial(is_undecided, run=run))
+
+
+async def test_a_job_that_is_only_wrapped_is_run_by_no_pipeline(room: PipelineRoom) -> None:
+    await room.job("dump", JobSpecification(execution=Execution(steps=()), wrapped=True))
+    await room.pipeline(job("dump"))
+
+    run = await room.begin()
+
+    assert await room.outcome(run) == ("exception", "dump broke")
+    assert await room.children(run) == []

@@ -14,7 +14,7 @@ from orchestra.protocol.messages import Offer
 from orchestra.specification import Execution, JobSpecification
 from orchestra.storage.database import Database
 from orchestra.storage.jobs import add_job, job_of
-from orchestra.storage.new_runs import NewRun
+from orchestra.storage.new_runs import run_of
 from orchestra.storage.open import open_database
 from orchestra.storage.projects import claim_project
 from orchestra.storage.tables import run_events
@@ -42,22 +42,7 @@ async def wrapped_run(master: StillMaster) -> RunId:
     def create(connection: Connection) -> RunId:
         project = claim_project(connection, "ops", description="", owner_file=None, now=now)
         job = job_of(connection, add_job(connection, project.id, "dump", DUMP, enabled=True, now=now))
-        new = NewRun(
-            creation_key="wrap 1 key",
-            project_id=project.id,
-            job_id=job.id,
-            job_version_id=job.version_id,
-            signature=job.signature,
-            slots=1,
-            priority=0,
-            parameters={},
-            sealed_secrets=None,
-            source="wrap root@db1",
-            retry_of=None,
-            delay_seconds=0.0,
-            expire_after_seconds=60.0,
-            now=now,
-        )
+        new = run_of(job, creation_key="wrap 1 key", source="wrap root@db1", now=now)
         wrap = NewWrap(host="db1", account="root", command="./dump.sh", started_at=after(now, -5))
         return create_wrapped_run(connection, new, wrap)[0]
 

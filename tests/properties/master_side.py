@@ -21,7 +21,7 @@ from orchestra.storage.attempts import Claim, claim_runs
 from orchestra.storage.database import BatchObserver, Signals, Subscription, Topic
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.jobs import JobRecord, add_job, job_of
-from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.tables import attempts, projects
 from orchestra_master.greeting import greet
 from orchestra_master.parts import MasterParts
@@ -124,22 +124,7 @@ class MasterSide:
     def create_run(self) -> RunId:
         """A run that waits for a worker."""
         self._runs += 1
-        new = NewRun(
-            creation_key=f"run {self._runs}",
-            project_id=self.job.project_id,
-            job_id=self.job.id,
-            job_version_id=self.job.version_id,
-            signature=self.job.signature,
-            slots=1,
-            priority=0,
-            parameters={},
-            sealed_secrets=None,
-            source="user ana",
-            retry_of=None,
-            delay_seconds=0,
-            expire_after_seconds=60,
-            now=START,
-        )
+        new = run_of(self.job, creation_key=f"run {self._runs}", source="user ana", now=START)
         return create_run(self.database.connection, new)
 
     def stored(self) -> dict[AttemptKey, StoredState]:

@@ -12,7 +12,7 @@ from orchestra.specification import Execution, JobSpecification, Matching, Prope
 from orchestra.storage.access import add_user
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.jobs import add_job, job_of
-from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.tables import projects, runs
 
 ANY_WORKER = Matching()
@@ -60,21 +60,15 @@ async def pending_run(
         )
         return create_run(
             connection,
-            NewRun(
+            run_of(
+                made,
                 creation_key=f"given-{number}",
-                project_id=made.project_id,
-                job_id=made.id,
-                job_version_id=made.version_id,
-                signature=made.signature,
-                slots=made.specification.matching.slots,
-                priority=priority,
-                parameters=parameters or {},
-                sealed_secrets=sealed_secrets,
                 source="user ana",
-                retry_of=None,
-                delay_seconds=delay_seconds,
-                expire_after_seconds=made.specification.expire_after_seconds,
                 now=made_at,
+                parameters=parameters,
+                sealed_secrets=sealed_secrets,
+                priority=priority,
+                delay_seconds=delay_seconds,
             ),
         )
 

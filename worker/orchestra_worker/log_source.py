@@ -118,8 +118,9 @@ class LogSource:
         if stop <= before:
             return b""
         piece = self._masker.mask_window(window, before, stop)
-        kept = len(window) - self._masker.cut_bytes(window) - before if reaches_end and ended else len(piece)
-        return piece if kept >= len(piece) else piece[: max(kept, 0)] + b"*" * (len(piece) - max(kept, 0))
+        cut = self._masker.cut_bytes(window) if reaches_end and ended else 0
+        kept = max(0, min(len(piece), len(window) - cut - before))
+        return piece[:kept] + b"*" * (len(piece) - kept)
 
     def _read_into(self, digest: SegmentedDigest, length: int) -> None:
         while digest.length < length:
