@@ -46,6 +46,14 @@ prints = st.one_of(
 )
 
 
+def as_stored(output: bytes) -> bytes:
+    """Without the secret, and without its beginning at the very end: while a step runs that is held back, and masked
+    once it has ended."""
+    masker = Masker([SECRET])
+    kept = len(output) - masker.cut_bytes(output)
+    return masker.mask_window(output, 0, len(output))[:kept] + b"*" * (len(output) - kept)
+
+
 class ConversationMachine(RuleBasedStateMachine):
     """A worker, a master, and between them one wire at a time. An old wire may live on at the master's end."""
 
@@ -253,8 +261,8 @@ class ConversationMachine(RuleBasedStateMachine):
     def what_is_committed_is_true_and_nothing_else_was_deleted(self) -> None:
         stored = self.master.stored()
         for key, state in stored.items():
-            printed = Masker([SECRET]).mask(self.worker.outputs.get(key, b""), final=True)
-            assert self.master.logs.read(*key, 0, state.log_length) == printed[: state.log_length]
+            expected = as_stored(self.worker.outputs.get(key, b""))
+            assert self.master.logs.read(*key, 0, state.log_length) == expected[: state.log_length]
         for key, attempt in self.worker.attempts.items():
             first = attempt.events[0].event.sequence if attempt.events else attempt.sequence + 1
             assert (

@@ -15,9 +15,20 @@ from orchestra_worker.masking import Masker
 SECRET = "hunter/2 'böse'\"x"
 
 
-def streamed(masker: Masker, pieces: list[bytes]) -> bytes:
-    """What comes out when the pieces come one after the other."""
-    return b"".join(masker.mask(piece, final=index == len(pieces) - 1) for index, piece in enumerate(pieces))
+def masked(secrets: list[str], content: bytes) -> bytes:
+    """The whole of a log without its secrets."""
+    return Masker(secrets).mask_window(content, 0, len(content))
+
+
+def in_windows(secrets: list[str], content: bytes, cuts: list[int]) -> bytes:
+    """The same, piece by piece, each seen with no more around it than it needs."""
+    masker = Masker(secrets)
+    reach = masker.hold_back_bytes
+    pieces = []
+    for start, stop in zip([0, *cuts], [*cuts, len(content)], strict=True):
+        first = max(start - reach, 0)
+        pieces.append(masker.mask_window(content[first : stop + reach], start - first, stop - first))
+    return b"".join(pieces)
 
 
 def forms(secret: str) -> dict[str, bytes]:
@@ -40,54 +51,52 @@ def forms(secret: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("form", forms(SECRET))
 def test_a_secret_is_masked_in_every_form_at_every_split_with_its_length_kept(form: str) -> None:
     text = b"before " + forms(SECRET)[form] + b" after"
-    whole = Masker([SECRET]).mask(text, final=True)
+    whole = masked([SECRET], text)
 
     assert len(whole) == len(text)
     assert whole.startswith(b"before ")
     assert whole.endswith(b" after")
     assert whole.count(b"*") >= len(SECRET.encode())
     for split in range(len(text) + 1):
-        assert streamed(Masker([SECRET]), [text[:split], text[split:]]) == whole
-    assert streamed(Masker([SECRET]), [bytes([byte]) for byte in text]) == whole
+        assert in_windows([SECRET], text, [split]) == whole
+    assert in_windows([SECRET], text, list(range(1, len(text)))) == whole
 
 
 def test_nothing_recognisable_of_a_base64_form_remains() -> None:
     for before in range(6):
         encoded = base64.b64encode(b"x" * before + SECRET.encode() + b"yyyy")
-        masked = Masker([SECRET]).mask(encoded, final=True)
         # Only the characters that also hold bits of a neighbour stay: at most one at each end.
-        assert sum(byte == ord("*") for byte in masked) >= len(SECRET.encode()) * 8 // 6 - 1
+        assert masked([SECRET], encoded).count(b"*") >= len(SECRET.encode()) * 8 // 6 - 1
 
 
 def test_each_line_of_a_secret_of_several_lines_is_masked() -> None:
     key = "-----BEGIN KEY-----\nabcdefghijkl\nmno\n-----END KEY-----\n"
-    masked = Masker([key]).mask(b"abcdefghijkl\r\nmno\r\n-----END KEY-----", final=True)
+    text = b"abcdefghijkl\r\nmno\r\n-----END KEY-----"
 
-    assert masked == b"************\r\nmno\r\n*****************"
+    assert masked([key], text) == b"************\r\nmno\r\n*****************"
 
 
 def test_secrets_that_overlap_are_masked_both() -> None:
-    assert Masker(["abcdef", "defghi"]).mask(b"-abcdefghi-", final=True) == b"-*********-"
-    assert Masker(["aaaaaa"]).mask(b"a" * 9, final=True) == b"*" * 9
+    assert masked(["abcdef", "defghi"], b"-abcdefghi-") == b"-*********-"
+    assert masked(["aaaaaa"], b"a" * 9) == b"*" * 9
     for split in range(12):
-        text = b"-abcdefghi-"
-        assert streamed(Masker(["abcdef", "defghi"]), [text[:split], text[split:]]) == b"-*********-"
+        assert in_windows(["abcdef", "defghi"], b"-abcdefghi-", [min(split, 11)]) == b"-*********-"
 
 
 def test_only_what_may_be_the_beginning_of_a_secret_is_held_back() -> None:
     masker = Masker(["secret-word"])
 
-    assert masker.mask(b"all of it", final=False) == b"all of it"
-    assert masker.mask(b" and secret-", final=False) == b" and "
-    assert masker.mask(b"long", final=False) == b"secret-long"
-    assert masker.mask(b"secret", final=True) == b"secret"
+    assert masker.pending_bytes(b"all of it") == 0
+    assert masker.pending_bytes(b"all of it and secret-") == len(b"secret-")
+    assert masker.pending_bytes(b"all of it and secret-long") == 0
+    assert masker.pending_bytes(b"secret-word") == 0
 
 
 def test_a_log_without_secrets_is_handed_on_uncopied() -> None:
     chunk = b"anything"
 
-    assert Masker([]).mask(chunk, final=False) is chunk
-    assert Masker(["short"]).mask(chunk, final=False) is chunk
+    assert Masker([]).mask_window(chunk, 0, len(chunk)) is chunk
+    assert Masker(["short"]).mask_window(chunk, 0, len(chunk)) is chunk
     assert Masker([]).hold_back_bytes == 0
 
 
@@ -103,7 +112,6 @@ def test_a_text_is_masked_whatever_characters_it_has() -> None:
 def test_the_outcome_does_not_depend_on_the_cuts(secrets: list[str], text: str, seed: int) -> None:
     content = text.encode()
     cuts = sorted(random.Random(seed).randrange(len(content) + 1) for _ in range(5))
-    pieces = [content[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(content)], strict=True)]
     expected = bytearray(content)
     for secret in secrets:
         for start in range(len(content)):
@@ -111,18 +119,17 @@ def test_the_outcome_does_not_depend_on_the_cuts(secrets: list[str], text: str, 
                 expected[start : start + len(secret)] = b"*" * len(secret)
 
     # Forms other than the plain one may only mask more.
-    masked = streamed(Masker(secrets), pieces)
-    assert masked == Masker(secrets).mask(content, final=True)
-    assert all(got == want or got == ord("*") for got, want in zip(masked, expected, strict=True))
-    assert all(got == ord("*") for got, want in zip(masked, expected, strict=True) if want == ord("*"))
+    pieced = in_windows(secrets, content, cuts)
+    assert pieced == masked(secrets, content)
+    assert all(got == want or got == ord("*") for got, want in zip(pieced, expected, strict=True))
+    assert all(got == ord("*") for got, want in zip(pieced, expected, strict=True) if want == ord("*"))
 
 
 def test_two_hundred_secrets_leave_innocent_text_alone() -> None:
     chance = random.Random(7)
     secrets = ["".join(chance.choices("ABCDEFGHJKLMNPQRSTUVWXYZ23456789", k=24)) for _ in range(200)]
     text = b"the quick brown fox jumps over the lazy dog 0123456789\n" * 2000
-    masker = Masker(secrets)
 
-    assert masker.mask(text, final=True) == text
+    assert masked(secrets, text) == text
     for secret in secrets[::20]:
-        assert masker.mask(text[:100] + secret.encode() + b"\n", final=True) == text[:100] + b"*" * 24 + b"\n"
+        assert masked(secrets, text[:100] + secret.encode() + b"\n") == text[:100] + b"*" * 24 + b"\n"

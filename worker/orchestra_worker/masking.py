@@ -28,30 +28,11 @@ class Masker:
         for needle in self._needles:
             self._by_first.setdefault(needle[0], []).append(needle)
         self._pattern = _pattern(self._by_first) if self._needles else None
-        self._held = b""
-        self._masked_ahead = 0
 
     @property
     def hold_back_bytes(self) -> int:
         """How far before an offset to start reading, so that no secret that ends behind it is missed."""
         return len(self._needles[0]) - 1 if self._needles else 0
-
-    def mask(self, chunk: bytes, *, final: bool) -> bytes:
-        """The next bytes that may go out; what may be the beginning of a secret is held back for now."""
-        if self._pattern is None:
-            return chunk
-        content = self._held + chunk
-        masked = bytearray(content)
-        _fill(masked, 0, self._masked_ahead)
-        masked_to = self._masked_ahead
-        for start, stop in self._found(content):
-            _fill(masked, start, stop)
-            masked_to = max(masked_to, stop)
-        cut = len(content) - (0 if final else self.pending_bytes(content))
-        # A found secret may reach into what is held back: those bytes are seen again, and must be masked again.
-        self._held = content[cut:]
-        self._masked_ahead = max(masked_to - cut, 0)
-        return bytes(masked[:cut])
 
     def mask_window(self, window: bytes, start: int, stop: int) -> bytes:
         """`window[start:stop]` masked, if the window reaches `hold_back_bytes` further, or to an end, on both sides."""
