@@ -5,7 +5,8 @@ from enum import StrEnum
 import msgspec
 
 from orchestra.elements import Pipeline
-from orchestra.limits import REPLACE_MARGIN_SECONDS
+from orchestra.limits import DELAY_SECONDS_MAX, REPLACE_MARGIN_SECONDS
+from orchestra.policies import Policies
 from orchestra.timetable import Timetable
 
 PropertyValue = str | int | float | bool
@@ -18,6 +19,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     run: str | None = None
     command: tuple[str, ...] | None = None
+    timeout_seconds: float | None = None
+    """Of this step alone, from its start."""
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -33,6 +36,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Absolute, or relative to the workspace that is kept per project and worker."""
     timeout_seconds: float | None = None
     """Of set-up and steps together; none by default."""
+    silence_seconds: float | None = None
+    """Nothing printed and nothing checked in for so long ends the run: set-up and steps, not the teardown."""
     grace_seconds: float = 10.0
     """Between SIGTERM and SIGKILL."""
     disconnect_stop_seconds: float | None = None
@@ -109,6 +114,16 @@ class RetryCause(StrEnum):
     TIMEOUT = "timeout"
     LOST = "lost"
     EXCEPTION = "exception"
+    """Our side or the worker failed; a failed set-up is one of these."""
+    SETUP = "setup"
+
+
+class Jitter(StrEnum):
+    """How the waits before attempts are spread, so that what failed together does not come back together."""
+
+    NONE = "none"
+    FULL = "full"
+    """From nothing to the whole wait."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -118,7 +133,14 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     wait_seconds: float = 60.0
     factor: float = 1.0
     """Each wait is so many times the one before."""
+    max_wait_seconds: float = DELAY_SECONDS_MAX
+    """No wait is longer, however often it has grown."""
+    jitter: Jitter = Jitter.NONE
     on: tuple[str, ...] = (RetryCause.EXIT, RetryCause.TIMEOUT, RetryCause.LOST)
+    never: tuple[str, ...] = ()
+    """After one of these there is no other attempt, whatever `on` says."""
+    avoid_worker: bool = False
+    """The next attempt goes to another worker than the last, if another one matches."""
 
 
 class JobSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -131,6 +153,7 @@ class JobSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     parameters: tuple[Parameter, ...] = ()
     matching: Matching = Matching()
     retry: RetryPolicy = RetryPolicy()
+    policies: Policies = Policies()
     priority: int = 0
     """From -100 to 100; higher goes first."""
     lost_after_seconds: float = 7 * 86_400.0
@@ -212,9 +235,21 @@ class JobDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     enabled: bool = True
 
 
+class SlotReserve(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Slots that are kept free for a project's own runs, among the workers that have what is asked."""
+
+    count: int
+    requirements: tuple[Requirement, ...] = ()
+
+
 class ProjectDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A project with its jobs: what one definition file says."""
 
     name: str
     description: str = ""
+    locks: dict[str, int] = {}
+    """Those that it declares for all projects, and how many of each there are."""
+    share: int = 1
+    """What its runs get of the workers' slots, beside those of other projects."""
+    reserve: SlotReserve | None = None
     jobs: tuple[JobDefinition, ...] = ()
