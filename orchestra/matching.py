@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
-from orchestra.identifiers import Signature
-from orchestra.specification import Matching, Operator, PropertyValue, Requirement
+from orchestra.identifiers import Signature, WorkerId
+from orchestra.specification import Matching, Operator, Placement, PropertyValue, Requirement, Wish
 
 _SIZE = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([kKMGTP]i?B?|B)?", re.ASCII)
 _PREFIXES = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
@@ -59,9 +60,24 @@ def exclusion(matching: Matching, properties: Mapping[str, PropertyValue], *, sl
     return None
 
 
-def wishes_fulfilled(matching: Matching, properties: Mapping[str, PropertyValue]) -> int:
-    """How many of the `prefer` wishes a worker fulfils."""
-    return sum(is_fulfilled(wish, properties) for wish in matching.prefer)
+def favour(matching: Matching, properties: Mapping[str, PropertyValue]) -> int:
+    """How welcome a worker is: the weights of what it has of `prefer`, less those of what it has of `avoid`."""
+    liked = sum(wish.weight for wish in matching.prefer if is_fulfilled(wish, properties))
+    return liked - sum(wish.weight for wish in matching.avoid if is_fulfilled(wish, properties))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunHistory:
+    """What was before a run, as far as it matters for where the run goes."""
+
+    warm: WorkerId | None = None
+    """Where its job last succeeded."""
+    failed: frozenset[WorkerId] = frozenset()
+    """Where earlier attempts of the run failed, if it shall not go there again."""
+
+
+NO_HISTORY = RunHistory()
+"""Of a run of which nothing matters."""
 
 
 PIPELINE = Signature("pipeline")
@@ -73,7 +89,8 @@ def signature_of(matching: Matching) -> Signature:
     ordered = msgspec.structs.replace(
         matching,
         requirements=tuple(sorted(matching.requirements, key=_order)),
-        prefer=tuple(sorted(matching.prefer, key=_order)),
+        prefer=tuple(sorted(matching.prefer, key=_order_of_wishes)),
+        avoid=tuple(sorted(matching.avoid, key=_order_of_wishes)),
     )
     document = msgspec.json.encode(ordered, order="sorted")
     return Signature(hashlib.sha256(document).hexdigest()[:32])
@@ -88,6 +105,22 @@ def describe(requirement: Requirement) -> str:
             return f"{requirement.name}: not {_any_of(requirement)}"
         case operator:
             return f"{requirement.name} {operator} {_text(requirement.values[0])}"
+
+
+def describe_wishes(matching: Matching) -> Iterator[str]:
+    """What decides between workers that all match, as people say it, in the order in which it is looked at."""
+    if matching.sticky:
+        yield "where the job last succeeded"
+    if matching.prefer:
+        yield f"rather {_weighed(matching.prefer)}"
+    if matching.avoid:
+        yield f"rather not {_weighed(matching.avoid)}"
+    if matching.placement is Placement.PACK:
+        yield "packed: the fewest free slots that still fit"
+
+
+def _weighed(wishes: tuple[Wish, ...]) -> str:
+    return ", ".join(describe(each) + (f" (weight {each.weight})" if each.weight != 1 else "") for each in wishes)
 
 
 def _is_same(left: PropertyValue, right: PropertyValue) -> bool:
@@ -111,6 +144,10 @@ def _any_of(requirement: Requirement) -> str:
 
 def _order(requirement: Requirement) -> tuple[str, str, str]:
     return requirement.name, requirement.operator, _any_of(requirement)
+
+
+def _order_of_wishes(wish: Wish) -> tuple[str, str, str, int]:
+    return *_order(wish), wish.weight
 
 
 def _in_words(requirement: Requirement, value: PropertyValue | None) -> str:

@@ -66,12 +66,32 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     values: tuple[PropertyValue, ...]
 
 
+class Wish(Requirement, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing that a job would like of a worker, or would rather do without."""
+
+    weight: int = 1
+
+
+class Placement(StrEnum):
+    """Which of several workers that are equally welcome gets a run."""
+
+    SPREAD = "spread"
+    """The one with the most free slots."""
+    PACK = "pack"
+    """The one with the fewest free slots that still fit, so that whole machines stay empty."""
+
+
 class Matching(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything a job asks of a worker; its canonical JSON makes the requirement signature."""
 
     requirements: tuple[Requirement, ...] = ()
-    prefer: tuple[Requirement, ...] = ()
-    """Wishes: of the workers that match, the one that fulfils most is taken."""
+    prefer: tuple[Wish, ...] = ()
+    """Of the workers that match, the one is taken whose fulfilled wishes weigh most."""
+    avoid: tuple[Wish, ...] = ()
+    """Wishes against: one that is fulfilled counts against the worker."""
+    placement: Placement = Placement.SPREAD
+    sticky: bool = False
+    """Rather than anything else that is wished: the worker where the job last succeeded."""
     slots: int = 1
 
 

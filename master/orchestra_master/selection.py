@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from orchestra.identifiers import WorkerId, WorkerName
-from orchestra.matching import exclusion, wishes_fulfilled
-from orchestra.specification import Matching, PropertyValue
+from orchestra.matching import NO_HISTORY, RunHistory, exclusion, favour
+from orchestra.specification import Matching, Placement, PropertyValue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,17 +26,33 @@ class WorkerSelector(Protocol):
     """Chooses one of the candidates, all of which match and have the slots; must be pure, since a choice may be
     repeated."""
 
-    def select(self, matching: Matching, candidates: Sequence[Candidate]) -> Candidate:
-        """The candidate that gets the run; there is at least one."""
+    def select(
+        self, matching: Matching, candidates: Sequence[Candidate], history: RunHistory = NO_HISTORY
+    ) -> Candidate:
+        """The candidate that gets the run; there is at least one. The history says only what the job asks for."""
 
 
 class SpreadingSelector:
-    """The worker that fulfils most wishes; of these the one with most free slots; of these the first by name."""
+    """The worker that is most welcome; of several the one that the job's placement names; of these the first by name.
 
-    def select(self, matching: Matching, candidates: Sequence[Candidate]) -> Candidate:
+    Where an attempt of the run failed is the last resort. Where the job last succeeded comes before all wishes.
+    """
+
+    def select(
+        self, matching: Matching, candidates: Sequence[Candidate], history: RunHistory = NO_HISTORY
+    ) -> Candidate:
         """The candidate that gets the run."""
+        # Packed is spread the other way round.
+        direction = 1 if matching.placement is Placement.PACK else -1
         return min(
-            candidates, key=lambda each: (-wishes_fulfilled(matching, each.properties), -each.free_slots, each.name)
+            candidates,
+            key=lambda each: (
+                each.worker in history.failed,
+                not (matching.sticky and each.worker == history.warm),
+                -favour(matching, each.properties),
+                direction * each.free_slots,
+                each.name,
+            ),
         )
 
 

@@ -19,7 +19,7 @@ from orchestra.lifecycle import RunState
 from orchestra.limits import POLL_SECONDS, REFUSED_OFFER_SECONDS
 from orchestra.matching import signature_of
 from orchestra.protocol.messages import Accept, Forget, Offer, Refuse
-from orchestra.specification import Matching, Operator, Requirement
+from orchestra.specification import Matching, Operator, Requirement, Wish
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.open import open_database
 from orchestra.storage.tables import runs
@@ -32,6 +32,10 @@ from tests.support.worker_end import WorkerEnd, final, started
 
 def needs(name: str, value: str, *, slots: int = 1) -> Matching:
     return Matching(requirements=(Requirement(name=name, operator=Operator.IN, values=(value,)),), slots=slots)
+
+
+def wish(name: str, value: str) -> Wish:
+    return Wish(name=name, operator=Operator.IN, values=(value,))
 
 
 LINUX, IMPOSSIBLE = needs("os", "linux"), needs("os", "plan9")
@@ -155,9 +159,9 @@ CANDIDATES = [
     ("matching", "chosen"),
     [
         (Matching(), "b"),
-        (Matching(prefer=needs("disk", "ssd").requirements), "a"),
-        (Matching(prefer=needs("disk", "tape").requirements), "b"),
-        (Matching(prefer=needs("disk", "ssd").requirements, slots=2), "b"),
+        (Matching(prefer=(wish("disk", "ssd"),)), "a"),
+        (Matching(prefer=(wish("disk", "tape"),)), "b"),
+        (Matching(prefer=(wish("disk", "ssd"),), slots=2), "b"),
     ],
 )
 def test_wishes_come_before_room_and_room_before_names(matching: Matching, chosen: str) -> None:
