@@ -18,14 +18,14 @@ from orchestra.definition.canonical import decode_definition, encode_definition
 from orchestra.definition.problems import DefinitionErrors
 from orchestra.definition.reader import read_definition
 from orchestra.identifiers import WorkerId, WorkerName
-from orchestra.matching import describe, exclusion, is_fulfilled, quantity, signature_of
-from orchestra.specification import Matching, Operator, PropertyValue, Requirement
+from orchestra.matching import RunHistory, describe, exclusion, favour, is_fulfilled, quantity, signature_of
+from orchestra.specification import Matching, Operator, Placement, PropertyValue, Requirement, Wish
 from orchestra_master.selection import Candidate, SpreadingSelector, able
 from tests.properties.effort import effort
 
 ORDERINGS = (Operator.AT_LEAST, Operator.AT_MOST, Operator.ABOVE, Operator.BELOW)
 UNITS = {"": 1, "B": 1, "k": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "T": 10**12}
-Asked = tuple[str, str, tuple[str, ...]]
+Asked = tuple[str, str, tuple[str, ...], int]
 NAMES = ("os", "gpu", "memory", "fast")
 
 numbers = st.one_of(st.integers(-3, 3), st.integers(-(2**53), 2**53), st.sampled_from((0.5, 2.0, -1.25, 1e300)))
@@ -52,30 +52,45 @@ requirements = st.one_of(
         values=st.tuples(st.one_of(sizes, numbers, words)),
     ),
 )
-matchings = st.builds(
-    Matching,
-    requirements=st.lists(requirements, max_size=3).map(tuple),
-    prefer=st.lists(requirements, max_size=3).map(tuple),
-    slots=st.integers(1, 4),
+wishes = st.builds(
+    lambda asked, weight: Wish(name=asked.name, operator=asked.operator, values=asked.values, weight=weight),
+    requirements,
+    st.integers(1, 3),
 )
-modest_matchings = st.builds(
-    Matching,
-    requirements=st.lists(requirements, max_size=1).map(tuple),
-    prefer=st.lists(requirements, max_size=3).map(tuple),
-    slots=st.integers(1, 2),
-)
+
+
+def asking(requirements_most: int, slots_most: int) -> st.SearchStrategy[Matching]:
+    """Everything that a job may ask of a worker, with so much of it."""
+    return st.builds(
+        Matching,
+        requirements=st.lists(requirements, max_size=requirements_most).map(tuple),
+        prefer=st.lists(wishes, max_size=3).map(tuple),
+        avoid=st.lists(wishes, max_size=2).map(tuple),
+        placement=st.sampled_from(Placement),
+        sticky=st.booleans(),
+        slots=st.integers(1, slots_most),
+    )
+
+
+matchings = asking(3, 4)
+modest_matchings = asking(1, 2)
 """So that mostly some worker can run it."""
 candidate_lists = st.lists(
     st.builds(
         Candidate,
-        worker=st.just(WorkerId(1)),
+        worker=st.integers(1, 9).map(WorkerId),
         name=st.text(alphabet="abc", min_size=1, max_size=3).map(WorkerName),
         properties=properties,
         slots=st.integers(1, 4),
         free_slots=st.integers(0, 4),
     ),
     max_size=6,
-    unique_by=lambda each: each.name,
+    unique_by=(lambda each: each.name, lambda each: each.worker),
+)
+histories = st.builds(
+    RunHistory,
+    warm=st.none() | st.integers(1, 9).map(WorkerId),
+    failed=st.frozensets(st.integers(1, 9).map(WorkerId), max_size=4),
 )
 
 
@@ -173,6 +188,16 @@ def needed(requirement: Requirement) -> str:
 
 
 @effort(200)
+@given(matchings, properties)
+def test_a_worker_is_as_welcome_as_the_wishes_that_the_model_finds_weigh(
+    matching: Matching, worker: dict[str, PropertyValue]
+) -> None:
+    weighed = [(1, wish) for wish in matching.prefer] + [(-1, wish) for wish in matching.avoid]
+
+    assert favour(matching, worker) == sum(sign * wish.weight for sign, wish in weighed if meets(wish, worker))
+
+
+@effort(200)
 @given(requirements)
 def test_a_requirement_is_said_with_everything_that_it_asks(requirement: Requirement) -> None:
     asked = " or ".join(map(written, requirement.values))
@@ -182,8 +207,10 @@ def test_a_requirement_is_said_with_everything_that_it_asks(requirement: Require
 
 
 @effort(300)
-@given(modest_matchings, candidate_lists)
-def test_the_choice_is_the_best_of_those_that_can(matching: Matching, candidates: list[Candidate]) -> None:
+@given(modest_matchings, candidate_lists, histories)
+def test_the_choice_is_the_best_of_those_that_can(
+    matching: Matching, candidates: list[Candidate], history: RunHistory
+) -> None:
     can = able(matching, candidates)
 
     assert can == [
@@ -194,14 +221,56 @@ def test_the_choice_is_the_best_of_those_that_can(matching: Matching, candidates
         and each.free_slots >= matching.slots
     ]
     if can:
-        chosen = SpreadingSelector().select(matching, can)
-        assert all(rank(matching, chosen) <= rank(matching, other) for other in can)
-        assert all(SpreadingSelector().select(matching, order) is chosen for order in islice(permutations(can), 24))
+        chosen = SpreadingSelector().select(matching, can, history)
+        assert any(each is chosen for each in can)
+        assert all(rank(matching, history, chosen) <= rank(matching, history, other) for other in can)
+        assert all(
+            SpreadingSelector().select(matching, order, history) is chosen for order in islice(permutations(can), 24)
+        )
 
 
-def rank(matching: Matching, each: Candidate) -> tuple[int, int, str]:
-    """Smaller is better: more wishes, then more room, then the alphabet."""
-    return -sum(meets(wish, each.properties) for wish in matching.prefer), -each.free_slots, each.name
+def rank(matching: Matching, history: RunHistory, each: Candidate) -> tuple[bool, bool, int, int, str]:
+    """Smaller is better: not where it failed, then the warm one, then the heavier wishes, then room, then names."""
+    is_cold = not matching.sticky or history.warm is None or each.worker != history.warm
+    for_it = sum(wish.weight for wish in matching.prefer if meets(wish, each.properties))
+    against_it = sum(wish.weight for wish in matching.avoid if meets(wish, each.properties))
+    room = each.free_slots if matching.placement is Placement.PACK else -each.free_slots
+    return each.worker in history.failed, is_cold, against_it - for_it, room, each.name
+
+
+@effort(300)
+@given(modest_matchings, candidate_lists, histories)
+def test_a_worker_where_it_failed_is_taken_only_if_there_is_no_other(
+    matching: Matching, candidates: list[Candidate], history: RunHistory
+) -> None:
+    can = able(matching, candidates)
+
+    if can:
+        chosen = SpreadingSelector().select(matching, can, history)
+        assert chosen.worker not in history.failed or all(each.worker in history.failed for each in can)
+
+
+@effort(100)
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.lists(st.integers(1, 2), max_size=8))
+def test_what_is_packed_fills_a_worker_before_it_begins_the_next_and_what_is_spread_keeps_the_most_room(
+    sizes: list[int], runs: list[int]
+) -> None:
+    for placement in Placement:
+        free = dict(enumerate(sizes))
+        for slots in runs:
+            matching = Matching(placement=placement, slots=slots)
+            fleet = [
+                Candidate(
+                    worker=WorkerId(number), name=WorkerName(str(number)), properties={}, slots=size,
+                    free_slots=free[number],
+                )
+                for number, size in enumerate(sizes)
+            ]  # fmt: skip
+            fitting = [free[each.worker] for each in able(matching, fleet)]
+            if fitting:
+                chosen = SpreadingSelector().select(matching, able(matching, fleet))
+                assert free[chosen.worker] == (min if placement is Placement.PACK else max)(fitting)
+                free[chosen.worker] -= slots
 
 
 @effort(300)
@@ -211,10 +280,11 @@ def test_the_signature_tells_what_is_asked_whatever_its_order(one: Matching, oth
         one,
         requirements=tuple(one.requirements[place] for place in order if place < len(one.requirements)),
         prefer=one.prefer[::-1],
+        avoid=one.avoid[::-1],
     )
 
     # Two that only differ in a number's type (1 and "1") keep their order; to the matcher they are the same anyway.
-    if all(len(set(map(said_with_name, each))) == len(each) for each in (one.requirements, one.prefer)):
+    if all(len(set(map(said_with_name, each))) == len(each) for each in (one.requirements, one.prefer, one.avoid)):
         assert signature_of(mixed) == signature_of(one)
     if signature_of(one) == signature_of(other):
         assert as_asked(one) == as_asked(other)
@@ -222,14 +292,18 @@ def test_the_signature_tells_what_is_asked_whatever_its_order(one: Matching, oth
 
 def said_with_name(requirement: Requirement) -> Asked:
     """What it asks, as it is written."""
-    return requirement.name, requirement.operator, tuple(map(written, requirement.values))
+    weight = requirement.weight if isinstance(requirement, Wish) else 1
+    return requirement.name, requirement.operator, tuple(map(written, requirement.values)), weight
 
 
-def as_asked(matching: Matching) -> tuple[Counter[Asked], Counter[Asked], int]:
+def as_asked(matching: Matching) -> tuple[object, ...]:
     """The same for two that ask the same."""
     return (
         Counter(map(said_with_name, matching.requirements)),
         Counter(map(said_with_name, matching.prefer)),
+        Counter(map(said_with_name, matching.avoid)),
+        matching.placement,
+        matching.sticky,
         matching.slots,
     )
 
@@ -247,9 +321,8 @@ yaml_values = st.one_of(
 @given(yaml_values, yaml_values, st.sampled_from(("{0}", "[{0}, {1}]", "{{ not: {0} }}", "{{ not: [{0}, {1}] }}")))
 def test_what_a_file_may_ask_for_is_the_same_after_it_was_stored(one: str, other: str, form: str) -> None:
     asked = form.format(one, other)
-    text = (
-        f"orchestra: 1\nproject: p\njobs:\n  a: {{ run: x, worker: {{ gpu: {asked}, prefer: {{ os: {asked} }} }} }}\n"
-    )
+    wishes = f"prefer: {{ os: {asked} }}, avoid: {{ os: {{ value: {one}, weight: 2 }} }}"
+    text = f"orchestra: 1\nproject: p\njobs:\n  a: {{ run: x, worker: {{ gpu: {asked}, {wishes} }} }}\n"
 
     with contextlib.suppress(DefinitionErrors):
         definition = read_definition(text, "p.yaml")
