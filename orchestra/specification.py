@@ -138,6 +138,14 @@ class RetryCause(StrEnum):
     SETUP = "setup"
 
 
+def names_of_cause(cause: str) -> tuple[str, ...]:
+    """By which names a policy may mean this end of an attempt: `exit:75` also as `exit`, `setup` also as `exception`."""
+    if cause == RetryCause.SETUP:
+        return RetryCause.SETUP, RetryCause.EXCEPTION
+    kind = cause.partition(":")[0]
+    return (cause,) if kind == cause else (cause, kind)
+
+
 class Jitter(StrEnum):
     """How the waits before attempts are spread, so that what failed together does not come back together."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from orchestra.durations import DURATION_SECONDS_MAX, format_duration
-from orchestra.limits import EXPANSION_MAX
+from orchestra.limits import DELAY_SECONDS_MAX, EXPANSION_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,13 @@ class Bound:
 MAX_ATTEMPTS = Bound(1, 100)
 RETRY_FACTOR = Bound(1, 100)
 RETRY_WAIT = Bound(0, 7 * 86_400, is_duration=True)
+RETRY_MAX_WAIT = Bound(0.001, DELAY_SECONDS_MAX, is_duration=True)
 PRIORITY = Bound(-100, 100)
 SLOTS = Bound(1, 1000)
+WEIGHT = Bound(1, 1000)
 TIMEOUT = Bound(0.001, DURATION_SECONDS_MAX, is_duration=True)
+# What a program prints through a pipe comes late and in pieces.
+SILENCE = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
 GRACE = Bound(0, 3600, is_duration=True)
 # Below this the link would be declared silent at the same moment, and every short cut would end the run.
 DISCONNECT_STOP = Bound(30, DURATION_SECONDS_MAX, is_duration=True)

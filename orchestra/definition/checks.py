@@ -7,17 +7,16 @@ from itertools import islice
 import msgspec
 
 from orchestra.definition import bounds
-from orchestra.definition.bounds import Bound
 from orchestra.definition.expectation_checks import expectation_faults, wrapped_faults
-from orchestra.definition.faults import Fault
+from orchestra.definition.faults import Fault, bound_fault
+from orchestra.definition.limit_checks import limit_faults, limit_hints
 from orchestra.definition.parameter_checks import parameter_faults
 from orchestra.definition.pipeline_checks import pipeline_faults, pipeline_hints
 from orchestra.definition.pipeline_circles import circle_of_pipelines
 from orchestra.definition.problems import Path
+from orchestra.definition.retry_checks import retry_faults, retry_hints
 from orchestra.definition.schedule_checks import schedule_faults
 from orchestra.definition.templates import template_faults
-from orchestra.definition.values import did_you_mean
-from orchestra.durations import format_duration
 from orchestra.errors import BadName, InvalidFields
 from orchestra.identifiers import checked_name
 from orchestra.limits import ARGUMENT_BYTES_MAX
@@ -30,14 +29,11 @@ from orchestra.specification import (
     Operator,
     ProjectDefinition,
     Requirement,
-    RetryCause,
-    RetryPolicy,
     Step,
 )
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-_EXIT_CAUSE = re.compile(r"exit:(\d{1,3})")
 _OWN_VARIABLES = ("ORCHESTRA_", "PARAM_")
 
 
@@ -71,8 +67,11 @@ def find_hints(definition: ProjectDefinition) -> Iterator[Fault]:
         yield from pipeline_hints(specification, ("jobs", job.name))
         if specification.wrapped or specification.pipeline is not None:
             continue
-        if specification.execution.timeout_seconds is None:
+        execution = specification.execution
+        if execution.timeout_seconds is None and execution.silence_seconds is None:
             yield Fault(("jobs", job.name), "has no timeout: a run that hangs is never ended", "add `timeout: 1h`")
+        yield from retry_hints(specification.retry, ("jobs", job.name, "retry"))
+        yield from limit_hints(execution, ("jobs", job.name))
 
 
 def require_usable(definition: ProjectDefinition) -> None:
@@ -109,10 +108,10 @@ def _job_faults(job: JobDefinition, path: Path) -> Iterator[Fault]:
     yield from _execution_faults(specification, path)
     yield from parameter_faults(specification.parameters, path)
     yield from _matching_faults(specification.matching, path)
-    yield from _retry_faults(specification.retry, (*path, "retry"))
-    yield from _bound_fault(specification.priority, bounds.PRIORITY, (*path, "priority"))
-    yield from _bound_fault(specification.lost_after_seconds, bounds.LOST_AFTER, (*path, "lost-after"))
-    yield from _bound_fault(specification.expire_after_seconds, bounds.EXPIRE_AFTER, (*path, "expire-after"))
+    yield from retry_faults(specification.retry, (*path, "retry"))
+    yield from bound_fault(specification.priority, bounds.PRIORITY, (*path, "priority"))
+    yield from bound_fault(specification.lost_after_seconds, bounds.LOST_AFTER, (*path, "lost-after"))
+    yield from bound_fault(specification.expire_after_seconds, bounds.EXPIRE_AFTER, (*path, "expire-after"))
     if job.schedule is not None:
         yield from schedule_faults(job.schedule, specification.parameters, (*path, "schedule"))
     if job.expect is not None:
@@ -142,13 +141,7 @@ def _execution_faults(specification: JobSpecification, path: Path) -> Iterator[F
     yield from _environment_faults(execution, path)
     if execution.directory is not None and (not execution.directory or "\0" in execution.directory):
         yield Fault((*path, "directory"), "is no directory's name", "remove the key, or name a directory")
-    for seconds, bound, key in (
-        (execution.timeout_seconds, bounds.TIMEOUT, "timeout"),
-        (execution.grace_seconds, bounds.GRACE, "grace"),
-        (execution.disconnect_stop_seconds, bounds.DISCONNECT_STOP, "disconnect"),
-    ):
-        if seconds is not None:
-            yield from _bound_fault(seconds, bound, (*path, key))
+    yield from limit_faults(execution, path)
 
 
 def _step_faults(step: Step, path: Path, parameters: Collection[str]) -> Iterator[Fault]:
@@ -186,13 +179,16 @@ def _environment_faults(execution: Execution, path: Path) -> Iterator[Fault]:
 
 
 def _matching_faults(matching: Matching, path: Path) -> Iterator[Fault]:
-    yield from _bound_fault(matching.slots, bounds.SLOTS, (*path, "slots"))
-    if len(matching.requirements) + len(matching.prefer) > bounds.REQUIREMENTS_MAX:
+    yield from bound_fault(matching.slots, bounds.SLOTS, (*path, "slots"))
+    if len(matching.requirements) + len(matching.prefer) + len(matching.avoid) > bounds.REQUIREMENTS_MAX:
         yield Fault((*path, "worker"), f"asks for more than {bounds.REQUIREMENTS_MAX} properties", "remove some")
     for requirement in matching.requirements:
         yield from _requirement_faults(requirement, (*path, "worker", requirement.name))
-    for wish in matching.prefer:
-        yield from _requirement_faults(wish, (*path, "worker", "prefer", wish.name))
+    for key, wishes in (("prefer", matching.prefer), ("avoid", matching.avoid)):
+        for wish in wishes:
+            place = (*path, "worker", key, wish.name)
+            yield from _requirement_faults(wish, place)
+            yield from bound_fault(wish.weight, bounds.WEIGHT, (*place, "weight"))
 
 
 def _requirement_faults(requirement: Requirement, path: Path) -> Iterator[Fault]:
@@ -205,28 +201,3 @@ def _requirement_faults(requirement: Requirement, path: Path) -> Iterator[Fault]
         got = ", ".join(str(value) for value in requirement.values)
         sentence = f'must compare with a number or a size such as 32GB, got "{got}"'
         yield Fault(path, sentence, f'write `{requirement.name}: "{requirement.operator} 2"`')
-
-
-def _retry_faults(retry: RetryPolicy, path: Path) -> Iterator[Fault]:
-    yield from _bound_fault(retry.max_attempts, bounds.MAX_ATTEMPTS, (*path, "max-attempts"))
-    yield from _bound_fault(retry.wait_seconds, bounds.RETRY_WAIT, (*path, "wait"))
-    yield from _bound_fault(retry.factor, bounds.RETRY_FACTOR, (*path, "factor"))
-    causes = [str(cause) for cause in RetryCause]
-    if not retry.on:
-        yield Fault((*path, "on"), "names no cause", "write `on: [exit, timeout, lost]`, or remove `retry`")
-    for index, cause in enumerate(retry.on):
-        code = _EXIT_CAUSE.fullmatch(cause)
-        if cause in causes or (code is not None and 1 <= int(code[1]) <= 255):
-            continue
-        known = f"must be one of {', '.join(causes)} or exit:CODE with 1 to 255"
-        remedy = did_you_mean(cause, causes) or "write `on: [exit, lost]`, or `on: [exit:75]`"
-        yield Fault((*path, "on", str(index)), f'{known}, got "{cause[:40]}"', remedy)
-
-
-def _bound_fault(value: float, bound: Bound, path: Path) -> Iterator[Fault]:
-    if value in bound:
-        return
-    got = format_duration(value) if bound.is_duration and value >= 0 else f"{value:g}"
-    nearest = bound.high if value > bound.high else bound.low
-    shown = format_duration(nearest) if bound.is_duration else f"{nearest:g}"
-    yield Fault(path, f"must be {bound}, got {got}", f"write `{path[-1]}: {shown}`")

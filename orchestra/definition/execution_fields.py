@@ -2,6 +2,8 @@
 
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from orchestra.definition.values import Fields, Value
 from orchestra.specification import Execution, Step
 
@@ -16,18 +18,21 @@ EXECUTION_KEYS = (
     "environment",
     "directory",
     "timeout",
+    "silence",
     "grace",
     "disconnect",
 )
 STAND_IN = (Step(name="unread", run=":"),)
 """Takes the place of work that could not be read, so that the other checks go on without a second complaint."""
+_STEP_KEYS = ("name", "run", "command", "timeout")
+_STEP_HINTS = {"silence": "it belongs to the job, and holds for each of its steps"}
 _WORK_KEYS = ("run", "command", "steps")
 _COMMAND_REMEDY = "write `command: [ls, -l]`, or `run:` for a text that a shell shall read"
 
 
 def read_execution(fields: Fields, *, has_steps: bool = True) -> Execution:
     """What a job executes; one that is wrapped, or a pipeline, executes nothing itself."""
-    timeout, grace = fields.get("timeout"), fields.get("grace")
+    timeout, silence, grace = fields.get("timeout"), fields.get("silence"), fields.get("grace")
     directory, environment, disconnect = fields.get("directory"), fields.get("environment"), fields.get("disconnect")
     return Execution(
         steps=_work(fields) if has_steps or _given_work(fields) else (),
@@ -36,6 +41,7 @@ def read_execution(fields: Fields, *, has_steps: bool = True) -> Execution:
         environment=_environment(environment) if environment else {},
         directory=directory.text() if directory else None,
         timeout_seconds=timeout.duration() if timeout else None,
+        silence_seconds=silence.duration() if silence else None,
         grace_seconds=_or(grace.duration() if grace else None, 10.0),
         disconnect_stop_seconds=_disconnect(disconnect) if disconnect else None,
     )
@@ -83,7 +89,7 @@ def _steps(value: Value | None, word: str) -> tuple[Step, ...]:
 def _step(value: Value, *, name: str) -> Step:
     if value.scalar is not None:
         return _step_of(value, "run", name=name)
-    fields = value.fields(("name", "run", "command"), later=("if", "timeout", "working-directory", "directory"))
+    fields = value.fields(_STEP_KEYS, later=("if", "working-directory", "directory"), hints=_STEP_HINTS)
     if fields is None:
         return STAND_IN[0]
     named = fields.get("name")
@@ -95,8 +101,9 @@ def _step(value: Value, *, name: str) -> Step:
             "write `run: make` for a shell text, or `command: [make, all]`",
         )
         return STAND_IN[0]
-    work = fields.get(given[0])
-    return _step_of(work, given[0], name=name) if work else STAND_IN[0]
+    work, timeout = fields.get(given[0]), fields.get("timeout")
+    step = _step_of(work, given[0], name=name) if work else STAND_IN[0]
+    return replace(step, timeout_seconds=timeout.duration()) if timeout else step
 
 
 def _step_of(work: Value, key: str, *, name: str) -> Step:

@@ -23,6 +23,7 @@ _EXECUTION = (
     ("environment", "environment"),
     ("directory", "directory"),
     ("timeout", "timeout_seconds"),
+    ("silence", "silence_seconds"),
     ("grace", "grace_seconds"),
     ("disconnect", "disconnect_stop_seconds"),
 )

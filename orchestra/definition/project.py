@@ -50,10 +50,25 @@ class Retry:
     wait: str = "1m"
     factor: float = 1
     on: Sequence[str] = ("exit", "timeout", "lost")
+    max_wait: str | None = None
+    jitter: str = "none"
+    never: Sequence[str] = ()
+    avoid_worker: bool = False
 
     def document(self) -> Document:
         """As the file has it."""
-        return {"max-attempts": self.max_attempts, "wait": self.wait, "factor": self.factor, "on": list(self.on)}
+        ceiling: Document = {} if self.max_wait is None else {"max-wait": self.max_wait}
+        never: Document = {"never": list(self.never)} if self.never else {}
+        return {
+            "max-attempts": self.max_attempts,
+            "wait": self.wait,
+            "factor": self.factor,
+            "jitter": self.jitter,
+            "on": list(self.on),
+            "avoid-worker": self.avoid_worker,
+            **ceiling,
+            **never,
+        }
 
 
 class Project:

@@ -11,6 +11,7 @@ from orchestra.definition.expectation_fields import read_expectation
 from orchestra.definition.matching_fields import read_matching
 from orchestra.definition.parameter_fields import read_parameters
 from orchestra.definition.problems import DefinitionErrors, Problem, render
+from orchestra.definition.retry_fields import read_retry
 from orchestra.definition.schedule_fields import read_schedule
 from orchestra.definition.values import Fields, Findings, Value
 from orchestra.limits import WRAP_LOST_SECONDS
@@ -71,7 +72,6 @@ _STEP_KEYS = (
     "wrapped",
 )
 """What says how a worker executes something: a pipeline gives it to nobody."""
-_RETRY_KEYS = ("max-attempts", "wait", "factor", "on")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -200,41 +200,12 @@ def _specification(fields: Fields) -> JobSpecification:
         description=(description.text() if description else None) or "",
         parameters=read_parameters(parameters) if parameters else (),
         matching=read_matching(fields.get("worker"), fields.get("slots")),
-        retry=_retry(retry) if retry else RetryPolicy(),
+        retry=read_retry(retry) if retry else RetryPolicy(),
         priority=(priority.whole("a whole number from -100 to 100") if priority else None) or 0,
         lost_after_seconds=usual_loss if lost_after is None else lost_after,
         expire_after_seconds=_UNREAD.expire_after_seconds if expire_after is None else expire_after,
         wrapped=is_wrapped,
     )
-
-
-def _retry(value: Value) -> RetryPolicy:
-    if value.scalar is not None:
-        value.refuse("must be a mapping", "write `retry: { max-attempts: 3, wait: 1m }`")
-        return RetryPolicy()
-    fields = value.fields(_RETRY_KEYS, hints={"attempts": "did you mean `max-attempts`?"})
-    if fields is None:
-        return RetryPolicy()
-    attempts, wait = fields.get("max-attempts"), fields.get("wait")
-    factor, causes = fields.get("factor"), fields.get("on")
-    count = attempts.whole("a whole number from 1 to 100") if attempts else None
-    seconds = wait.duration() if wait else None
-    growth = factor.number() if factor else None
-    usual = RetryPolicy()
-    return RetryPolicy(
-        max_attempts=usual.max_attempts if count is None else count,
-        wait_seconds=usual.wait_seconds if seconds is None else seconds,
-        factor=usual.factor if growth is None else growth,
-        on=tuple(found for cause in causes.one_or_more() for found in _causes(cause)) if causes else usual.on,
-    )
-
-
-def _causes(value: Value) -> tuple[str, ...]:
-    if value.scalar is not None:
-        return (value.text() or "",)
-    fields = value.fields(("exit",))
-    codes = fields.get("exit") if fields else None
-    return tuple(f"exit:{code.text() or ''}" for code in codes.one_or_more()) if codes else ()
 
 
 _UNREAD = JobSpecification(execution=Execution(steps=STAND_IN))

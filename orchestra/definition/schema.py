@@ -2,9 +2,10 @@
 
 from orchestra.definition import bounds
 from orchestra.definition.bounds import Bound
+from orchestra.definition.matching_fields import SAME_AS
 from orchestra.definition.reader import FORMAT_VERSION
 from orchestra.elements import Rule, Verdict
-from orchestra.specification import CatchUp, Overlap, ParameterType, RetryCause
+from orchestra.specification import CatchUp, Jitter, Overlap, ParameterType, Placement, RetryCause
 from orchestra.timetable import Gap, Repeat
 
 Schema = dict[str, object]
@@ -59,6 +60,7 @@ def _job() -> Schema:
                 "environment": {"type": "object", "additionalProperties": _PLAIN, "description": "Variables."},
                 "directory": _said("Where the steps run; relative to the workspace of the project."),
                 "timeout": _lasting("Longer runs are ended and fail. None by default."),
+                "silence": _lasting("A run that prints nothing and checks in nothing for so long is ended and fails."),
                 "grace": _lasting("Between SIGTERM and SIGKILL; 10s by default."),
                 "retry": _retry(),
                 "disconnect": _disconnect(),
@@ -92,7 +94,8 @@ def _command() -> Schema:
 
 
 def _steps() -> Schema:
-    whole = _mapping({"name": _TEXT, "run": _TEXT, "command": _command()})
+    timeout = _lasting("Of this step alone; the run is ended and fails.")
+    whole = _mapping({"name": _TEXT, "run": _TEXT, "command": _command(), "timeout": timeout})
     whole["oneOf"] = [{"required": ["run"]}, {"required": ["command"]}]
     return {"type": "array", "minItems": 1, "items": {"anyOf": [_TEXT, whole]}}
 
@@ -106,7 +109,11 @@ def _retry() -> Schema:
             "max-attempts": _integer(bounds.MAX_ATTEMPTS),
             "wait": _lasting("Before the second attempt; 1m by default."),
             "factor": {"type": "number", "minimum": bounds.RETRY_FACTOR.low, "maximum": bounds.RETRY_FACTOR.high},
-            "on": {"anyOf": [each, {"type": "array", "items": each, "minItems": 1}]},
+            "max-wait": _lasting("No wait is longer, however often it has grown."),
+            "jitter": {"enum": [str(word) for word in Jitter], "description": "full: from nothing to the whole wait."},
+            "on": {**_several(each), "description": "After which ends; exit, timeout and lost by default."},
+            "never": {**_several(each), "description": "After these never, whatever `on` says."},
+            "avoid-worker": {"type": "boolean", "description": "Rather on another worker than the last."},
         }
     )
 
@@ -121,11 +128,23 @@ def _disconnect() -> Schema:
 
 def _worker() -> Schema:
     several: Schema = {"type": "array", "items": _PLAIN, "minItems": 1}
-    refused = _mapping({"not": {"anyOf": [_PLAIN, several]}}, required=["not"])
-    one: Schema = {"anyOf": [_PLAIN, several, refused]}
+    plain: Schema = {"anyOf": [_PLAIN, several]}
+    one: Schema = {"anyOf": [_PLAIN, several, _mapping({"not": plain}, required=["not"])]}
+    weighed = _mapping({"value": plain, "not": plain, "weight": _integer(bounds.WEIGHT)})
+    weighed["oneOf"] = [{"required": [key]} for key in ("value", "not")]
+    wishes: Schema = {"type": "object", "additionalProperties": {"anyOf": [_PLAIN, several, weighed]}}
     return {
         "type": "object",
-        "properties": {"prefer": {"type": "object", "additionalProperties": one}},
+        "properties": {
+            "prefer": {**wishes, "description": "Of the workers that match, who fulfils most of this is taken."},
+            "avoid": {**wishes, "description": "Who fulfils this is taken only if there is no better one."},
+            "placement": {
+                "enum": [str(word) for word in Placement],
+                "description": "Of workers that are equally welcome: the one with most free slots, or with fewest.",
+            },
+            "sticky": {"type": "boolean", "description": "Rather where the job last succeeded than anywhere else."},
+        },
+        "propertyNames": {"not": {"const": SAME_AS}},
         "additionalProperties": one,
         "description": 'Properties that a worker must have: a value, a list of values, ">= 1", { not: … }.',
     }

@@ -27,7 +27,7 @@ CASES = [
     (
         "run: x\nretry: { on: [exti] }",
         "19",
-        'jobs.a.retry.on.0 must be one of exit, timeout, lost, exception or exit:CODE with 1 to 255, got "exti"',
+        'jobs.a.retry.on.0 must be one of exit, timeout, lost, exception, setup or exit:CODE with 1 to 255, got "exti"',
         "did you mean `exit`?",
     ),
     (
