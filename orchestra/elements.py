@@ -66,6 +66,9 @@ class Element(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Given to the job's run; texts are templates. (`with` in the file.)"""
     worker: dict[str, MatrixValue] = {}
     """Properties that the worker must have besides what the job asks for; texts are templates."""
+    same_worker_as: str = ""
+    """An element before it: its worker must be the one that the run of that element had. (`worker.same-as` in the
+    file.)"""
     matrix: Matrix | None = None
     for_each: str = ""
     """`results.plan.targets`: one run for each member of a list that an element before it has found out."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from orchestra.identifiers import Signature, WorkerId
+from orchestra.identifiers import Signature, WorkerId, WorkerName
 from orchestra.specification import Matching, Operator, Placement, PropertyValue, Requirement, Wish
 
 _SIZE = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([kKMGTP]i?B?|B)?", re.ASCII)
@@ -18,6 +18,15 @@ _ORDERINGS = {
     Operator.ABOVE: lambda left, right: left > right,
     Operator.BELOW: lambda left, right: left < right,
 }
+
+
+NAME_PROPERTY = "name"
+"""What every worker has without saying it: its name."""
+
+
+def properties_of(worker: WorkerName | str, said: Mapping[str, PropertyValue]) -> dict[str, PropertyValue]:
+    """What jobs may ask of a worker: what it said of itself, and its name, whatever it said of that."""
+    return {**said, NAME_PROPERTY: worker}
 
 
 def quantity(value: PropertyValue) -> float | None:

@@ -13,6 +13,7 @@ from orchestra.limits import (
     INBOX_TEXT_BYTES_MAX,
     WORKER_WINDOW_BYTES,
 )
+from orchestra.matching import properties_of
 from orchestra.protocol.codec import CloseCode, close_reason
 from orchestra.protocol.messages import Bye, Chunk, Hello, MasterMessage, Outdated, WorkerMessage
 from orchestra.protocol.session import MasterSession
@@ -202,7 +203,7 @@ class Link:
             name=WorkerName(hello.worker),
             epoch=greeting.session.epoch,
             instance=hello.instance,
-            properties=hello.properties,
+            properties=properties_of(hello.worker, hello.properties),
             slots=hello.slots,
             accepts_runs=greeting.welcome(hello).accepts_runs,
             send=self._send,

@@ -13,6 +13,10 @@ _WORDS = {
     "execution": "",
     "matching": "",
     "requirements": "worker",
+    "prefer": "worker.prefer",
+    "avoid": "worker.avoid",
+    "placement": "worker.placement",
+    "sticky": "worker.sticky",
     "lost_after_seconds": "lost-after",
     "minimum": "min",
     "maximum": "max",
@@ -25,6 +29,7 @@ _ELEMENT_WORDS = {
     "axes": "",
     "condition": "if",
     "parameters": "with",
+    "same_worker_as": "worker.same-as",
     "allowed_exit_codes": "allow-failure.exit",
 }
 _ELEMENTS_SHOWN_MAX = 10
@@ -53,7 +58,8 @@ def _differences(
         if isinstance(before, msgspec.Struct) and isinstance(after, msgspec.Struct):
             yield from _differences(inner, _plain(before), _plain(after), words)
         elif isinstance(before, dict) and isinstance(after, dict):
-            yield from _differences(inner, before, after, words)
+            # Its keys are names that people chose, and no fields of ours.
+            yield from _differences(inner, before, after, {})
         elif isinstance(before, tuple) and isinstance(after, tuple) and _are_elements(before or after):
             yield from _element_differences(inner, _by_name(before), _by_name(after))
         elif isinstance(before, tuple | msgspec.Struct) or isinstance(after, tuple | msgspec.Struct):

@@ -83,7 +83,7 @@ def _several_faults(element: Element, around: Surroundings, path: Path) -> Itera
 
 def _worker_faults(element: Element, around: Surroundings, path: Path) -> Iterator[Fault]:
     place = (*path, "worker")
-    if not element.worker:
+    if not element.worker and not element.same_worker_as:
         return
     job = around.job_of(element)
     if job is not None and job.pipeline is not None:
@@ -101,13 +101,39 @@ def _worker_faults(element: Element, around: Surroundings, path: Path) -> Iterat
                 remedy = f"write `{name}: linux` here, and what compares into the job's own `worker`"
                 yield Fault((*place, name), "must be one plain value, which the worker's is equal to", remedy)
             yield from template_faults_of(value, element, around, (*place, name))
+    if element.same_worker_as:
+        yield from _same_worker_faults(element, around, (*place, "same-as"))
+
+
+def _same_worker_faults(element: Element, around: Surroundings, path: Path) -> Iterator[Fault]:
+    """Of `same-as`: the other element must be over by then, and must have one worker."""
+    name = element.same_worker_as
+    other = around.elements.get(name)
+    if other is None:
+        known = around.before(element)
+        sentence = f"names the unknown element `{name[:80]}`"
+        yield Fault(path, sentence, did_you_mean(name, known) or f"known are {', '.join(known[:10]) or 'none'}")
+        return
+    job = around.job_of(other)
+    if not around.is_before(name, element):
+        own = "itself" if other is element else f"`{name}`, which is not over before it begins"
+        remedy = f"add `after: {name}`" if other is not element and name not in around.closing else "remove it"
+        yield Fault(path, f"names {own}", remedy)
+    elif other.approval is not None:
+        yield Fault(path, f"names `{name}`, an approval, which no worker has", "name an element that runs a job")
+    elif other.matrix is not None or other.for_each:
+        sentence = f"names `{name}`, which has several runs and so perhaps several workers"
+        yield Fault(path, sentence, "name an element that has one run")
+    elif job is not None and job.pipeline is not None:
+        sentence = f"names `{name}`, which runs a pipeline, and that has no worker of its own"
+        yield Fault(path, sentence, f"move this element into `{other.job}`, or name one that runs a job")
 
 
 def _approval_faults(element: Element, approval: Approval, around: Surroundings, path: Path) -> Iterator[Fault]:
     for key, is_given in (
         ("job", bool(element.job)),
         ("with", bool(element.parameters)),
-        ("worker", bool(element.worker)),
+        ("worker", bool(element.worker or element.same_worker_as)),
         ("matrix", element.matrix is not None),
         ("for-each", bool(element.for_each)),
         ("max-parallel", element.max_parallel is not None),

@@ -2,9 +2,10 @@
 
 import re
 
+from orchestra.definition.matching_fields import OWN_KEYS, SAME_AS
 from orchestra.definition.matrix_fields import read_matrix, written_value
 from orchestra.definition.values import Fields, Value
-from orchestra.elements import Approval, Element, Pipeline, Rule, Verdict
+from orchestra.elements import Approval, Element, MatrixValue, Pipeline, Rule, Verdict
 
 PIPELINE_KEYS = ("elements", "finally", "max-parallel", "fail-fast")
 ELEMENT_KEYS = (
@@ -33,6 +34,8 @@ _ELEMENT_HINTS = {
     "strategy": "did you mean `matrix`?",
     "continue-on-error": "did you mean `allow-failure`?",
     "soft-fail": "did you mean `allow-failure`?",
+    "same-as": "write `worker: { same-as: build }`",
+    "same_as": "write `worker: { same-as: build }`",
     "run": "an element runs a job: write the script as one, and name it by `job`",
     "command": "an element runs a job: write the command as one, and name it by `job`",
     "pipeline": "did you mean `job`? A pipeline is a job too",
@@ -80,6 +83,7 @@ def _element(name: str, value: Value) -> Element:
     job, after, matrix, approval = (fields.get(key) for key in ("job", "after", "matrix", "approval"))
     asked = _approval(approval) if approval else None
     allowed, codes = _allowed(fields.get("allow-failure"))
+    worker, same_as = _worker(fields.get("worker"))
     return Element(
         name=name,
         # Whatever is wrong with an approval, it is none that runs the job of its name.
@@ -87,7 +91,8 @@ def _element(name: str, value: Value) -> Element:
         after=_after(after) if after else {},
         condition=_text(fields, "if"),
         parameters=_given(fields.get("with"), "parameters"),
-        worker=_given(fields.get("worker"), "properties"),
+        worker=worker,
+        same_worker_as=same_as,
         matrix=read_matrix(matrix) if matrix else None,
         for_each=_for_each(fields),
         max_parallel=_count(fields.get("max-parallel")),
@@ -132,7 +137,19 @@ def _rule(value: Value) -> Rule | None:
     return None if word is None else Rule(word)
 
 
-def _given(value: Value | None, what: str) -> dict[str, str | int | float | bool]:
+def _worker(value: Value | None) -> tuple[dict[str, MatrixValue], str]:
+    """The properties that the worker must have, and the element whose worker it must be."""
+    named = (value.named("a mapping of properties to values") or {}) if value else {}
+    same_as, given = named.get(SAME_AS), {}
+    for name, item in named.items():
+        if name in OWN_KEYS:
+            item.refuse("is for a job to say, not for one of its uses", "write it into the `worker` of the job")
+        elif name != SAME_AS and (plain := written_value(item)) is not None:
+            given[name] = plain
+    return given, (same_as.text("an element's name") or "") if same_as else ""
+
+
+def _given(value: Value | None, what: str) -> dict[str, MatrixValue]:
     named = (value.named(f"a mapping of {what} to values") or {}) if value else {}
     return {name: plain for name, item in named.items() if (plain := written_value(item)) is not None}
 

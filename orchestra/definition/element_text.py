@@ -32,6 +32,8 @@ def _run(element: Element) -> str:
         words += f" for each {', '.join(element.matrix.axes)}"
     elif element.for_each:
         words += f" for each of {element.for_each}"
+    if element.same_worker_as:
+        words += f" on the worker of {element.same_worker_as}"
     if element.max_parallel is not None:
         words += f", {element.max_parallel} at a time"
     return f"{words}, until one fails" if element.fail_fast else words

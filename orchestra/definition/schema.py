@@ -2,7 +2,7 @@
 
 from orchestra.definition import bounds
 from orchestra.definition.bounds import Bound
-from orchestra.definition.matching_fields import SAME_AS
+from orchestra.definition.matching_fields import OWN_KEYS, SAME_AS
 from orchestra.definition.reader import FORMAT_VERSION
 from orchestra.elements import Rule, Verdict
 from orchestra.specification import CatchUp, Jitter, Overlap, ParameterType, Placement, RetryCause
@@ -226,7 +226,13 @@ def _elements() -> Schema:
                 **values,
                 "description": "Parameters of the job; {parameters.x}, {results.element.x} are filled in.",
             },
-            "worker": {**values, "description": "Properties that the worker must have besides what the job asks for."},
+            "worker": {
+                "type": "object",
+                "properties": {SAME_AS: _said("An element before it, whose worker it must be.")},
+                "propertyNames": {"not": {"enum": list(OWN_KEYS)}},
+                "additionalProperties": _PLAIN,
+                "description": "Properties that the worker must have besides what the job asks for.",
+            },
             "matrix": _matrix(),
             "for-each": {
                 "type": "string",

@@ -10,6 +10,7 @@ from orchestra.clock import Instant, seconds_between
 from orchestra.identifiers import ProjectId
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import CONTACT_SECONDS_MAX
+from orchestra.matching import properties_of
 from orchestra.policy import Permission, Principal
 from orchestra.specification import PropertyValue
 from orchestra.storage.tables import runs, workers
@@ -74,7 +75,7 @@ def all_workers(connection: Connection, who: Principal, *, name: str | None = No
             connected_at=row.connected_at,
             last_contact_at=row.last_contact_at,
             version=row.version,
-            properties=msgspec.json.decode(row.properties, type=dict[str, PropertyValue]),
+            properties=properties_of(row.name, msgspec.json.decode(row.properties, type=dict[str, PropertyValue])),
             slots=row.slots,
             slots_used=running[row.id] + min(assigned[row.id], max(0, row.slots - running[row.id])),
             is_full=running[row.id] >= row.slots,

@@ -15,7 +15,7 @@ from orchestra.pipeline.expansion import ONLY, Instance, Member
 from orchestra.pipeline.states import ElementState
 from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted, listed
 from orchestra.storage.statements import update_rows
-from orchestra.storage.tables import pipeline_elements, run_results, runs
+from orchestra.storage.tables import pipeline_elements, run_results, runs, workers
 
 
 class NewElement(NamedTuple):
@@ -85,6 +85,12 @@ def job_version_of(connection: Connection, run: RunId, element: str) -> JobVersi
     """The same for one of them, however many there are."""
     row = _VERSION.first(connection, {"run": run, "element": element})
     return None if row is None or row.job_version_id is None else JobVersionId(row.job_version_id)
+
+
+def worker_of_element(connection: Connection, run: RunId, element: str) -> str | None:
+    """The name of the worker that had the element's run, also of one that is used again; None if none ever had it."""
+    row = _WORKER.first(connection, {"run": run, "element": element})
+    return None if row is None else row.name
 
 
 def results_of(connection: Connection, wanted: Sequence[RunId]) -> dict[RunId, dict[str, object]]:
@@ -169,6 +175,26 @@ _VERSION = PreparedQuery(
         pipeline_elements.c.run_id == bindparam("run"),
         pipeline_elements.c.element == bindparam("element"),
         pipeline_elements.c.key == "",
+    ),
+)
+
+
+class _Worker(NamedTuple):
+    name: str
+
+
+_WORKER = PreparedQuery(
+    _Worker,
+    lambda _: (
+        select(workers.c.name)
+        .select_from(pipeline_elements)
+        .join(runs, runs.c.id == pipeline_elements.c.child_id)
+        .join(workers, workers.c.id == runs.c.worker_id)
+        .where(
+            pipeline_elements.c.run_id == bindparam("run"),
+            pipeline_elements.c.element == bindparam("element"),
+            pipeline_elements.c.key == "",
+        )
     ),
 )
 

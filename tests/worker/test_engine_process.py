@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestra_worker.detection import detected_properties, given_properties, installed_version, size_text
+from orchestra_worker.detection import (
+    OwnProperty,
+    detected_properties,
+    given_properties,
+    installed_version,
+    size_text,
+)
 from tests.worker import given
 
 
@@ -124,6 +130,14 @@ def test_properties_are_detected() -> None:
 @pytest.mark.parametrize(("size", "text"), [(33_600_000_000, "33.6GB"), (32_000_000_000, "32GB"), (512 << 20, "0.5GB")])
 def test_memory_is_a_size_that_requirements_compare(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_the_name_is_no_property_that_a_worker_can_be_given() -> None:
+    with pytest.raises(OwnProperty) as refused:
+        given_properties(["gpu=2", " name = atlas"])
+
+    told = "' name = atlas' cannot be given: `name` is the worker's own name, which --name says"
+    assert str(refused.value) == told
 
 
 def test_given_properties_are_numbers_and_truths_only_when_they_look_the_same_printed() -> None:

@@ -13,6 +13,8 @@ from orchestra.specification import PropertyValue
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 """The names that container images and packages have made common."""
+_NAME = "name"
+"""The master adds it: two workers that say the same of it would both be taken for one."""
 _GIGABYTE = 1_000_000_000
 
 
@@ -25,6 +27,17 @@ class BadProperty(OrchestraError):
 
     def __str__(self) -> str:
         return f"{self.text!r} is no property: write name=value"
+
+
+class OwnProperty(OrchestraError):
+    """A property on the command line is one that every worker has of itself."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.text!r} cannot be given: `name` is the worker's own name, which --name says"
 
 
 def detected_properties() -> dict[str, PropertyValue]:
@@ -51,12 +64,14 @@ def size_text(size: int) -> str:
 
 def given_properties(texts: Sequence[str]) -> dict[str, PropertyValue]:
     """`gpu=true`, `rack=12`, `role=db` as values: true and false, whole and decimal numbers, else text. Raises
-    BadProperty."""
+    BadProperty, or OwnProperty for a name that no worker can choose."""
     properties: dict[str, PropertyValue] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not value.strip():
             raise BadProperty(text)
+        if name.strip() == _NAME:
+            raise OwnProperty(text)
         properties[checked_name("property", name.strip())] = _value(value.strip())
     return properties
 
