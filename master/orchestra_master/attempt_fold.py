@@ -24,6 +24,7 @@ from orchestra.protocol.messages import (
     StepStarted,
 )
 from orchestra.protocol.window import AttemptKey
+from orchestra.specification import RetryCause
 from orchestra.storage.attempts import withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.job_versions import JobVersions
@@ -33,6 +34,7 @@ from orchestra.storage.steps import StepNews
 from orchestra.storage.tables import runs
 from orchestra_master.ending import Ending, end_run
 from orchestra_master.gathered import Gathered
+from orchestra_master.retrying import known_cause
 
 
 @dataclass(kw_only=True, slots=True)
@@ -244,9 +246,10 @@ class AttemptFold:
             raise ProtocolError(CloseCode.OUT_OF_TURN, sentence)
         if final.outcome not in _EVENT_OF_OUTCOME:
             raise ProtocolError(CloseCode.MALFORMED, f"an attempt cannot end as {final.outcome}")
-        outcome, reason, cause = final.outcome, final.reason, final.cause
+        outcome, reason = final.outcome, final.reason
+        cause = known_cause(final.cause) if outcome in _TRIED_AGAIN else None
         if log_length != final.log_length or log_digest != final.log_digest:
-            outcome, cause = AttemptState.EXCEPTION, "exception"
+            outcome, cause = AttemptState.EXCEPTION, RetryCause.EXCEPTION
             reason = (
                 f"the log is damaged: {log_length} bytes with digest {log_digest} were stored, the worker has "
                 f"{final.log_length} with {final.log_digest}; the job itself: {final.outcome} {final.reason}"
@@ -256,6 +259,7 @@ class AttemptFold:
         self._changes |= {
             "ended_at": self._now,
             "reason": reason,
+            "cause": cause,
             "exit_code": final.exit_code,
             "log_digest": log_digest,
             "lost_bytes": sum(lost.length for lost in final.lost),
@@ -280,3 +284,5 @@ _EVENT_OF_OUTCOME = {
     AttemptState.ABORTED: AttemptEvent.ABORTED,
     AttemptState.EXCEPTION: AttemptEvent.BROKE,
 }
+_TRIED_AGAIN = frozenset({AttemptState.FAILED, AttemptState.EXCEPTION})
+"""Whatever else a worker says: after a success and an abort there is nothing to try again."""

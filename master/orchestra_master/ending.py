@@ -34,7 +34,13 @@ def end_run(move: RunMove, ending: Ending, *, actor: str, now: Instant) -> set[S
     A failed attempt that will be retried does not make the run failed: the run is scheduled again.
     """
     policy = ending.specification.retry
-    wait = seconds_until_retry(policy, attempts_counted=ending.attempts_counted, cause=ending.cause)
+    wait = seconds_until_retry(
+        policy,
+        run=move.run,
+        attempt=ending.attempt,
+        attempts_counted=ending.attempts_counted,
+        cause=ending.cause,
+    )
     changes: dict[str, object] = {"worker_id": None, "progress": None, "progress_text": None}
     if wait is not None:
         words = f"attempt {ending.attempts_counted} of {policy.max_attempts} {ending.outcome}: {ending.reason}"

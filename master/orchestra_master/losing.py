@@ -5,6 +5,7 @@ from sqlalchemy import Connection, select, update
 from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, JobVersionId, RunId
 from orchestra.lifecycle import LIVE_ATTEMPT_STATES, AttemptState, RunState
+from orchestra.specification import RetryCause
 from orchestra.storage.database import Signal
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.run_moves import RunMove
@@ -43,7 +44,7 @@ def lose_attempt(
     connection.execute(
         update(attempts)
         .where(attempts.c.run_id == run, attempts.c.number == attempt)
-        .values(state=AttemptState.EXCEPTION, reason=reason, ended_at=now)
+        .values(state=AttemptState.EXCEPTION, reason=reason, cause=RetryCause.LOST, ended_at=now)
     )
     # An attempt whose start was never reported may have run all the same: it counts.
     counted = row.attempts_counted + (row.started_at is None)
@@ -52,7 +53,7 @@ def lose_attempt(
         attempt=attempt,
         outcome=AttemptState.EXCEPTION,
         reason=reason,
-        cause=None if row.stop_requested_at is not None else "lost",
+        cause=None if row.stop_requested_at is not None else RetryCause.LOST,
         exit_code=None,
         log_length=row.log_length,
         log_digest=None,

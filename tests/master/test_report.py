@@ -329,7 +329,10 @@ def test_a_failed_attempt_is_tried_again_unless_somebody_wanted_it_stopped(
 def test_the_wait_before_a_retry_is_bounded() -> None:
     policy = RetryPolicy(max_attempts=100, wait_seconds=604_800, factor=100, on=("exit",))
 
-    waits = [seconds_until_retry(policy, attempts_counted=count, cause="exit:1") for count in range(1, 101)]
+    waits = [
+        seconds_until_retry(policy, run=FIRST, attempt=ATTEMPT, attempts_counted=count, cause="exit:1")
+        for count in range(1, 101)
+    ]
 
     assert waits[:2] == [604_800, DELAY_SECONDS_MAX]
     assert waits[-2:] == [DELAY_SECONDS_MAX, None]
