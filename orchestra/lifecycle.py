@@ -63,6 +63,9 @@ TERMINAL_STATES = frozenset(
     }
 )
 
+HOLDING_STATES = frozenset({RunState.ASSIGNED, RunState.RUNNING})
+"""In these a run has what it demands of locks and the like; in all others it has nothing of it."""
+
 NEXT_RUN_STATE: Mapping[tuple[RunState, RunEvent], RunState] = {
     (RunState.SCHEDULED, RunEvent.DUE): RunState.PENDING,
     (RunState.SCHEDULED, RunEvent.CANCELLED): RunState.CANCELLED,

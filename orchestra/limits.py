@@ -156,6 +156,20 @@ ALONE_SECONDS_MAX: Final = 15.0
 DATABASE_SIGN_SECONDS_MAX: Final = 5.0
 """How long the database may take for a write that changes nothing, before the master takes it for away."""
 OFFERS_PER_PASS_MAX: Final = 64
+SIGNATURES_PER_PASS_MAX: Final = 256
+"""Whose heads one pass of the dispatcher looks at; the others' turn is the next pass."""
+SHARE_HALF_LIFE_SECONDS: Final = 600.0
+"""In so long what a project had of the slots counts half."""
+SHARE_OF_A_START_SECONDS: Final = 1.0
+"""What a start is charged with at once, for each of its slots."""
+SHARE_STEP_SECONDS_MAX: Final = 5.0
+"""Of time between two looks, that is charged."""
+HOLD_BACK_SECONDS: Final = 60.0
+"""A run that needs much waits so long before room is kept free for it."""
+POINT_OF_PRIORITY_SECONDS: Final = 600
+"""What a point of priority is worth in waiting."""
+RESOURCE_CHARACTERS_MAX: Final = 200
+"""Of a name that policies make of parameters."""
 PREFETCH_SECONDS: Final = 0.1
 """A worker is given as many runs beyond its slots as it has ended in so long: they will start about as soon."""
 PREFETCHED_MAX: Final = 64

@@ -13,8 +13,9 @@ from orchestra.clock import Clock
 from orchestra.logs.store import LogStore
 from orchestra.storage.database import Database
 from orchestra.storage.job_versions import JobVersions
+from orchestra_master.claiming import Claiming
 from orchestra_master.contacts import ContactKeeper
-from orchestra_master.dispatcher import Dispatcher, SecretReader
+from orchestra_master.dispatcher import Dispatcher
 from orchestra_master.duty import Duty
 from orchestra_master.expectation_watch import ExpectationWatch
 from orchestra_master.fleet_metrics import FleetCollector
@@ -22,6 +23,7 @@ from orchestra_master.listener import Listener, TokenWatch
 from orchestra_master.master import Loop, Master
 from orchestra_master.metrics import AttemptMetrics
 from orchestra_master.offer_watch import OfferWatch
+from orchestra_master.offering import Offering, SecretReader
 from orchestra_master.parts import Blocking, MasterParts
 from orchestra_master.pipeline_keeper import PipelineKeeper
 from orchestra_master.promoter import Promoter
@@ -76,7 +78,11 @@ def build_master(
         ContactKeeper(parts=parts),
         *more_duties(parts),
     ]
-    dispatcher = Dispatcher(parts=parts, selector=selector or SpreadingSelector(), secrets=secrets)
+    dispatcher = Dispatcher(
+        parts=parts,
+        claiming=Claiming(parts=parts, selector=selector or SpreadingSelector()),
+        offering=Offering(parts=parts, secrets=secrets),
+    )
     if registry is not None:
         registry.register(FleetCollector(roster=parts.roster, dispatcher=dispatcher, listener=listener))
     return Master(

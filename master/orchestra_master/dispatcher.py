@@ -1,71 +1,50 @@
 """Gives pending runs to connected workers: the hot path, woken by signals, with a slow poll as safety net.
 
-What is pending stays in the database behind an index; in memory are only the requirement signatures that may have
-pending runs, so that a pass costs the same with ten or a million of them.
+What is pending stays in the database behind an index; in memory are only the signatures that may have pending runs, so
+that a pass costs the same with ten or a million of them.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Protocol
 
-import msgspec
-from sqlalchemy import Connection
-
-from orchestra.clock import Instant
-from orchestra.errors import OrchestraError
-from orchestra.identifiers import Signature, WorkerId
-from orchestra.lifecycle import RunEvent, RunState
+from orchestra.clock import Instant, seconds_between
+from orchestra.demands import project_of
+from orchestra.identifiers import ProjectId, Signature, WorkerId
 from orchestra.limits import (
-    FRAME_BYTES_MAX,
+    HOLD_BACK_SECONDS,
     OFFERS_PER_PASS_MAX,
     REFUSED_OFFER_SECONDS,
+    SIGNATURES_PER_PASS_MAX,
 )
-from orchestra.protocol.codec import frame_bytes
-from orchestra.protocol.messages import Offer
-from orchestra.specification import JobSpecification, Matching, ParameterType, PropertyValue
-from orchestra.storage.attempts import Claim, ClaimedRun, claim_runs, withdraw_offer
+from orchestra.matching import exclusion
+from orchestra.specification import Matching
 from orchestra.storage.database import Signal, Topic
-from orchestra.storage.job_versions import JobVersion
-from orchestra.storage.jobs import matching_of
-from orchestra.storage.pending import PendingRun, pending_heads, pending_signatures
-from orchestra.storage.run_moves import state_of_run
-from orchestra.storage.runs import move_run
+from orchestra.storage.pending import pending_signatures
+from orchestra.storage.terms import Terms, terms_of
+from orchestra_master.claiming import Claiming, Outcome, Request
+from orchestra_master.offering import Offering
 from orchestra_master.parts import MasterParts
-from orchestra_master.selection import Candidate, WorkerSelector, able, able_soon
-
-
-class SecretReader(Protocol):
-    """Opens what the service sealed."""
-
-    def open(self, sealed: str) -> dict[str, str]:
-        """The secret parameters of a run; raises an OrchestraError if they cannot be opened."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Pass:
-    """What one transaction gave away."""
-
-    claimed: list[tuple[ClaimedRun, JobVersion]]
-    exhausted: frozenset[Signature]
-    """Signatures of which every pending run was looked at and given away."""
-    void: frozenset[WorkerId]
-    """Workers that were chosen, but whose session is not the newest any more or that take nothing."""
+from orchestra_master.selection import Candidate, able, able_soon
+from orchestra_master.shares import Shares
 
 
 class Dispatcher:
     """Owned by one master; gives runs only to workers that are connected to it."""
 
-    def __init__(self, *, parts: MasterParts, selector: WorkerSelector, secrets: SecretReader) -> None:
+    def __init__(self, *, parts: MasterParts, claiming: Claiming, offering: Offering) -> None:
         self._parts = parts
-        self._selector = selector
-        self._secrets = secrets
-        self._matchings: dict[Signature, Matching] = {}
+        self._claiming = claiming
+        self._offering = offering
+        self._shares = Shares()
+        self._terms: dict[Signature, Terms] = {}
         self._hungry: set[Signature] = set()
         """May have pending runs that a worker could take now."""
-        self._blocked: set[Signature] = set()
-        """Had pending runs when no worker could take one."""
+        self._blocked: dict[Signature, float] = {}
+        """Had pending runs when none of them could go, and since when (monotonic)."""
         self._polled_at: float | None = None
+        self._rates_free_at: float | None = None
+        """When (monotonic) a rate that is used up lets another run start."""
 
     @property
     def hungry(self) -> int:
@@ -80,59 +59,121 @@ class Dispatcher:
     @property
     def rest_seconds(self) -> float | None:
         """After how long there may be somebody to give runs to though nothing was signalled; None: not by itself."""
+        if not self._blocked:
+            return None
         now = self._parts.clock.monotonic()
         waits = [each.refused_until - now for each in self._parts.roster.connected() if each.refused_until > now]
-        return min(waits, default=None) if self._blocked else None
+        if self._rates_free_at is not None:
+            waits.append(max(0.0, self._rates_free_at - now))
+        return min(waits, default=None)
 
     def wake(self, signals: frozenset[Signal]) -> None:
         """Takes in what was signalled; a signal without a signature stands for all of them."""
         for signal in signals:
-            if signal.payload:
-                self._hungry.add(Signature(signal.payload))
-            else:
+            if not signal.payload:
                 self._polled_at = None
+            elif signal.topic is Topic.RELEASED:
+                self._released(Signature(signal.payload))
+            else:
+                self._hungry.add(Signature(signal.payload))
 
     def capacity_changed(self) -> None:
         """A worker may be able to take what was blocked."""
-        self._hungry |= self._blocked
-        self._blocked.clear()
+        self._hungry.update(self._blocked)
+
+    def _released(self, signature: Signature) -> None:
+        """What a run with this signature held is free for those that demand it too."""
+        terms = self._terms.get(signature)
+        freed = None if terms is None else {demand.resource for demand in terms.demands}
+        for blocked in self._blocked:
+            if freed is None or any(demand.resource in freed for demand in self._terms[blocked].demands):
+                self._hungry.add(blocked)
 
     async def dispatch_once(self) -> bool:
         """Gives away what can be given in one transaction; true if there may be more at once."""
         await self._poll()
-        await self._learn_matchings()
+        await self._learn_terms()
         # No await from here to the transaction: a worker that comes in between would find its signature neither hungry
         # nor blocked, and would wait for the next poll.
-        candidates = self._candidates()
-        wanted: dict[Signature, tuple[Matching, int]] = {}
-        for signature in sorted(self._hungry & self._matchings.keys()):
-            matching = self._matchings[signature]
-            room = _room(matching, candidates)
-            if room:
-                wanted[signature] = (matching, min(room, OFFERS_PER_PASS_MAX))
-                self._blocked.discard(signature)
-            else:
-                self._blocked.add(signature)
-        self._hungry -= self._blocked
-        if not wanted:
-            return False
-        now = self._parts.clock.now()
-        # What is signalled while the transaction is under way must stay hungry after it.
-        self._hungry.difference_update(wanted)
+        now = self._parts.clock.monotonic()
+        if self._rates_free_at is not None and self._rates_free_at <= now:
+            self._rates_free_at = None
+            self.capacity_changed()
+        request = self._request(now)
+        if not request.wanted:
+            return bool(self._hungry)
+        # Until it is known otherwise: what is freed while the transaction is under way makes them hungry again.
+        for signature in request.wanted:
+            self._hungry.discard(signature)
+            self._blocked.setdefault(signature, now)
+        at = self._parts.clock.now()
         try:
             done = await self._parts.database.write(
-                lambda connection: self._give(connection, wanted, candidates, now), signals=_signals_of
+                lambda connection: self._claiming.claim(connection, request, at), signals=_signals_of
             )
         except BaseException:
-            self._hungry.update(wanted)
+            self._hungry.update(request.wanted)
             raise
-        self._hungry.update(signature for signature in wanted if signature not in done.exhausted)
-        self._pass_over(done.void)
-        # First all that can be offered, so that a database that goes away meanwhile holds up none of them.
-        failed = [failure for each, version in done.claimed if (failure := self._offer(each, version))]
-        for failure in failed:
-            await self._take_back(failure)
+        self._take_in(request, done, at)
+        await self._offering.offer(done.claimed)
         return bool(self._hungry)
+
+    def _request(self, now: float) -> Request:
+        """What of the hungry there is room for; what has none is blocked until something changes."""
+        candidates = self._candidates(now)
+        wanted: dict[Signature, int] = {}
+        looked_at = sorted(self._hungry & self._terms.keys())
+        # Not always the same ones first, where there are more than one pass looks at.
+        for signature in looked_at:
+            if len(wanted) == SIGNATURES_PER_PASS_MAX:
+                break
+            room = _room(self._terms[signature].matching, candidates)
+            if room:
+                wanted[signature] = min(room, OFFERS_PER_PASS_MAX)
+            else:
+                self._blocked.setdefault(signature, now)
+                self._hungry.discard(signature)
+        return Request(
+            wanted=wanted,
+            elders=self._elders(now) if wanted else (),
+            terms=self._terms,
+            candidates=candidates,
+            fleet=self._parts.roster.connected(),
+            had=self._shares.had(),
+        )
+
+    def _elders(self, now: float) -> list[Signature]:
+        """Those that need so much that they could wait for ever, and have waited long enough, for workers that are
+        there."""
+        connected = [each for each in self._parts.roster.connected() if each.accepts_runs]
+        return [
+            signature
+            for signature, since in self._blocked.items()
+            if now - since >= HOLD_BACK_SECONDS
+            and (terms := self._terms[signature]).may_be_passed_by
+            and any(exclusion(terms.matching, each.properties, slots=each.slots) is None for each in connected)
+        ]
+
+    def _take_in(self, request: Request, done: Outcome, at: Instant) -> None:
+        now = self._parts.clock.monotonic()
+        given = Counter(run.signature for run, _ in done.claimed)
+        for signature in {*request.wanted, *given}:
+            if signature in done.lacking:
+                continue
+            if signature not in done.exhausted:
+                self._hungry.add(signature)
+            if signature not in self._hungry or given[signature]:
+                self._blocked.pop(signature, None)
+        if done.frees_at is not None:
+            wait = max(0.0, seconds_between(at, done.frees_at))
+            self._rates_free_at = min(now + wait, self._rates_free_at or now + wait)
+        if done.in_use is not None:
+            self._shares.observe(done.in_use, now)
+        charged: Counter[ProjectId] = Counter()
+        for run, _ in done.claimed:
+            charged[project_of(run.signature)] += run.slots
+        self._shares.charge(charged)
+        self._pass_over(done.void)
 
     def _pass_over(self, void: Collection[WorkerId]) -> None:
         """Without this the same worker would be chosen again and again, and the run never start elsewhere."""
@@ -151,8 +192,7 @@ class Dispatcher:
                 self._polled_at = None
                 raise
 
-    def _candidates(self) -> list[Candidate]:
-        now = self._parts.clock.monotonic()
+    def _candidates(self, now: float) -> list[Candidate]:
         return [
             Candidate(
                 worker=each.worker,
@@ -167,127 +207,13 @@ class Dispatcher:
             if (free_slots := max(0, each.free_slots)) + (prefetch_room := each.prefetch_room(now)) > 0
         ]
 
-    async def _learn_matchings(self) -> None:
-        for signature in self._hungry - self._matchings.keys():
-            found = await self._parts.database.read(partial(matching_of, signature=signature))
+    async def _learn_terms(self) -> None:
+        for signature in self._hungry - self._terms.keys():
+            found = await self._parts.database.read(partial(terms_of, signature=signature))
             if found is None:
                 self._hungry.discard(signature)
             else:
-                self._matchings[signature] = found
-
-    def _give(
-        self,
-        connection: Connection,
-        wanted: Mapping[Signature, tuple[Matching, int]],
-        candidates: Sequence[Candidate],
-        now: Instant,
-    ) -> _Pass:
-        """Looks at the heads of the queues and claims for them, in one transaction. Replayable: changes nothing of
-        its own."""
-        heads: list[PendingRun] = []
-        exhausted = set(wanted)
-        for signature, (_, limit) in wanted.items():
-            found = pending_heads(connection, signature, limit)
-            heads += found
-            if len(found) == limit:
-                exhausted.discard(signature)
-        heads.sort(key=lambda head: (-head.priority, head.run))
-        claims, left = self._assign(heads[:OFFERS_PER_PASS_MAX], wanted, candidates)
-        exhausted -= {head.signature for head in [*left, *heads[OFFERS_PER_PASS_MAX:]]}
-        given = claim_runs(connection, claims, actor=self._parts.actor, now=now)
-        void_runs = {claim.run for claim in claims if claim.worker in given.void}
-        exhausted -= {head.signature for head in heads if head.run in void_runs}
-        versions = self._parts.versions
-        return _Pass(
-            claimed=[(each, versions.get(connection, each.job_version_id)) for each in given.claimed],
-            exhausted=frozenset(exhausted),
-            void=given.void,
-        )
-
-    def _assign(
-        self,
-        heads: Sequence[PendingRun],
-        wanted: Mapping[Signature, tuple[Matching, int]],
-        candidates: Sequence[Candidate],
-    ) -> tuple[list[Claim], list[PendingRun]]:
-        free = {each.worker: each for each in candidates}
-        claims, left = [], []
-        for head in heads:
-            matching = wanted[head.signature][0]
-            everybody = list(free.values())
-            connected = None
-            if possible := able(matching, everybody):
-                chosen = self._selector.select(matching, possible)
-                free[chosen.worker] = replace(chosen, free_slots=chosen.free_slots - matching.slots)
-                connected = self._parts.roster.find(chosen.worker)
-            elif possible := able_soon(matching, everybody):
-                chosen = self._selector.select(matching, possible)
-                free[chosen.worker] = replace(chosen, prefetch_room=chosen.prefetch_room - 1)
-                connected = self._parts.roster.find(chosen.worker)
-            if connected is None:
-                left.append(head)
-            else:
-                claims.append(Claim(run=head.run, worker=connected.worker, epoch=connected.epoch))
-        return claims, left
-
-    def _offer(self, claimed: ClaimedRun, version: JobVersion) -> "_Failure | None":
-        connected = self._parts.roster.find(claimed.worker)
-        if connected is None or connected.epoch != claimed.epoch:
-            # It went between the claim and now: its link could not withdraw what it had not been offered yet.
-            return _Failure(claimed=claimed, reason="the worker went away before it was offered")
-        try:
-            secrets = self._secrets.open(claimed.sealed_secrets) if claimed.sealed_secrets else {}
-        except OrchestraError as error:
-            return _Failure(claimed=claimed, reason="the offer could not be made", broken=str(error))
-        offer = Offer(
-            run=claimed.run,
-            attempt=claimed.attempt,
-            project=version.project,
-            job=version.job,
-            slots=claimed.slots,
-            execution=version.specification.execution,
-            parameters=msgspec.json.decode(claimed.parameters, type=dict[str, PropertyValue]),
-            secrets={name: secrets[name] for name in _secret_names(version.specification) if name in secrets},
-        )
-        if (size := frame_bytes(offer)) > FRAME_BYTES_MAX:
-            # Each worker would drop its connection over it, one after the other, with all that runs there.
-            words = f"the job and its parameters have {size} bytes, {FRAME_BYTES_MAX} at most can be sent to a worker"
-            return _Failure(claimed=claimed, reason="the offer could not be made", broken=words)
-        connected.hold((claimed.run, claimed.attempt), claimed.slots, self._parts.clock.monotonic())
-        self._parts.roster.offered.set()
-        connected.send(offer)
-        return None
-
-    async def _take_back(self, failure: "_Failure") -> None:
-        """Nothing was offered: the run is pending again, or over if no offer of it can ever be made."""
-        claimed, now, actor = failure.claimed, self._parts.clock.now(), self._parts.actor
-
-        def take_back(connection: Connection) -> None:
-            withdrawn = withdraw_offer(
-                connection, claimed.run, claimed.attempt, actor=actor, reason=failure.reason, now=now
-            )
-            is_broken = withdrawn and failure.broken is not None
-            if is_broken and state_of_run(connection, claimed.run) is RunState.PENDING:
-                move_run(connection, claimed.run, RunEvent.BROKE, actor=actor, now=now, reason=failure.broken or "")
-
-        await self._parts.database.write(
-            take_back, signals=[Signal(Topic.PENDING), Signal(Topic.RUN, str(claimed.run))]
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Failure:
-    """A run that was claimed and could not be offered."""
-
-    claimed: ClaimedRun
-    reason: str
-    broken: str | None = None
-    """Why no offer of it can ever be made."""
-
-
-def _secret_names(specification: JobSpecification) -> list[str]:
-    """Of its parameters: a pipeline hands on all of its secrets, and a job is given those that it asks for."""
-    return [each.name for each in specification.parameters if each.type is ParameterType.SECRET]
+                self._terms[signature] = found
 
 
 def _room(matching: Matching, candidates: Sequence[Candidate]) -> int:
@@ -296,5 +222,5 @@ def _room(matching: Matching, candidates: Sequence[Candidate]) -> int:
     return now + sum(each.prefetch_room for each in able_soon(matching, candidates))
 
 
-def _signals_of(done: _Pass) -> list[Signal]:
+def _signals_of(done: Outcome) -> list[Signal]:
     return [Signal(Topic.RUN, str(claimed.run)) for claimed, _ in done.claimed]

@@ -108,7 +108,7 @@ class Master:
         self._capacity.clear()
 
     async def _listen_for_pending(self) -> None:
-        subscription = self._parts.database.subscribe(Topic.PENDING)
+        subscription = self._parts.database.subscribe(Topic.PENDING, Topic.RELEASED)
         try:
             while True:
                 # Nothing after the poll's time: the dispatcher is told to look for itself. By its own clock it may have

@@ -26,7 +26,7 @@ from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database
 from orchestra.storage.idempotency import KeptAnswer, find_answer, keep_answer
 from orchestra.storage.jobs import JobRecord, find_job
-from orchestra.storage.new_runs import NewRun, create_run, run_of, signals_of_run
+from orchestra.storage.new_runs import NewRun, create_run, run_of
 from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import jobs
 
@@ -244,15 +244,9 @@ class Triggers:
                 return made
 
     async def _write(self, wish: _Wish) -> Triggered | None:
-        job = wish.job
-        signals = signals_of_run(
-            job.signature,
-            delay_seconds=wish.delay_seconds,
-            expire_after_seconds=job.specification.expire_after_seconds,
-        )
         while True:
             try:
-                return await self._database.write(lambda connection: self._create(connection, wish), signals=signals)
+                return await self._database.write(lambda connection: self._create(connection, wish))
             except _KeyTaken:
                 continue
 

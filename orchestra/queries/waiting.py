@@ -13,8 +13,8 @@ from orchestra.matching import PIPELINE, exclusion
 from orchestra.policy import Principal
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
 from orchestra.specification import Matching
-from orchestra.storage.jobs import matching_of
 from orchestra.storage.tables import runs, workers
+from orchestra.storage.terms import Terms, terms_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,30 +186,30 @@ def waiting_of(connection: Connection, who: Principal, run: int, *, now: Instant
     if pending and row.signature == PIPELINE:
         return WaitingView(state=state, reasons=("a master begins it in a moment",), workers=())
     # Its own, because an element of a pipeline may ask for more than its job does.
-    matching = matching_of(connection, row.signature) or Matching()
+    terms = terms_of(connection, row.signature) or Terms(matching=Matching())
     return explain(
         RunFacts(
             state=state,
             reason=row.reason,
-            matching=msgspec.structs.replace(matching, slots=row.slots),
+            matching=msgspec.structs.replace(terms.matching, slots=row.slots),
             due_at=row.due_at,
             worker=row.worker,
             stop_requested_by=row.stop_requested_by,
-            before=_runs_before(connection, row.signature, row.priority, row.id) if pending else 0,
+            before=_runs_before(connection, row.signature, row.rank, row.id) if pending else 0,
             workers=workers_asked,
             now=now,
         )
     )
 
 
-def _runs_before(connection: Connection, signature: str, priority: int, run: int) -> int:
+def _runs_before(connection: Connection, signature: str, rank: int, run: int) -> int:
     before = (
         select(runs.c.id)
         .where(
             runs.c.ended_at.is_(None),
             runs.c.state == RunState.PENDING,
             runs.c.signature == signature,
-            or_(runs.c.priority > priority, (runs.c.priority == priority) & (runs.c.id < run)),
+            or_(runs.c.rank < rank, (runs.c.rank == rank) & (runs.c.id < run)),
         )
         .limit(BEFORE_COUNT_MAX)
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from orchestra.clock import Instant
-from orchestra.identifiers import AttemptNumber, Epoch, JobVersionId, ProjectId, RunId, WorkerId
+from orchestra.identifiers import AttemptNumber, Epoch, JobVersionId, ProjectId, RunId, Signature, WorkerId
 from orchestra.lifecycle import AttemptState, RunEvent, RunState, WorkerState
 from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted, listed
 from orchestra.storage.run_events import RunEventRow, add_run_events
@@ -33,6 +33,7 @@ class ClaimedRun:
     attempt: AttemptNumber
     worker: WorkerId
     epoch: Epoch
+    signature: Signature
     project_id: ProjectId
     job_version_id: JobVersionId
     slots: int
@@ -109,6 +110,7 @@ def _claim_for(connection: Connection, claims: Sequence[Claim], *, worker: Worke
             attempt=AttemptNumber(rows[run].attempt),
             worker=worker,
             epoch=epoch,
+            signature=Signature(rows[run].signature),
             project_id=ProjectId(rows[run].project_id),
             job_version_id=JobVersionId(rows[run].job_version_id),
             slots=rows[run].slots,
@@ -137,6 +139,7 @@ class _Session(NamedTuple):
 class _Taken(NamedTuple):
     id: int
     attempt: int
+    signature: str
     project_id: int
     job_version_id: int
     slots: int

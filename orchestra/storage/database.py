@@ -18,6 +18,8 @@ class Topic(StrEnum):
 
     PENDING = "pending"
     """A run became pending; the payload is its requirement signature."""
+    RELEASED = "released"
+    """A run gave back what it demanded; the payload is its signature."""
     STOPS = "stops"
     """A stop was asked for; the payload is the run's number."""
     PIPELINES = "pipelines"

@@ -7,12 +7,12 @@ import msgspec
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from orchestra.clock import Instant
+from orchestra.demands import signature_of_job
 from orchestra.errors import NotFound
 from orchestra.identifiers import JobId, JobVersionId, ProjectId, Signature
-from orchestra.matching import PIPELINE, signature_of
-from orchestra.specification import JobSpecification, Matching
+from orchestra.specification import JobSpecification
 from orchestra.storage.prepared import PreparedQuery
-from orchestra.storage.tables import job_versions, jobs, projects, run_matchings
+from orchestra.storage.tables import job_versions, jobs, projects
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class JobRecord:
 
     def as_of(self, version: JobVersionId, number: int, specification: JobSpecification) -> "JobRecord":
         """The job as one of its versions has it."""
-        signature = signature_of_job(specification)
+        signature = signature_of_job(self.project_id, specification)
         return replace(self, version_id=version, version=number, specification=specification, signature=signature)
 
     @property
@@ -55,11 +55,6 @@ class JobRecord:
         if not self.enabled:
             return f"{name} is disabled by its definition: say 'enabled: true' there"
         return None
-
-
-def signature_of_job(specification: JobSpecification) -> Signature:
-    """What its runs ask of a worker; of a pipeline that none is to have them."""
-    return PIPELINE if specification.pipeline else signature_of(specification.matching)
 
 
 def find_job(connection: Connection, project: str, name: str) -> JobRecord:
@@ -102,20 +97,6 @@ def specification_of(connection: Connection, version: JobVersionId) -> JobSpecif
     return msgspec.json.decode(text, type=JobSpecification)
 
 
-def matching_of(connection: Connection, signature: Signature) -> Matching | None:
-    """What runs with this signature ask of a worker, or None if no worker is to have them, or none ever had it."""
-    if signature == PIPELINE:
-        return None
-    wanted = select(run_matchings.c.matching).where(run_matchings.c.signature == signature)
-    further = connection.execute(wanted).scalar_one_or_none()
-    if further is not None:
-        return msgspec.json.decode(further, type=Matching)
-    text = connection.execute(
-        select(job_versions.c.specification).where(job_versions.c.signature == signature).limit(1)
-    ).scalar_one_or_none()
-    return None if text is None else msgspec.json.decode(text, type=JobSpecification).matching
-
-
 def add_job(
     connection: Connection,
     project: ProjectId,
@@ -138,6 +119,8 @@ def add_job(
 
 def add_version(connection: Connection, job: JobId, specification: JobSpecification, *, now: Instant) -> JobVersionId:
     """Appends a version to the job; new runs are created from it, older runs keep theirs."""
+    project = select(jobs.c.project_id).where(jobs.c.id == job)
+    signature = signature_of_job(ProjectId(connection.execute(project).scalar_one()), specification)
     newest = select(func.coalesce(func.max(job_versions.c.number), 0) + 1).where(job_versions.c.job_id == job)
     version = JobVersionId(
         connection.execute(
@@ -146,7 +129,7 @@ def add_version(connection: Connection, job: JobId, specification: JobSpecificat
                 job_id=job,
                 number=newest.scalar_subquery(),
                 specification=encode_specification(specification),
-                signature=signature_of_job(specification),
+                signature=signature,
                 created_at=now,
             )
             .returning(job_versions.c.id)

@@ -9,16 +9,19 @@ import msgspec
 from sqlalchemy import ClauseElement, Connection, select
 
 from orchestra.clock import Instant, after
+from orchestra.demands import Demand, demands_of, rank_of, signature_for
 from orchestra.identifiers import JobId, JobVersionId, ProjectId, RunId, Signature
 from orchestra.lifecycle import RunState
 from orchestra.limits import ALONE_POLL_SECONDS
-from orchestra.specification import PropertyValue
+from orchestra.matching import PIPELINE
+from orchestra.specification import Matching, PropertyValue
 from orchestra.storage.database import Signal, Topic, announce, pending_signal
 from orchestra.storage.jobs import JobRecord
 from orchestra.storage.prepared import PreparedQuery, inserted
 from orchestra.storage.queued import behind_words, open_run_of_job
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.tables import runs
+from orchestra.storage.terms import keep_terms
 from orchestra.storage.upserts import DIALECTS, insert_into
 
 
@@ -32,7 +35,10 @@ class NewRun:
     job_id: JobId
     job_version_id: JobVersionId
     signature: Signature
-    slots: int
+    matching: Matching
+    demands: tuple[Demand, ...] = ()
+    are_terms_new: bool = False
+    """They are not those of the job's version: more is asked than there, or demanded."""
     priority: int
     parameters: Mapping[str, PropertyValue]
     """Without the secret ones."""
@@ -64,22 +70,35 @@ def run_of(
     sealed_secrets: str | None = None,
     priority: int | None = None,
     delay_seconds: float = 0.0,
+    matching: Matching | None = None,
 ) -> NewRun:
-    """A run of this version of the job, with its own priority if none is given; what is seldom is replaced."""
+    """A run of this version of the job, with its own priority and requirements if no others are given; what is seldom
+    is replaced.
+
+    Raises UnknownValue and BadTemplate if its policies name what these parameters do not have.
+    """
+    specification, given = job.specification, parameters or {}
+    demands: tuple[Demand, ...] = ()
+    if specification.policies.are_demanding:
+        demands = demands_of(specification.policies, project=job.project, job=job.name, parameters=given)
+    asked = matching or specification.matching
+    are_terms_new = job.signature != PIPELINE and (bool(demands) or matching is not None)
     return NewRun(
         creation_key=creation_key,
         project_id=job.project_id,
         job_id=job.id,
         job_version_id=job.version_id,
-        signature=job.signature,
-        slots=job.specification.matching.slots,
-        priority=job.specification.priority if priority is None else priority,
-        parameters=parameters or {},
+        signature=signature_for(job.project_id, asked, demands) if are_terms_new else job.signature,
+        matching=asked,
+        demands=demands,
+        are_terms_new=are_terms_new,
+        priority=specification.priority if priority is None else priority,
+        parameters=given,
         sealed_secrets=sealed_secrets,
         source=source,
         retry_of=None,
         delay_seconds=delay_seconds,
-        expire_after_seconds=job.specification.expire_after_seconds,
+        expire_after_seconds=specification.expire_after_seconds,
         now=now,
     )
 
@@ -97,8 +116,9 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
             "job_id": new.job_id,
             "job_version_id": new.job_version_id,
             "signature": new.signature,
-            "slots": new.slots,
+            "slots": new.matching.slots,
             "priority": new.priority,
+            "rank": rank_of(pending_at, new.priority),
             "parameters": msgspec.json.encode(new.parameters).decode(),
             "sealed_secrets": new.sealed_secrets,
             "source": new.source,
@@ -120,6 +140,8 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
         repeated = select(runs.c.id).where(runs.c.creation_key == new.creation_key)
         return RunId(connection.execute(repeated).scalar_one())
     run = RunId(found.id)
+    if new.are_terms_new:
+        keep_terms(connection, new.signature, new.matching, new.demands)
     add_run_events(connection, [RunEventRow(run=run, at=new.now, kind="created", actor=new.source)])
     if behind is None:
         announce(connection, *signals_of_run(new.signature, new.delay_seconds, new.expire_after_seconds))
@@ -148,6 +170,7 @@ _NEW = inserted(
     "signature",
     "slots",
     "priority",
+    "rank",
     "parameters",
     "sealed_secrets",
     "source",

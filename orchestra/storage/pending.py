@@ -6,11 +6,11 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, func, select
 
 from orchestra.clock import Instant
-from orchestra.identifiers import RunId, Signature
+from orchestra.identifiers import JobId, JobVersionId, RunId, Signature
 from orchestra.lifecycle import RunState
 from orchestra.matching import PIPELINE
 from orchestra.storage.prepared import PreparedQuery
-from orchestra.storage.tables import runs
+from orchestra.storage.tables import jobs, runs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,36 +19,58 @@ class PendingRun:
 
     run: RunId
     signature: Signature
-    priority: int
+    rank: int
+    job: JobId
+    job_version: JobVersionId
+    attempts_counted: int
+
+    @property
+    def turn(self) -> tuple[int, int]:
+        """The smallest is next."""
+        return self.rank, self.run
 
 
 def pending_heads(connection: Connection, signature: Signature, limit: int) -> list[PendingRun]:
-    """The runs of a signature that go next: higher priority first, then the older one.
+    """The runs of a signature that go next, in the order of their turns; none of a job in quarantine.
 
     On PostgreSQL rows that another master is just claiming are passed over.
     """
     rows = _HEADS.all(connection, {"wanted": signature, "most": limit})
-    return [PendingRun(run=RunId(row.id), signature=signature, priority=row.priority) for row in rows]
+    return [
+        PendingRun(
+            run=RunId(row.id),
+            signature=signature,
+            rank=row.rank,
+            job=JobId(row.job_id),
+            job_version=JobVersionId(row.job_version_id),
+            attempts_counted=row.attempts_counted,
+        )
+        for row in rows
+    ]
 
 
 class _Head(NamedTuple):
     id: int
-    priority: int
+    rank: int
+    job_id: int
+    job_version_id: int
+    attempts_counted: int
 
 
 _HEADS = PreparedQuery(
     _Head,
     lambda _: (
-        select(runs.c.id, runs.c.priority)
+        select(*(runs.c[name] for name in _Head._fields))
         .where(
             runs.c.ended_at.is_(None),
             runs.c.state == RunState.PENDING,
             runs.c.signature == bindparam("wanted"),
             runs.c.stop_requested_at.is_(None),
+            ~select(jobs.c.id).where(jobs.c.id == runs.c.job_id, jobs.c.quarantined_at.is_not(None)).exists(),
         )
-        .order_by(runs.c.priority.desc(), runs.c.id)
+        .order_by(runs.c.rank, runs.c.id)
         .limit(bindparam("most"))
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, of=runs)
     ),
 )
 

@@ -11,20 +11,25 @@ from orchestra.clock import Instant
 from orchestra.definition.parameters import validate_parameters
 from orchestra.elements import Element
 from orchestra.errors import InvalidFields, OrchestraError
-from orchestra.identifiers import JobId, JobVersionId, ProjectId, RunId, Signature
+from orchestra.identifiers import JobId, JobVersionId, ProjectId, RunId
 from orchestra.limits import NESTING_MAX
-from orchestra.matching import PIPELINE, signature_of
+from orchestra.matching import NAME_PROPERTY
 from orchestra.pipeline.actions import ElementRows, Start
 from orchestra.pipeline.graph import Graph
 from orchestra.pipeline.states import ElementState, counted_as, is_allowed
 from orchestra.specification import JobSpecification, Matching, Operator, ParameterType, Requirement
-from orchestra.storage.element_rows import NewElement, job_version_of, job_versions_of, read_elements
+from orchestra.storage.element_rows import (
+    NewElement,
+    job_version_of,
+    job_versions_of,
+    read_elements,
+    worker_of_element,
+)
 from orchestra.storage.jobs import JobRecord, job_of
 from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.pipeline_versions import specification_of_version
 from orchestra.storage.prepared import PreparedQuery
-from orchestra.storage.tables import job_versions, jobs, projects, run_matchings, runs
-from orchestra.storage.upserts import insert_into
+from orchestra.storage.tables import job_versions, jobs, projects, runs
 
 ALL, FAILED, FROM = "all", "failed", "from "
 """What a retry does again: everything, the failed part, or one element and all that comes after it (`from build`)."""
@@ -116,30 +121,28 @@ class Children:
             # What the job does not know by name is not given to its worker.
             sealed_secrets=parent.sealed_secrets if len(declared) < len(specification.parameters) else None,
             priority=parent.priority,
+            matching=self._matching(specification, element, start),
         )
-        signature = self._signature(specification, start)
         return create_run(
-            self._connection,
-            replace(new, signature=signature, parent=parent.id, element=element.name, element_key=start.key),
+            self._connection, replace(new, parent=parent.id, element=element.name, element_key=start.key)
         )
 
-    def _signature(self, specification: JobSpecification, start: Start) -> Signature:
+    def _matching(self, specification: JobSpecification, element: Element, start: Start) -> Matching | None:
+        """What the element asks of a worker, if that is more than its job does."""
         if specification.pipeline is not None:
             if self._depth() >= NESTING_MAX:
                 raise ChildRefused(f"pipelines are nested more than {NESTING_MAX} deep")
-            return PIPELINE
+            return None
+        wanted = [*start.worker.items()]
+        if element.same_worker_as:
+            worker = worker_of_element(self._connection, self._pipeline.id, element.same_worker_as)
+            # An element that no worker had, because it was skipped or broke before, leaves the choice open.
+            wanted += [(NAME_PROPERTY, worker)] if worker is not None else []
+        if not wanted:
+            return None
         matching = specification.matching
-        if not start.worker:
-            return signature_of(matching)
-        asked = [Requirement(name=name, operator=Operator.IN, values=(value,)) for name, value in start.worker.items()]
-        matching = Matching(requirements=(*matching.requirements, *asked), prefer=matching.prefer, slots=matching.slots)
-        signature = signature_of(matching)
-        new = insert_into(run_matchings, self._connection.dialect.name)
-        self._connection.execute(
-            new.on_conflict_do_nothing(index_elements=["signature"]),
-            {"signature": signature, "matching": msgspec.json.encode(matching).decode()},
-        )
-        return signature
+        asked = [Requirement(name=name, operator=Operator.IN, values=(value,)) for name, value in wanted]
+        return msgspec.structs.replace(matching, requirements=(*matching.requirements, *asked))
 
     def _depth(self) -> int:
         depth, parent = 1, self._pipeline.parent_id

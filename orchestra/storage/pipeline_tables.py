@@ -34,12 +34,3 @@ pipeline_elements = Table(
     Index("ix_pipeline_elements_child_id", "child_id"),
     Index("ix_pipeline_elements_state_due_at", "state", "due_at"),
 )
-
-run_matchings = Table(
-    "run_matchings",
-    metadata,
-    # Of runs that ask for more than their job's version does.
-    Column("signature", Text, primary_key=True),
-    # A Matching as JSON.
-    Column("matching", Text, nullable=False),
-)

@@ -4,8 +4,7 @@ The decision is made in the transaction that brought it about. The pipeline's ow
 transactions that end the last two predecessors the second one sees both.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from sqlalchemy import Connection, bindparam, select
@@ -24,7 +23,7 @@ from orchestra.storage.database import Signal, Topic, announce
 from orchestra.storage.element_rows import add_elements, add_instances, change_elements, read_elements, results_of
 from orchestra.storage.pipeline_children import ChildRefused, Children, PipelineRun
 from orchestra.storage.pipeline_versions import graph_of_version, specification_of_version
-from orchestra.storage.prepared import PreparedQuery, listed
+from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.run_moves import RunMove, store_moves
 from orchestra.storage.stop_requests import ask_to_stop
 from orchestra.storage.tables import runs
@@ -68,11 +67,6 @@ def resolve_pipeline(connection: Connection, run: RunId, *, now: Instant) -> lis
     while step.apply(resolve(graph, _facts(connection, row))):
         pass
     return step.ended
-
-
-def parents_of(connection: Connection, children: Sequence[RunId]) -> list[RunId]:
-    """The pipelines to which these runs belong."""
-    return [RunId(row.parent_id) for row in _PARENTS.all(connection, {"children": list(children)})]
 
 
 def is_undecided(connection: Connection, run: RunId) -> bool:
@@ -204,19 +198,3 @@ _EVENT_OF_STATE = {
 _ROW = select(*(runs.c[name] for name in PipelineRun._fields)).where(runs.c.id == bindparam("run"))
 _NOW = PreparedQuery(PipelineRun, lambda _: _ROW)
 _LOCKED = PreparedQuery(PipelineRun, lambda _: _ROW.with_for_update())
-
-
-class _Parent(NamedTuple):
-    parent_id: int
-
-
-_PARENTS = PreparedQuery(
-    _Parent,
-    lambda count: (
-        select(runs.c.parent_id)
-        .where(runs.c.id.in_(listed("children", runs.c.id.type, count)), runs.c.parent_id.is_not(None))
-        .distinct()
-        .order_by(runs.c.parent_id)
-    ),
-    of_list="children",
-)

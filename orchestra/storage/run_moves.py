@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.identifiers import AttemptNumber, RunId
-from orchestra.lifecycle import NEXT_RUN_STATE, TERMINAL_STATES, RunEvent, RunState, next_state
+from orchestra.lifecycle import HOLDING_STATES, NEXT_RUN_STATE, TERMINAL_STATES, RunEvent, RunState, next_state
 from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.statements import update_rows
@@ -63,6 +63,11 @@ class RunMove:
         if self.state is RunState.PENDING:
             self._changes["pending_at"] = now
         self.events.append(RunEventRow(run=self.run, at=now, kind=event, actor=actor, attempt=attempt, detail=reason))
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether a worker had it, and none has it any more: what it demanded is free."""
+        return self._state_stored in HOLDING_STATES and self.state not in HOLDING_STATES
 
     @property
     def row(self) -> tuple[Mapping[str, object], Mapping[str, object]]:

@@ -1,17 +1,21 @@
 """What becomes of runs: steps of their life with all that follows from them, and requests to stop."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from orchestra.clock import Instant
-from orchestra.identifiers import AttemptNumber, RunId
+from orchestra.demands import DEMANDING_SIGNATURES, is_demanding
+from orchestra.identifiers import AttemptNumber, RunId, Signature
 from orchestra.lifecycle import TERMINAL_STATES, RunEvent, RunState
 from orchestra.storage.database import Signal, Topic, announce, pending_signal
-from orchestra.storage.pipelines import parents_of, resolve_if_pipeline, resolve_pipeline
+from orchestra.storage.pipelines import resolve_if_pipeline, resolve_pipeline
+from orchestra.storage.prepared import PreparedQuery, listed
 from orchestra.storage.queued import QueuedRun, queued_behind
 from orchestra.storage.run_moves import RunMove, state_of_run, store_moves
 from orchestra.storage.stop_requests import ask_to_stop
+from orchestra.storage.tables import runs
 
 
 def write_moves(connection: Connection, moves: Iterable[RunMove]) -> None:
@@ -19,6 +23,7 @@ def write_moves(connection: Connection, moves: Iterable[RunMove]) -> None:
     taken = [move for move in moves if move.events]
     store_moves(connection, taken)
     ended = [move for move in taken if move.state in TERMINAL_STATES]
+    tell_released(connection, [move.run for move in taken if move.gives_back and move.state not in TERMINAL_STATES])
     if ended:
         follow_ends(connection, [move.run for move in ended], now=ended[-1].events[-1].at)
 
@@ -27,8 +32,18 @@ def follow_ends(connection: Connection, ended: Sequence[RunId], *, now: Instant)
     """These runs are over: lets go who waited for them, and goes on with the pipelines that they belong to."""
     while ended:
         let_go(connection, queued_behind(connection, ended), now=now)
-        parents = parents_of(connection, ended)
+        parents = tell_released(connection, ended)
         ended = [each for parent in parents for each in resolve_pipeline(connection, parent, now=now)]
+
+
+def tell_released(connection: Connection, left: Sequence[RunId]) -> list[RunId]:
+    """No worker has these runs any more: tells that what they demanded is free. Returns the pipelines they are of."""
+    if not left:
+        return []
+    rows = _LEFT.all(connection, {"left": list(left)})
+    released = {Signature(row.signature) for row in rows if is_demanding(row.signature)}
+    announce(connection, *(Signal(Topic.RELEASED, each) for each in sorted(released)))
+    return sorted({RunId(row.parent_id) for row in rows if row.parent_id is not None})
 
 
 def let_go(connection: Connection, turns: Iterable[QueuedRun], *, now: Instant) -> None:
@@ -74,3 +89,18 @@ def request_stop(connection: Connection, run: RunId, *, by: str, reason: str, no
     over = [run] if state in TERMINAL_STATES else resolve_if_pipeline(connection, run, now=now)
     follow_ends(connection, over, now=now)
     return state_of_run(connection, run)
+
+
+class _Left(NamedTuple):
+    parent_id: int | None
+    signature: str
+
+
+_LEFT = PreparedQuery(
+    _Left,
+    lambda count: select(runs.c.parent_id, runs.c.signature).where(
+        runs.c.id.in_(listed("left", runs.c.id.type, count)),
+        runs.c.parent_id.is_not(None) | runs.c.signature.like(DEMANDING_SIGNATURES),
+    ),
+    of_list="left",
+)

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from orchestra.errors import WrongSchemaVersion
 
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 """The newest revision of the migrations, which live above this package; a test compares the two."""
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import (
     false,
 )
 
-from orchestra.storage import columns, people_tables, pipeline_tables
+from orchestra.storage import columns, people_tables, pipeline_tables, policy_tables
 from orchestra.storage.columns import Key, Moment
 
 metadata = columns.metadata
@@ -30,6 +30,9 @@ projects = Table(
     Column("description", Text, nullable=False, default=""),
     # The definition file that owns the project; null if it belongs to the API.
     Column("owner_file", Text),
+    # What it gets of the workers' slots, beside the others; and a SlotReserve as JSON, null if none is kept free.
+    Column("share", Integer, nullable=False, default=1, server_default="1"),
+    Column("reserve", Text),
     Column("created_at", Moment, nullable=False),
 )
 
@@ -57,6 +60,9 @@ jobs = Table(
     # Enabled needs both: the definition and the people.
     Column("enabled", Boolean, nullable=False, default=True),
     Column("disabled_by", Text),
+    # It has lost what executed it too often: nothing of it starts until a person lets it go.
+    Column("quarantined_at", Moment),
+    Column("quarantine_reason", Text),
     Column("retired_at", Moment),
     UniqueConstraint("project_id", "name"),
 )
@@ -149,6 +155,10 @@ runs = Table(
     Column("signature", Text, nullable=False),
     Column("slots", Integer, nullable=False, default=1),
     Column("priority", Integer, nullable=False, default=0),
+    # Its turn among the pending: the moment at which it is ready, earlier by so much for each point of priority.
+    Column("rank", BigInteger, nullable=False, default=0, server_default="0"),
+    # No other run of the job may have it, as far as the job's policy says so.
+    Column("unique_key", Text),
     # Without secrets; JSON object name -> value.
     Column("parameters", Text, nullable=False, default="{}"),
     # The secret parameters, encrypted; null as soon as the run is over.
@@ -206,6 +216,8 @@ attempts = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False, default=""),
+    # What policies look at: "exit:75", "timeout", "lost", …; null unless it has ended without success.
+    Column("cause", Text),
     Column("offered_at", Moment, nullable=False),
     Column("accepted_at", Moment),
     Column("started_at", Moment),
@@ -301,10 +313,13 @@ workers = Table(
     Column("last_contact_at", Moment),
 )
 
-# --- pipelines and people: in files of their own, named here so that this module knows every table ---
+# --- pipelines, policies and people: in files of their own, named here so that this module knows every table ---
 
 pipeline_elements = pipeline_tables.pipeline_elements
-run_matchings = pipeline_tables.run_matchings
+run_matchings = policy_tables.run_matchings
+run_demands = policy_tables.run_demands
+run_starts = policy_tables.run_starts
+locks = policy_tables.locks
 users = people_tables.users
 role_assignments = people_tables.role_assignments
 tokens = people_tables.tokens

@@ -14,9 +14,11 @@ from orchestra.specification import RetryPolicy
 from orchestra.storage.database import Database, Topic
 from orchestra.storage.job_versions import JobVersions
 from orchestra_master.assemble import LogThread
+from orchestra_master.claiming import Claiming
 from orchestra_master.dispatcher import Dispatcher
 from orchestra_master.link import Link
 from orchestra_master.metrics import AttemptMetrics
+from orchestra_master.offering import Offering
 from orchestra_master.parts import MasterParts
 from orchestra_master.roster import Roster
 from orchestra_master.selection import SpreadingSelector
@@ -54,7 +56,11 @@ class StillMaster:
             roster=Roster(),
             metrics=AttemptMetrics(registry=self.registry),
         )
-        self.dispatcher = Dispatcher(parts=self.parts, selector=SpreadingSelector(), secrets=NoSecrets())
+        self.dispatcher = Dispatcher(
+            parts=self.parts,
+            claiming=Claiming(parts=self.parts, selector=SpreadingSelector()),
+            offering=Offering(parts=self.parts, secrets=NoSecrets()),
+        )
         self.parts.roster.on_capacity(self.dispatcher.capacity_changed)
 
     def connect(self) -> WorkerEnd:

@@ -14,10 +14,10 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, event, insert, select
 
-from orchestra.identifiers import AttemptNumber, RunId, WorkerId, WorkerName
+from orchestra.demands import signature_for
+from orchestra.identifiers import AttemptNumber, ProjectId, RunId, WorkerId, WorkerName
 from orchestra.lifecycle import RunState
 from orchestra.limits import POLL_SECONDS, REFUSED_OFFER_SECONDS
-from orchestra.matching import signature_of
 from orchestra.protocol.messages import Accept, Forget, Offer, Refuse
 from orchestra.specification import Matching, Operator, Requirement, Wish
 from orchestra.storage.database import Database, Signal, Topic
@@ -292,7 +292,7 @@ class Interleaving:
 
     async def forgotten(self) -> list[str]:
         """Pending runs that a connected worker could take now."""
-        matchings = {str(signature_of(matching)): matching for matching in JOBS.values()}
+        matchings = {str(signature_for(ProjectId(1), matching)): matching for matching in JOBS.values()}
         candidates = [
             Candidate(
                 worker=each.worker,

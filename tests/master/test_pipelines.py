@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
+from orchestra.demands import signature_for
 from orchestra.elements import Approval, Element, Matrix, Rule, Verdict
 from orchestra.errors import Conflict, NotFound
+from orchestra.identifiers import ProjectId
 from orchestra.lifecycle import RunState
-from orchestra.matching import signature_of
 from orchestra.specification import (
     Execution,
     JobSpecification,
@@ -22,9 +23,9 @@ from orchestra.specification import (
     Step,
 )
 from orchestra.storage.database import Database
-from orchestra.storage.jobs import matching_of
 from orchestra.storage.pipelines import is_undecided
 from orchestra.storage.tables import jobs, pipeline_elements, runs
+from orchestra.storage.terms import Terms, terms_of
 from tests.master.pipeline_room import PipelineRoom, parameter
 from tests.master.still_master import StillMaster
 from tests.support import given
@@ -100,8 +101,9 @@ async def test_results_and_matrix_values_become_parameters_and_requirements(room
     child = await room.child(run, "compile", "os=mac")
     assert await room.column(child, "parameters") == '{"os":"mac","count":7}'
     wanted = Matching(requirements=(*linux.requirements, Requirement(name="os", operator=Operator.IN, values=("mac",))))
-    assert await room.column(child, "signature") == signature_of(wanted)
-    assert await room.database.read(partial(matching_of, signature=signature_of(wanted))) == wanted
+    assert await room.column(child, "signature") == signature_for(ProjectId(1), wanted)
+    kept = await room.database.read(partial(terms_of, signature=signature_for(ProjectId(1), wanted)))
+    assert kept == Terms(matching=wanted)
 
 
 async def test_parameters_that_do_not_fit_end_the_element_as_an_exception(room: PipelineRoom) -> None:

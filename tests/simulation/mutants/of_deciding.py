@@ -1,6 +1,6 @@
 """Defects of what masters and services decide: who gets a run, when it is due, when it is lost, what was asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
@@ -12,7 +12,6 @@ from orchestra.identifiers import AttemptNumber, RunId, Signature, UserId, Worke
 from orchestra.lifecycle import AttemptState, RunState
 from orchestra.limits import OFFERS_PER_PASS_MAX
 from orchestra.protocol.messages import Go, Hello
-from orchestra.specification import Matching
 from orchestra.storage import attempts as attempt_rows
 from orchestra.storage.attempts import withdraw_offer
 from orchestra.storage.database import Signal
@@ -21,11 +20,11 @@ from orchestra.storage.pending import PendingRun, pending_heads
 from orchestra.storage.prepared import PreparedQuery, listed
 from orchestra.storage.tables import runs
 from orchestra.storage.workers import WorkerSessionRow, begin_session
-from orchestra_master import dispatcher, greeting, link, offer_watch
+from orchestra_master import claiming, greeting, link, offer_watch
 from orchestra_master.attempt_fold import AttemptFold
+from orchestra_master.claiming import Claiming, Outcome, Request
 from orchestra_master.dispatcher import Dispatcher
 from orchestra_master.reconcile import Reconciliation
-from orchestra_master.selection import Candidate
 from orchestra_master.silences import Silences
 from orchestra_master.stopper import Stopper
 from tests.simulation.mutants.planting import Graft, Mutants
@@ -36,28 +35,22 @@ deciding = Mutants()
 @deciding.breaks("R1", "R3")
 def claim_without_compare_and_set(graft: Graft) -> None:
     """A master gives away what was pending when it looked, whatever has become of it since."""
-    look, give_first = Dispatcher._learn_matchings, Dispatcher._give
-    seen: dict[int, dict[Signature, list[PendingRun]]] = {}
+    look, claim_first = Dispatcher._learn_terms, Claiming.claim
+    seen: dict[str, dict[Signature, list[PendingRun]]] = {}
     present: list[dict[Signature, list[PendingRun]]] = [{}]
 
     async def learn(self: Dispatcher) -> None:
         await look(self)
-        seen[id(self)] = {
+        seen[self._parts.actor] = {
             signature: await self._parts.database.read(
                 partial(pending_heads, signature=signature, limit=OFFERS_PER_PASS_MAX)
             )
             for signature in sorted(self._hungry)
         }
 
-    def give(
-        self: Dispatcher,
-        connection: Connection,
-        wanted: Mapping[Signature, tuple[Matching, int]],
-        candidates: Sequence[Candidate],
-        now: Instant,
-    ) -> dispatcher._Pass:
-        present[0] = seen[id(self)]
-        return give_first(self, connection, wanted, candidates, now)
+    def claim(self: Claiming, connection: Connection, request: Request, now: Instant) -> Outcome:
+        present[0] = seen[self._actor]
+        return claim_first(self, connection, request, now)
 
     def heads(connection: Connection, signature: Signature, limit: int) -> list[PendingRun]:
         return present[0].get(signature, [])[:limit]
@@ -72,9 +65,9 @@ def claim_without_compare_and_set(graft: Graft) -> None:
         ),
         of_list="wanted",
     )
-    graft.replace(Dispatcher, "_learn_matchings", learn)
-    graft.replace(Dispatcher, "_give", give)
-    graft.replace(dispatcher, "pending_heads", heads)
+    graft.replace(Dispatcher, "_learn_terms", learn)
+    graft.replace(Claiming, "claim", claim)
+    graft.replace(claiming, "pending_heads", heads)
     graft.replace(attempt_rows, "_CLAIM", taken)
 
 

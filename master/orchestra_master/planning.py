@@ -1,0 +1,168 @@
+"""The plan of one pass: which of the next runs of their signatures goes to which worker, and what the others lack.
+
+Pure: a plan may be made again from the same rows. Between projects the one goes first that had the least of the slots
+by its share, within a project the run whose turn it is. What a run demands it gets whole or not at all.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from orchestra.demands import project_of
+from orchestra.identifiers import ProjectId, RunId, Signature, WorkerId
+from orchestra.limits import OFFERS_PER_PASS_MAX, SHARE_OF_A_START_SECONDS
+from orchestra.matching import NO_HISTORY, RunHistory
+from orchestra.storage.pending import PendingRun
+from orchestra.storage.resources import Stock
+from orchestra.storage.terms import Terms
+from orchestra_master.selection import Candidate, WorkerSelector, able, able_soon
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reserve:
+    """Slots that a project does not use yet, and that nobody else may have."""
+
+    project: ProjectId
+    slots: int
+    workers: frozenset[WorkerId]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Situation:
+    """All that a plan looks at."""
+
+    heads: Sequence[PendingRun]
+    terms: Mapping[Signature, Terms]
+    candidates: Sequence[Candidate]
+    stocks: Mapping[str, Stock] = field(default_factory=dict)
+    had: Mapping[ProjectId, float] = field(default_factory=dict)
+    """Slot-seconds of each project lately; nothing for one that is not there."""
+    shares: Mapping[ProjectId, int] = field(default_factory=dict)
+    """1 for one that is not there."""
+    reserves: Sequence[Reserve] = ()
+    histories: Mapping[RunId, RunHistory] = field(default_factory=dict)
+    elder: PendingRun | None = None
+    """Has waited for much for so long that room is kept free for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Who gets what."""
+
+    given: Sequence[tuple[PendingRun, WorkerId]]
+    crowded: frozenset[Signature]
+    """No candidate has room for their next run."""
+    lacking: frozenset[Signature]
+    """Their next run must wait for something else than a worker with room."""
+
+
+def plan(situation: Situation, selector: WorkerSelector) -> Plan:
+    """Gives out what can be given."""
+    return _Planning(situation, selector).plan()
+
+
+class _Planning:
+    """What is left while runs are given out one after the other."""
+
+    def __init__(self, situation: Situation, selector: WorkerSelector) -> None:
+        self._situation = situation
+        self._selector = selector
+        self._candidates = {each.worker: each for each in situation.candidates}
+        self._taken: dict[str, int] = defaultdict(int)
+        self._had = defaultdict(float, situation.had)
+        self._given: list[tuple[PendingRun, WorkerId]] = []
+        self._kept_resources: frozenset[str] = frozenset()
+        self._kept_worker: WorkerId | None = None
+
+    def plan(self) -> Plan:
+        crowded: set[Signature] = set()
+        lacking: set[Signature] = set()
+        elder = self._situation.elder
+        if elder is not None and not self._give(elder):
+            self._keep_free_for(elder)
+        waiting = self._by_project()
+        while waiting and len(self._given) < OFFERS_PER_PASS_MAX:
+            project = min(waiting, key=lambda each: (self._usage(each), waiting[each][-1].turn))
+            head = waiting[project].pop()
+            if not waiting[project]:
+                del waiting[project]
+            # Behind one that could not go, those of the same signature cannot either.
+            if head.signature in crowded or head.signature in lacking:
+                continue
+            if not self._is_at_hand(head):
+                lacking.add(head.signature)
+            elif not self._give(head):
+                is_kept = self._kept_worker is not None or bool(self._situation.reserves)
+                (lacking if is_kept else crowded).add(head.signature)
+        return Plan(given=self._given, crowded=frozenset(crowded), lacking=frozenset(lacking))
+
+    def _by_project(self) -> dict[ProjectId, list[PendingRun]]:
+        """The heads of each project, those whose turn comes first at the end."""
+        waiting: dict[ProjectId, list[PendingRun]] = defaultdict(list)
+        for head in sorted(self._situation.heads, key=lambda each: each.turn, reverse=True):
+            if head != self._situation.elder:
+                waiting[project_of(head.signature)].append(head)
+        return dict(waiting)
+
+    def _usage(self, project: ProjectId) -> float:
+        return self._had[project] / self._situation.shares.get(project, 1)
+
+    def _give(self, head: PendingRun) -> bool:
+        if not self._is_at_hand(head):
+            return False
+        terms = self._situation.terms[head.signature]
+        matching, history = terms.matching, self._situation.histories.get(head.run, NO_HISTORY)
+        if possible := able(matching, self._where_allowed(head, matching.slots)):
+            chosen = self._selector.select(matching, possible, history)
+            changed = replace(chosen, free_slots=chosen.free_slots - matching.slots)
+        # What waits at a worker takes the place of what ends there: that must not be one which is to be kept.
+        elif possible := able_soon(matching, self._where_allowed(head, 0)):
+            chosen = self._selector.select(matching, possible, history)
+            changed = replace(chosen, prefetch_room=chosen.prefetch_room - 1)
+        else:
+            return False
+        self._candidates[chosen.worker] = changed
+        for demand in terms.demands:
+            self._taken[demand.resource] += demand.amount
+        self._had[project_of(head.signature)] += matching.slots * SHARE_OF_A_START_SECONDS
+        self._given.append((head, chosen.worker))
+        return True
+
+    def _is_at_hand(self, head: PendingRun) -> bool:
+        """Whether there is all that it demands."""
+        return all(
+            demand.resource not in self._kept_resources
+            and self._situation.stocks[demand.resource].left_for(demand) - self._taken[demand.resource] >= demand.amount
+            for demand in self._situation.terms[head.signature].demands
+        )
+
+    def _keep_free_for(self, elder: PendingRun) -> None:
+        terms = self._situation.terms[elder.signature]
+        self._kept_resources = frozenset(demand.resource for demand in terms.demands)
+        if terms.matching.slots > 1:
+            any_room = msgspec.structs.replace(terms.matching, slots=1)
+            suiting = [
+                each for each in able(any_room, self._where_allowed(elder, 1)) if each.slots >= terms.matching.slots
+            ]
+            # Of those the one with most room: while it is kept, its room only grows.
+            best = max(suiting, key=lambda each: (each.free_slots, each.name), default=None)
+            self._kept_worker = None if best is None else best.worker
+
+    def _where_allowed(self, head: PendingRun, slots: int) -> list[Candidate]:
+        if self._kept_worker is None and not self._situation.reserves:
+            return list(self._candidates.values())
+        return [each for each in self._candidates.values() if self._may_have(head, each, slots)]
+
+    def _may_have(self, head: PendingRun, candidate: Candidate, slots: int) -> bool:
+        if candidate.worker == self._kept_worker:
+            return False
+        return all(self._free_of(each) - slots >= each.slots for each in self._others_reserves(head, candidate.worker))
+
+    def _others_reserves(self, head: PendingRun, worker: WorkerId) -> list[Reserve]:
+        project = project_of(head.signature)
+        return [each for each in self._situation.reserves if each.project != project and worker in each.workers]
+
+    def _free_of(self, reserve: Reserve) -> int:
+        return sum(self._candidates[each].free_slots for each in reserve.workers if each in self._candidates)

@@ -1,0 +1,205 @@
+"""What is held of the resources that runs demand, and who uses the workers' slots: sums over rows, never counters."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text
+
+from orchestra.clock import Instant, after
+from orchestra.demands import Demand, ResourceKind
+from orchestra.identifiers import AttemptNumber, ProjectId, RunId, WorkerId
+from orchestra.lifecycle import HOLDING_STATES, AttemptState
+from orchestra.specification import SlotReserve
+from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted
+from orchestra.storage.tables import attempts, locks, projects, run_demands, run_starts, runs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stock:
+    """How it stands with one resource."""
+
+    most: int | None
+    """The capacity of a declared lock; None: each demand says it itself."""
+    held: int
+    frees_at: Instant | None = None
+    """Of a rate: when the next start stops counting; None if nobody can know."""
+
+    def left_for(self, demand: Demand) -> int:
+        """How much of it there is for this demand."""
+        return (demand.most if self.most is None else self.most) - self.held
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProjectSlots:
+    """What a project is to have of the workers' slots."""
+
+    project: ProjectId
+    share: int
+    reserve: SlotReserve | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotUse:
+    """How many slots of a worker a project's runs fill."""
+
+    project: ProjectId
+    worker: WorkerId
+    slots: int
+
+
+def lock_names(connection: Connection, names: Iterable[str]) -> None:
+    """Nobody else decides about these before this transaction ends. To be asked before any row is locked."""
+    if connection.dialect.name == "sqlite":
+        return  # It has one writer.
+    for name in sorted(set(names)):
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": key})
+
+
+def stock_of(connection: Connection, demands: Iterable[Demand], now: Instant) -> dict[str, Stock]:
+    """How it stands with the resources of these demands."""
+    return {demand.resource: _stock(connection, demand, now) for demand in demands}
+
+
+def _stock(connection: Connection, demand: Demand, now: Instant) -> Stock:
+    if demand.window_seconds is not None:
+        since = after(now, -demand.window_seconds)
+        starts = _STARTS.all(connection, {"wanted": demand.resource, "since": since})
+        # With the oldest of the newest so many gone there is room for one.
+        first = starts[demand.most - 1].at if 0 < demand.most <= len(starts) else None
+        frees_at = None if first is None else after(Instant(first), demand.window_seconds)
+        return Stock(most=None, held=len(starts), frees_at=frees_at)
+    held = _HELD.first(connection, {"wanted": demand.resource})
+    most = None
+    if demand.kind is ResourceKind.LOCK:
+        lock = _CAPACITY.first(connection, {"wanted": demand.name})
+        most = None if lock is None else lock.capacity
+    return Stock(most=most, held=0 if held is None else held.amount)
+
+
+def keep_starts(
+    connection: Connection, started: Sequence[tuple[RunId, AttemptNumber, Sequence[Demand]]], now: Instant
+) -> None:
+    """Writes down that these attempts begin, for the rates among what they demand; what counts no more goes."""
+    rates = [(run, attempt, each) for run, attempt, all_ in started for each in all_ if each.window_seconds is not None]
+    _START.execute_all(
+        connection,
+        [{"resource": each.resource, "at": now, "run_id": run, "attempt": attempt} for run, attempt, each in rates],
+    )
+    windows = {each.resource: each.window_seconds or 0.0 for _, _, each in rates}
+    for resource, seconds in windows.items():
+        connection.execute(
+            delete(run_starts).where(run_starts.c.resource == resource, run_starts.c.at <= after(now, -seconds))
+        )
+
+
+def slots_in_use(connection: Connection) -> list[SlotUse]:
+    """By project and worker."""
+    return [
+        SlotUse(project=ProjectId(row.project_id), worker=WorkerId(row.worker_id), slots=int(row.slots))
+        for row in _IN_USE.all(connection, {})
+    ]
+
+
+def slots_of_projects(connection: Connection) -> Mapping[ProjectId, ProjectSlots]:
+    """Of those that are to have other than one share and no reserve."""
+    return {
+        ProjectId(row.id): ProjectSlots(
+            project=ProjectId(row.id),
+            share=row.share,
+            reserve=None if row.reserve is None else msgspec.json.decode(row.reserve, type=SlotReserve),
+        )
+        for row in _PROJECTS.all(connection, {})
+    }
+
+
+def declare_locks(connection: Connection, project: ProjectId, capacities: Mapping[str, int]) -> None:
+    """The project declares these locks and no others."""
+    connection.execute(delete(locks).where(locks.c.project_id == project))
+    if capacities:
+        connection.execute(
+            insert(locks),
+            [{"name": name, "capacity": count, "project_id": project} for name, count in capacities.items()],
+        )
+
+
+def declared_locks(connection: Connection, names: Collection[str]) -> dict[str, tuple[int, str]]:
+    """The capacities of those of these locks that are declared, and the names of the projects that do."""
+    query = select(locks.c.name, locks.c.capacity, projects.c.name.label("project")).join(
+        projects, projects.c.id == locks.c.project_id
+    )
+    rows = connection.execute(query.where(locks.c.name.in_(names)))
+    return {row.name: (row.capacity, row.project) for row in rows}
+
+
+class _Held(NamedTuple):
+    amount: int
+
+
+class _Capacity(NamedTuple):
+    capacity: int
+
+
+class _At(NamedTuple):
+    at: int
+
+
+class _InUse(NamedTuple):
+    project_id: int
+    worker_id: int
+    slots: int
+
+
+class _ProjectRow(NamedTuple):
+    id: int
+    share: int
+    reserve: str | None
+
+
+_HELD = PreparedQuery(
+    _Held,
+    lambda _: (
+        select(func.coalesce(func.sum(run_demands.c.amount), 0))
+        .select_from(run_demands.join(runs, runs.c.signature == run_demands.c.signature))
+        .where(
+            run_demands.c.resource == bindparam("wanted"),
+            runs.c.ended_at.is_(None),
+            or_(*(runs.c.state == state for state in sorted(HOLDING_STATES))),
+        )
+    ),
+)
+_CAPACITY = PreparedQuery(_Capacity, lambda _: select(locks.c.capacity).where(locks.c.name == bindparam("wanted")))
+# An offer that was taken back never started.
+_STARTS = PreparedQuery(
+    _At,
+    lambda _: (
+        select(run_starts.c.at)
+        .join(attempts, (attempts.c.run_id == run_starts.c.run_id) & (attempts.c.number == run_starts.c.attempt))
+        .where(
+            run_starts.c.resource == bindparam("wanted"),
+            run_starts.c.at > bindparam("since"),
+            attempts.c.state != AttemptState.WITHDRAWN,
+        )
+        .order_by(run_starts.c.at.desc())
+    ),
+)
+_START = PreparedChange(
+    lambda _: insert(run_starts).values(inserted(run_starts, "resource", "at", "run_id", "attempt"))
+)
+_IN_USE = PreparedQuery(
+    _InUse,
+    lambda _: (
+        select(runs.c.project_id, runs.c.worker_id, func.sum(runs.c.slots))
+        .where(runs.c.ended_at.is_(None), runs.c.worker_id.is_not(None))
+        .group_by(runs.c.project_id, runs.c.worker_id)
+    ),
+)
+_PROJECTS = PreparedQuery(
+    _ProjectRow,
+    lambda _: select(projects.c.id, projects.c.share, projects.c.reserve).where(
+        (projects.c.share != 1) | projects.c.reserve.is_not(None)
+    ),
+)
