@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 from orchestra.identifiers import RunId, WorkerId
 from orchestra.lifecycle import AttemptState, RunState
@@ -88,7 +88,7 @@ _FAILED = PreparedQuery(
     _Failure,
     lambda count: select(attempts.c.run_id, attempts.c.worker_id).where(
         attempts.c.run_id.in_(listed("wanted", attempts.c.run_id.type, count)),
-        attempts.c.state.in_((AttemptState.FAILED, AttemptState.EXCEPTION)),
+        or_(attempts.c.state == AttemptState.FAILED, attempts.c.state == AttemptState.EXCEPTION),
         attempts.c.worker_id.is_not(None),
     ),
     of_list="wanted",
