@@ -6,7 +6,7 @@ from orchestra.cli.invocation import Invocation
 from orchestra.cli.run_page import value_text, worker_line
 from orchestra.cli.terminal import plain
 from orchestra.definition.element_text import describe_elements
-from orchestra.matching import describe
+from orchestra.matching import describe, describe_wishes
 
 
 def job_lines(call: Invocation, job: JobDetail) -> list[str]:
@@ -58,6 +58,7 @@ def _head(call: Invocation, job: JobDetail) -> list[str]:
         *((title, ", ".join(plain(step.name) for step in listed)) for title, listed in steps.items()),
         ("timeout", "" if execution.timeout_seconds is None else length_in_words(execution.timeout_seconds)),
         ("asks for", ", ".join(plain(describe(each)) for each in job.specification.matching.requirements)),
+        ("of several", "; ".join(map(plain, describe_wishes(job.specification.matching)))),
     ]
     return [f"  {title:<11} {text}" if title else f"  {text}" for title, text in rows if text]
 

@@ -6,7 +6,17 @@ import pytest
 from orchestra.elements import Approval, Element, Pipeline, Rule
 from orchestra.policy import Role
 from orchestra.queries.addresses import API
-from orchestra.specification import JobDefinition, Parameter, ParameterType, RetryPolicy, Step
+from orchestra.specification import (
+    JobDefinition,
+    Matching,
+    Operator,
+    Parameter,
+    ParameterType,
+    Placement,
+    RetryPolicy,
+    Step,
+    Wish,
+)
 from tests.service.given import LINUX, World, job
 from tests.support.pages import HOSTILE, ended_runs, links_of, triggered, words_of
 from tests.support.schedules import scheduled
@@ -69,7 +79,10 @@ async def test_each_worker_says_whether_it_matches_and_why_not(world: World) -> 
 
 async def test_the_definition_is_shown_as_data_with_its_versions(world: World) -> None:
     made = scheduled("backup")
-    retrying = msgspec.structs.replace(made.specification, retry=RetryPolicy(max_attempts=3, factor=2.0))
+    disk = Wish(name="disk", operator=Operator.IN, values=("ssd",), weight=5)
+    placed = Matching(prefer=(disk,), placement=Placement.PACK, sticky=True)
+    retry = RetryPolicy(max_attempts=3, factor=2.0)
+    retrying = msgspec.structs.replace(made.specification, retry=retry, matching=placed)
     await world.project("ops", made)
     await world.project("ops", msgspec.structs.replace(made, specification=retrying))
     client = await world.administrator()
@@ -77,6 +90,10 @@ async def test_the_definition_is_shown_as_data_with_its_versions(world: World) -
     shown = words_of(await client.get(BACKUP))
 
     assert "up to 3 attempts, 1 min apart, each wait 2 times the one before, on exit, timeout, lost" in shown
+    assert (
+        "1 slot; of several workers where the job last succeeded; rather disk: ssd (weight 5); "
+        "packed: the fewest free slots that still fit" in shown
+    )
     assert "At 02:30 (Europe/Paris), next 2025-11-22 01:30:00 +00:00" in shown
     assert "retry.max-attempts: 1 → 3" in shown
     assert "first version" in shown

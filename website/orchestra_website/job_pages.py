@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse, Response
 
 from orchestra.definition.element_text import describe_elements
 from orchestra.errors import Conflict, InvalidFields
+from orchestra.matching import describe_wishes
 from orchestra.queries.elements import elements_of
 from orchestra.queries.job_page import show_job_facts, show_job_page
 from orchestra.web.answers import NO_STORE
@@ -55,6 +56,7 @@ class JobPages:
             "graph": draw_pipeline(elements_of(pipeline)) if pipeline else None,
             "facts": found.facts,
             "job": found.facts.detail,
+            "wishes": [*describe_wishes(found.facts.detail.specification.matching)],
             "plot": plot_durations(found.marks, found.facts.usual),
             "done": _DONE.get(done, ""),
         }

@@ -21,7 +21,11 @@ BACKUP: dict[str, object] = {
     "last_run": {"id": 482, "state": "failed"},
     "specification": {
         "execution": {"steps": [{"name": "dump", "command": ["true"]}, {"name": "send"}], "timeout_seconds": 7200.0},
-        "matching": {"requirements": [{"name": "os", "operator": "in", "values": ["linux"]}]},
+        "matching": {
+            "requirements": [{"name": "os", "operator": "in", "values": ["linux"]}],
+            "prefer": [{"name": "disk", "operator": "in", "values": ["ssd\x1b[31m"], "weight": 5}],
+            "sticky": True,
+        },
     },
     "workers": [
         {"name": "castor", "matches": False, "reason": "`os` is windows, needs linux"},
@@ -45,6 +49,7 @@ def test_a_job_is_shown_with_what_it_takes_and_who_can_do_it(typed: Typist, serv
         "  steps       dump, send",
         "  timeout     2 h",
         "  asks for    os: linux",
+        "  of several  where the job last succeeded; rather disk: ssd (weight 5)",
         "",
         "Parameters",
         "  database: orders | customers, orders by default",
