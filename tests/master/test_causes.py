@@ -54,7 +54,8 @@ def ended(outcome: AttemptState, cause: str | None) -> Event:
 
 def cause_of(connection: Connection) -> str | None:
     """What is kept of attempt 1."""
-    return connection.execute(select(attempts.c.cause).where(attempts.c.run_id == FIRST)).scalar_one()
+    cause: str | None = connection.execute(select(attempts.c.cause).where(attempts.c.run_id == FIRST)).scalar_one()
+    return cause
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,25 @@ import pytest
 from orchestra.lifecycle import AttemptState
 from orchestra.specification import Execution, Step
 from orchestra_worker.keeper_protocol import KEEPER_LOST, MACHINE_RESTARTED
-from orchestra_worker.plan import ABORTED, OUT_OF_CONTACT, TIMED_OUT, Finish, PlanFacts, Run, StepOutcome, next_action
+from orchestra_worker.plan import (
+    ABORTED,
+    OUT_OF_CONTACT,
+    SILENT,
+    STEP_TIMED_OUT,
+    TIMED_OUT,
+    Finish,
+    PlanFacts,
+    Run,
+    StepOutcome,
+    next_action,
+)
 
 WHAT = Execution(
-    setup=(Step(name="fetch", run="x"),),
-    steps=(Step(name="build", run="x"), Step(name="pack", run="x")),
-    teardown=(Step(name="tidy", run="x"), Step(name="report", run="x")),
+    setup=(Step(name="fetch", run="x", timeout_seconds=90),),
+    steps=(Step(name="build", run="x", timeout_seconds=600), Step(name="pack", run="x")),
+    teardown=(Step(name="tidy", run="x"), Step(name="report", run="x", timeout_seconds=20)),
     timeout_seconds=2700,
+    silence_seconds=300,
 )
 OK = StepOutcome(exit_code=0)
 
@@ -45,6 +57,8 @@ def test_set_up_steps_and_teardown_come_in_order() -> None:
         PlanFacts(execution=WHAT, ended={0: OK, 1: bad()}),
         PlanFacts(execution=WHAT, ended={0: bad()}),
         PlanFacts(execution=WHAT, ended={0: OK, 1: bad(-15, TIMED_OUT)}),
+        PlanFacts(execution=WHAT, ended={0: OK, 1: bad(-15, STEP_TIMED_OUT)}),
+        PlanFacts(execution=WHAT, ended={0: OK, 1: bad(-15, SILENT)}),
         PlanFacts(execution=WHAT, ended={0: OK, 1: bad(-15, ABORTED)}, stop="by Ana"),
         PlanFacts(execution=WHAT, ended={0: OK}, stop="by Ana"),
         PlanFacts(execution=WHAT, ended={0: OK}, timed_out=True),
@@ -64,7 +78,27 @@ def test_teardown_runs_after_failure_timeout_and_abort_alike(facts: PlanFacts) -
         ({1: bad(-9)}, None, (AttemptState.FAILED, -9, "step 'build': signal 9", "exit")),
         ({1: bad(-15, TIMED_OUT)}, None, (AttemptState.FAILED, -15, "timed out after 45 min", "timeout")),
         ({1: bad(-15, ABORTED)}, "by Ana", (AttemptState.ABORTED, -15, "aborted: by Ana", None)),
-        ({0: bad(3)}, None, (AttemptState.EXCEPTION, 3, "set-up 'fetch': exit code 3", "exception")),
+        ({0: bad(3)}, None, (AttemptState.EXCEPTION, 3, "set-up 'fetch': exit code 3", "exception:setup")),
+        (
+            {0: bad(None, "command not found: 'x'")},
+            None,
+            (AttemptState.EXCEPTION, None, "step 'fetch': command not found: 'x'", "exception:setup"),
+        ),
+        (
+            {0: bad(-15, STEP_TIMED_OUT)},
+            None,
+            (AttemptState.FAILED, -15, "timed out: the step 'fetch' took longer than 1 min 30 s", "timeout"),
+        ),
+        (
+            {1: bad(-9, STEP_TIMED_OUT)},
+            None,
+            (AttemptState.FAILED, -9, "timed out: the step 'build' took longer than 10 min", "timeout"),
+        ),
+        (
+            {1: bad(-15, SILENT)},
+            None,
+            (AttemptState.FAILED, -15, "timed out: nothing was printed and nothing checked in for 5 min", "timeout"),
+        ),
         (
             {1: bad(None, "command not found: 'x'")},
             None,
@@ -86,6 +120,13 @@ def test_a_failing_teardown_does_not_change_success_but_is_named() -> None:
 
     assert finish.outcome is AttemptState.SUCCEEDED
     assert finish.reason == "teardown 'tidy': exit code 5; teardown 'report': timed out"
+
+
+def test_a_teardown_step_that_takes_too_long_is_named_with_its_own_limit() -> None:
+    finish = end_of(PlanFacts(execution=WHAT, ended={0: OK, 1: OK, 2: bad(3), 3: OK, 4: bad(-15, STEP_TIMED_OUT)}))
+
+    assert (finish.outcome, finish.exit_code, finish.cause) == (AttemptState.FAILED, 3, "exit:3")
+    assert finish.reason == "step 'pack': exit code 3; teardown 'report': timed out after 20 s"
 
 
 def test_an_abort_before_anything_ran_has_nothing_to_tear_down() -> None:

@@ -13,6 +13,7 @@ from orchestra.formatter import format_argument
 from orchestra.protocol.messages import Offer
 from orchestra.specification import PropertyValue, Step
 from orchestra_worker.folders import WorkerFolder
+from orchestra_worker.keeper_files import CHECK_INS_NAME
 
 _FROM_THE_AGENT = ("PATH", "HOME", "LANG", "LANGUAGE", "TMPDIR", "USER", "LOGNAME", "SHELL", "TZ")
 """And LC_*: all that a step inherits. Everything else of the agent's environment may be a secret."""
@@ -62,7 +63,7 @@ def step_environment(
         ORCHESTRA_PROJECT=offer.project,
         ORCHESTRA_WORKER=worker,
         ORCHESTRA_RESULTS=str(folder / "results.json"),
-        ORCHESTRA_CHECKINS=str(folder / "checkins"),
+        ORCHESTRA_CHECKINS=str(folder / CHECK_INS_NAME),
         ORCHESTRA_SOCKET=str(socket),
     )
     return environment

@@ -58,6 +58,12 @@ class StepOrder:
     """Seconds of the clock's `monotonic` at which the keeper itself ends the step."""
     deadline_reason: str
     grace_seconds: float
+    timeout_seconds: float | None = None
+    """From the step's start, held by the keeper itself: an agent that comes back begins nothing anew."""
+    timeout_reason: str = ""
+    silence_seconds: float | None = None
+    """Without output and without a check-in, likewise."""
+    silence_reason: str = ""
 
 
 class KeeperClient:
@@ -138,6 +144,10 @@ class KeeperClient:
             "deadline": order.deadline,
             "deadline_reason": order.deadline_reason,
             "grace_seconds": order.grace_seconds,
+            "timeout_seconds": order.timeout_seconds,
+            "timeout_reason": order.timeout_reason,
+            "silence_seconds": order.silence_seconds,
+            "silence_reason": order.silence_reason,
         }
         (report,) = await self._ask(request)
         return report

@@ -29,6 +29,7 @@ from orchestra_worker.process_tree import started_ticks
 
 LOG_NAME = "log"
 INDEX_NAME = "log.index"
+CHECK_INS_NAME = "checkins"
 OWNER_ONLY = 0o600
 READ_BYTES = 64 << 10
 

@@ -34,6 +34,11 @@ class Order(NamedTuple):
     deadline: float | None
     deadline_reason: str
     grace_seconds: float
+    timeout_seconds: float | None = None
+    """From the spawn; a deadline may be moved, this may not."""
+    timeout_reason: str = ""
+    silence_seconds: float | None = None
+    silence_reason: str = ""
 
 
 class SpawnFailed(Exception):
@@ -60,6 +65,11 @@ def order_from(document: Mapping[str, object]) -> Order:
         deadline=optional_number(document, "deadline"),
         deadline_reason=text(document, "deadline_reason"),
         grace_seconds=number(document, "grace_seconds"),
+        # An agent of before does not know of these.
+        timeout_seconds=optional_number(document, "timeout_seconds"),
+        timeout_reason=text(document, "timeout_reason") if "timeout_reason" in document else "",
+        silence_seconds=optional_number(document, "silence_seconds"),
+        silence_reason=text(document, "silence_reason") if "silence_reason" in document else "",
     )
 
 

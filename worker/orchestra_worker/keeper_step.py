@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from orchestra.clock import Clock, Instant
 from orchestra.limits import LEFTOVER_GRACE_SECONDS, STEP_DRAIN_SECONDS
-from orchestra_worker.keeper_files import ClaimFile
+from orchestra_worker.keeper_files import CHECK_INS_NAME, ClaimFile
 from orchestra_worker.keeper_log import LogWriter
 from orchestra_worker.keeper_protocol import StepReport
+from orchestra_worker.keeper_silence import Silence
 from orchestra_worker.keeper_spawn import Order
 from orchestra_worker.process_tree import ProcessTree
 
@@ -57,12 +58,18 @@ class KeptStep:
         self._reason = ""
         self._deadline = order.deadline
         self._deadline_reason = order.deadline_reason
+        now = clock.monotonic()
+        self._limit_at = None if order.timeout_seconds is None else now + order.timeout_seconds
+        self._silence: Silence | None = None
+        if order.silence_seconds is not None:
+            check_ins = f"{order.folder}/{CHECK_INS_NAME}"
+            self._silence = Silence(seconds=order.silence_seconds, check_ins=check_ins, now=now)
         self._kill_at: float | None = None
         self._killed_first: float | None = None
         self._look_at: float | None = None
         self._has_terminated_leftovers = False
         self._hint_at: float | None = None
-        self._hint_not_before = clock.monotonic() + HINT_SECONDS
+        self._hint_not_before = now + HINT_SECONDS
         self._write_exit_at = 0.0
         self._held_until: float | None = None
 
@@ -82,6 +89,8 @@ class KeptStep:
                 self._look_at = 0.0
             return False
         self._log.write(memoryview(READ_BUFFER)[:count])
+        if self._silence is not None:
+            self._silence.heard(self._clock.monotonic())
         if self._hint_at is None:
             self._hint_at = max(self._hint_not_before, self._clock.monotonic())
         return True
@@ -137,8 +146,13 @@ class KeptStep:
             return None if self.is_written else self._write_exit_at
         due = [self._hint_at, self._look_at]
         if self._ended_at is None:
-            due.append(self._deadline if self._kill_at is None else self._kill_at)
             due.append(self._held_until)
+            if self._kill_at is None:
+                due += [self._deadline, self._limit_at]
+                if self._silence is not None and self._held_until is None:
+                    due.append(self._silence.look_at)
+            else:
+                due.append(self._kill_at)
         return min((moment for moment in due if moment is not None), default=None)
 
     def tick(self, now: float) -> None:
@@ -155,6 +169,11 @@ class KeptStep:
                 self._kill(now)
         elif self._deadline is not None and now >= self._deadline:
             self.stop(self._deadline_reason, self.order.grace_seconds)
+        elif self._limit_at is not None and now >= self._limit_at:
+            self.stop(self.order.timeout_reason, self.order.grace_seconds)
+        # Whoever is held back may have much to say.
+        elif self._silence is not None and self._held_until is None and self._silence.is_too_long(now):
+            self.stop(self.order.silence_reason, self.order.grace_seconds)
 
     def take_hint(self, now: float) -> bool:
         """Whether it is time to say that the log grew; said at most once each 50 ms."""
@@ -233,6 +252,8 @@ class KeptStep:
     def _read_on(self) -> None:
         if self._held_until is not None:
             self._held_until = None
+            if self._silence is not None:
+                self._silence.heard(self._clock.monotonic())
             if self.pipe is not None:
                 self._watch(self.pipe, self)
 

@@ -23,12 +23,15 @@ from orchestra_worker.environment import (
 )
 from orchestra_worker.folders import WorkerFolder
 from orchestra_worker.keeper_client import StepOrder, StepReport
+from orchestra_worker.keeper_files import CHECK_INS_NAME
 from orchestra_worker.keeper_protocol import MACHINE_RESTARTED
 from orchestra_worker.log_source import LogSource
 from orchestra_worker.masking import Masker
 from orchestra_worker.plan import (
     ABORTED,
     OUT_OF_CONTACT,
+    SILENT,
+    STEP_TIMED_OUT,
     TIMED_OUT,
     Finish,
     PlanFacts,
@@ -141,7 +144,7 @@ class AttemptLife:
 
     async def take_check_ins(self) -> None:
         """Tells the newest check-in, if there is a new one."""
-        read = read_check_ins(f"{self._folder}/checkins", self.attempt.check_in_offset)
+        read = read_check_ins(f"{self._folder}/{CHECK_INS_NAME}", self.attempt.check_in_offset)
         if read.offset == self.attempt.check_in_offset or self.attempt.is_over:
             return
 
@@ -262,6 +265,7 @@ class AttemptLife:
 
     def _order_of(self, action: Run, argv: tuple[str, ...], directory: Path) -> StepOrder:
         deadline, deadline_reason = self._deadline(action)
+        execution = self.attempt.offer.execution
         return StepOrder(
             step=self._step_name(action.number),
             folder=self._folder,
@@ -271,7 +275,11 @@ class AttemptLife:
             environment=self._environment,
             deadline=deadline,
             deadline_reason=deadline_reason,
-            grace_seconds=self.attempt.offer.execution.grace_seconds,
+            grace_seconds=execution.grace_seconds,
+            timeout_seconds=action.step.timeout_seconds,
+            timeout_reason=STEP_TIMED_OUT,
+            silence_seconds=None if action.is_teardown else execution.silence_seconds,
+            silence_reason=SILENT,
         )
 
     async def _started(self, report: StepReport) -> None:

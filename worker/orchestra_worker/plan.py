@@ -14,9 +14,13 @@ from orchestra.specification import Execution, RetryCause, Step
 from orchestra_worker.keeper_protocol import KEEPER_LOST, MACHINE_RESTARTED
 
 TIMED_OUT = "timed out"
+STEP_TIMED_OUT = "timed out: it took longer than its own timeout"
+SILENT = "timed out: it was silent for too long"
 ABORTED = "aborted"
 OUT_OF_CONTACT = "out of contact"
 """The lease of `disconnect: stop` has run out: another worker may start the run now."""
+SETUP_FAILED = f"{RetryCause.EXCEPTION}:{RetryCause.SETUP}"
+"""A cause with a detail: a master that knows of no set-up takes it for an exception."""
 _LOST = frozenset({OUT_OF_CONTACT, KEEPER_LOST, MACHINE_RESTARTED})
 
 
@@ -109,7 +113,8 @@ def _next_main(facts: PlanFacts) -> Run | Finish:
             if facts.stop is not None:
                 return _aborted(facts)
             if facts.timed_out:
-                return _timed_out(facts)
+                words = _timed_out(facts.execution)
+                return Finish(outcome=AttemptState.FAILED, reason=words, cause=RetryCause.TIMEOUT)
             return Run(number=number, step=step)
         if not end.succeeded:
             return _failure(facts, step, end, is_setup=number < len(setup))
@@ -126,7 +131,7 @@ def _next_teardown(facts: PlanFacts, verdict: Finish) -> Run | Finish:
         if end is None:
             return Run(number=number, step=step, is_teardown=True)
         if not end.succeeded:
-            troubles.append(f"teardown {step.name!r}: {_sentence(end)}")
+            troubles.append(f"teardown {step.name!r}: {_teardown_sentence(step, end)}")
     if not troubles:
         return verdict
     return Finish(
@@ -140,13 +145,15 @@ def _next_teardown(facts: PlanFacts, verdict: Finish) -> Run | Finish:
 def _failure(facts: PlanFacts, step: Step, end: StepOutcome, *, is_setup: bool) -> Finish:
     if end.reason == ABORTED:
         return _aborted(facts, end.exit_code)
-    if end.reason == TIMED_OUT:
-        return _timed_out(facts, end.exit_code)
+    late = _late_sentence(facts.execution, step, end)
+    if late is not None:
+        return Finish(outcome=AttemptState.FAILED, exit_code=end.exit_code, reason=late, cause=RetryCause.TIMEOUT)
     where = f"step {step.name!r}: " if len(facts.execution.steps) + len(facts.execution.setup) > 1 else ""
+    if is_setup:
+        reason = where + end.reason if end.reason else f"set-up {step.name!r}: {_sentence(end)}"
+        return _broke(reason, end.exit_code, cause=SETUP_FAILED)
     if end.reason:
         return _broke(where + end.reason, end.exit_code)
-    if is_setup:
-        return _broke(f"set-up {step.name!r}: {_sentence(end)}", end.exit_code)
     cause = f"exit:{end.exit_code}" if end.exit_code is not None and end.exit_code > 0 else str(RetryCause.EXIT)
     return Finish(outcome=AttemptState.FAILED, exit_code=end.exit_code, reason=where + _sentence(end), cause=cause)
 
@@ -156,14 +163,25 @@ def _aborted(facts: PlanFacts, exit_code: int | None = None) -> Finish:
     return Finish(outcome=AttemptState.ABORTED, exit_code=exit_code, reason=reason)
 
 
-def _timed_out(facts: PlanFacts, exit_code: int | None = None) -> Finish:
-    limit = facts.execution.timeout_seconds
-    reason = TIMED_OUT if limit is None else f"{TIMED_OUT} after {duration_in_words(limit)}"
-    return Finish(outcome=AttemptState.FAILED, exit_code=exit_code, reason=reason, cause=RetryCause.TIMEOUT)
+def _timed_out(execution: Execution) -> str:
+    limit = execution.timeout_seconds
+    return TIMED_OUT if limit is None else f"{TIMED_OUT} after {duration_in_words(limit)}"
 
 
-def _broke(reason: str, exit_code: int | None = None) -> Finish:
-    return Finish(outcome=AttemptState.EXCEPTION, exit_code=exit_code, reason=reason, cause=RetryCause.EXCEPTION)
+def _late_sentence(execution: Execution, step: Step, end: StepOutcome) -> str | None:
+    """Which of the limits has ended the step; None if none has."""
+    if end.reason == TIMED_OUT:
+        return _timed_out(execution)
+    if end.reason == STEP_TIMED_OUT and step.timeout_seconds is not None:
+        return f"{TIMED_OUT}: the step {step.name!r} took longer than {duration_in_words(step.timeout_seconds)}"
+    if end.reason == SILENT and execution.silence_seconds is not None:
+        silence = duration_in_words(execution.silence_seconds)
+        return f"{TIMED_OUT}: nothing was printed and nothing checked in for {silence}"
+    return None
+
+
+def _broke(reason: str, exit_code: int | None = None, *, cause: str = RetryCause.EXCEPTION) -> Finish:
+    return Finish(outcome=AttemptState.EXCEPTION, exit_code=exit_code, reason=reason, cause=cause)
 
 
 def _sentence(end: StepOutcome) -> str:
@@ -172,6 +190,12 @@ def _sentence(end: StepOutcome) -> str:
     if end.exit_code is None:
         return "its end is unknown"
     return f"signal {-end.exit_code}" if end.exit_code < 0 else f"exit code {end.exit_code}"
+
+
+def _teardown_sentence(step: Step, end: StepOutcome) -> str:
+    if end.reason == STEP_TIMED_OUT and step.timeout_seconds is not None:
+        return f"{TIMED_OUT} after {duration_in_words(step.timeout_seconds)}"
+    return _sentence(end)
 
 
 def _lost_sentence(lost: str) -> str:
