@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from orchestra.elements import Pipeline
-from orchestra.specification import Matching
+from orchestra.specification import Matching, RetryPolicy
 
 Item = TypeVar("Item")
 
@@ -218,6 +218,7 @@ class StepDefined(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a job, as far as its place among the others goes."""
 
     name: str = ""
+    timeout_seconds: float | None = None
 
 
 class ExecutionShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +228,7 @@ class ExecutionShown(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[StepDefined] = []
     teardown: list[StepDefined] = []
     timeout_seconds: float | None = None
+    silence_seconds: float | None = None
 
 
 class SpecificationShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,6 +237,7 @@ class SpecificationShown(msgspec.Struct, frozen=True, kw_only=True):
     execution: ExecutionShown = ExecutionShown()
     pipeline: Pipeline | None = None
     matching: Matching = Matching()
+    retry: RetryPolicy = RetryPolicy()
     wrapped: bool = False
 
 

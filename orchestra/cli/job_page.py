@@ -1,11 +1,12 @@
 """One job as text: whether it makes runs, when, what it takes, and which workers can do it."""
 
-from orchestra.cli.answers import Job, JobDetail, ParameterShown
+from orchestra.cli.answers import Job, JobDetail, ParameterShown, StepDefined
 from orchestra.cli.formats import length_in_words, local_time
 from orchestra.cli.invocation import Invocation
 from orchestra.cli.run_page import value_text, worker_line
 from orchestra.cli.terminal import plain
 from orchestra.definition.element_text import describe_elements
+from orchestra.definition.retry_text import describe_retry
 from orchestra.matching import describe, describe_wishes
 
 
@@ -55,12 +56,19 @@ def _head(call: Invocation, job: JobDetail) -> list[str]:
         ("schedule", schedule),
         ("expected", expected),
         ("last run", f"#{job.last_run.id} {call.screen.state(job.last_run.state)}" if job.last_run else "never"),
-        *((title, ", ".join(plain(step.name) for step in listed)) for title, listed in steps.items()),
+        *((title, ", ".join(map(_step_words, listed))) for title, listed in steps.items()),
         ("timeout", "" if execution.timeout_seconds is None else length_in_words(execution.timeout_seconds)),
+        ("silence", "" if execution.silence_seconds is None else length_in_words(execution.silence_seconds)),
+        ("retry", plain(describe_retry(job.specification.retry))),
         ("asks for", ", ".join(plain(describe(each)) for each in job.specification.matching.requirements)),
         ("of several", "; ".join(map(plain, describe_wishes(job.specification.matching)))),
     ]
     return [f"  {title:<11} {text}" if title else f"  {text}" for title, text in rows if text]
+
+
+def _step_words(step: StepDefined) -> str:
+    limit = step.timeout_seconds
+    return plain(step.name) + ("" if limit is None else f" (at most {length_in_words(limit)})")
 
 
 def _parameter_line(parameter: ParameterShown) -> str:

@@ -7,6 +7,7 @@ from orchestra.elements import Approval, Element, Pipeline, Rule
 from orchestra.policy import Role
 from orchestra.queries.addresses import API
 from orchestra.specification import (
+    Execution,
     JobDefinition,
     Matching,
     Operator,
@@ -82,7 +83,9 @@ async def test_the_definition_is_shown_as_data_with_its_versions(world: World) -
     disk = Wish(name="disk", operator=Operator.IN, values=("ssd",), weight=5)
     placed = Matching(prefer=(disk,), placement=Placement.PACK, sticky=True)
     retry = RetryPolicy(max_attempts=3, factor=2.0)
-    retrying = msgspec.structs.replace(made.specification, retry=retry, matching=placed)
+    step = Step(name="build", run="make", timeout_seconds=600)
+    limited = Execution(steps=(step,), timeout_seconds=3600, silence_seconds=300)
+    retrying = msgspec.structs.replace(made.specification, retry=retry, matching=placed, execution=limited)
     await world.project("ops", made)
     await world.project("ops", msgspec.structs.replace(made, specification=retrying))
     client = await world.administrator()
@@ -90,6 +93,10 @@ async def test_the_definition_is_shown_as_data_with_its_versions(world: World) -
     shown = words_of(await client.get(BACKUP))
 
     assert "up to 3 attempts, 1 min apart, each wait 2 times the one before, on exit, timeout, lost" in shown
+    assert (
+        "Time limit 1 h; 5 min without output or check-in; 10 min for the step build; 10 s between asking it to end"
+        in shown
+    )
     assert (
         "1 slot; of several workers where the job last succeeded; rather disk: ssd (weight 5); "
         "packed: the fewest free slots that still fit" in shown

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.definition.element_text import describe_elements
+from orchestra.definition.retry_text import describe_retry
 from orchestra.errors import Conflict, InvalidFields
 from orchestra.matching import describe_wishes
 from orchestra.queries.elements import elements_of
@@ -57,6 +58,7 @@ class JobPages:
             "facts": found.facts,
             "job": found.facts.detail,
             "wishes": [*describe_wishes(found.facts.detail.specification.matching)],
+            "retry": describe_retry(found.facts.detail.specification.retry),
             "plot": plot_durations(found.marks, found.facts.usual),
             "done": _DONE.get(done, ""),
         }

@@ -20,7 +20,12 @@ BACKUP: dict[str, object] = {
     "schedule": {"project": "ops", "job": "backup", "sentence": "At 02:30, every day", "enabled": False},
     "last_run": {"id": 482, "state": "failed"},
     "specification": {
-        "execution": {"steps": [{"name": "dump", "command": ["true"]}, {"name": "send"}], "timeout_seconds": 7200.0},
+        "execution": {
+            "steps": [{"name": "dump", "command": ["true"], "timeout_seconds": 600.0}, {"name": "send"}],
+            "timeout_seconds": 7200.0,
+            "silence_seconds": 300.0,
+        },
+        "retry": {"max_attempts": 3, "never": ["exit:2"]},
         "matching": {
             "requirements": [{"name": "os", "operator": "in", "values": ["linux"]}],
             "prefer": [{"name": "disk", "operator": "in", "values": ["ssd\x1b[31m"], "weight": 5}],
@@ -46,8 +51,10 @@ def test_a_job_is_shown_with_what_it_takes_and_who_can_do_it(typed: Typist, serv
         "  version     3",
         "  schedule    At 02:30, every day, not scheduled now",
         "  last run    #482 failed",
-        "  steps       dump, send",
+        "  steps       dump (at most 10 min), send",
         "  timeout     2 h",
+        "  silence     5 min",
+        "  retry       up to 3 attempts, 1 min apart, on exit, timeout, lost; never after exit:2",
         "  asks for    os: linux",
         "  of several  where the job last succeeded; rather disk: ssd (weight 5)",
         "",

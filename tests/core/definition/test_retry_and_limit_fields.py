@@ -9,6 +9,7 @@ from orchestra.definition.document import Mapping, Node, Sequence
 from orchestra.definition.problems import DefinitionErrors
 from orchestra.definition.project import Project, Retry
 from orchestra.definition.reader import examine_definition, read_definition
+from orchestra.definition.retry_text import describe_retry
 from orchestra.definition.schema import definition_schema
 from orchestra.definition.yaml_text import parse_document
 from orchestra.limits import DELAY_SECONDS_MAX
@@ -201,3 +202,25 @@ def test_what_is_wise_brings_no_hint(body: str) -> None:
     reading = examine_definition(text_of(f"run: x\n{body}"), "orchestra.yaml")
 
     assert (reading.problems, reading.hints) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (RetryPolicy(), ""),
+        (RetryPolicy(max_attempts=3), "up to 3 attempts, 1 min apart, on exit, timeout, lost"),
+        (
+            RetryPolicy(
+                max_attempts=5, wait_seconds=10, factor=2, max_wait_seconds=300, jitter=Jitter.FULL, on=("exit:75",)
+            ),
+            "up to 5 attempts, 10 s apart, each wait 2 times the one before, at most 5 min, less by chance, on exit:75",
+        ),
+        (
+            RetryPolicy(max_attempts=2, on=("lost", "exit"), never=("exit:2", "exit:64"), avoid_worker=True),
+            "up to 2 attempts, 1 min apart, on lost, exit; never after exit:2, exit:64; rather on another worker than "
+            "the last",
+        ),
+    ],
+)
+def test_a_retry_policy_is_told_in_words(policy: RetryPolicy, words: str) -> None:
+    assert describe_retry(policy) == words
