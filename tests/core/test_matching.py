@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from orchestra.definition.reader import read_definition
-from orchestra.matching import describe, describe_wishes, exclusion, favour, quantity, signature_of
+from orchestra.matching import describe, describe_wishes, exclusion, favour, properties_of, quantity, signature_of
 from orchestra.specification import Matching, PropertyValue
 
 LINUX: dict[str, PropertyValue] = {"os": "linux", "gpu": "2", "memory": 33_500_000_000, "fast": True}
@@ -55,6 +55,11 @@ def test_a_worker_that_has_what_is_asked_is_not_excluded(worker: str) -> None:
 )
 def test_the_first_requirement_that_is_not_met_is_said(worker: str, words: str) -> None:
     assert exclusion(matching(worker), LINUX) == words
+
+
+def test_the_name_of_a_worker_is_a_property_whatever_it_says_of_itself() -> None:
+    assert properties_of("atlas", {"os": "linux"}) == {"os": "linux", "name": "atlas"}
+    assert exclusion(matching("name: atlas"), properties_of("wing", {"name": "atlas"})) == "`name` is wing, needs atlas"
 
 
 def test_a_worker_with_too_few_slots_can_never_run_the_job() -> None:
