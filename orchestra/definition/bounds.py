@@ -47,11 +47,25 @@ CATCH_UP = Bound(1, 1000)
 MAX_PARALLEL = Bound(1, EXPANSION_MAX)
 APPROVAL_TIMEOUT = Bound(1, DURATION_SECONDS_MAX, is_duration=True)
 EXIT_CODE = Bound(1, 255)
+CONCURRENCY_LIMIT = Bound(1, 10_000)
+LOCK_COUNT = Bound(1, 10_000)
+RATE_STARTS = Bound(1, 10_000)
+RATE_PER = Bound(1, DELAY_SECONDS_MAX, is_duration=True)
+UNIQUE_WINDOW = Bound(0.001, DELAY_SECONDS_MAX, is_duration=True)
+POISON_LOST = Bound(1, 1000)
+POISON_WITHIN = Bound(1, DELAY_SECONDS_MAX, is_duration=True)
+SHARE = Bound(1, 1000)
+RESERVE = Bound(1, 10_000)
 
 JOBS_MAX = 2000
 STEPS_MAX = 200
 PARAMETERS_MAX = 100
 REQUIREMENTS_MAX = 50
+LOCKS_MAX = 20
+"""Of a job: who makes or starts its runs asks for each of them."""
+LOCKS_DECLARED_MAX = 500
+POLICY_CHARACTERS_MAX = 500
+"""Of a template for a name."""
 STEP_NAME_CHARACTERS_MAX = 200
 SPECIFICATION_BYTES_MAX = 512 << 10
 """An offer carries the whole specification in one frame, beside parameters and secrets."""

@@ -13,7 +13,9 @@ from orchestra.definition.limit_checks import limit_faults, limit_hints
 from orchestra.definition.parameter_checks import parameter_faults
 from orchestra.definition.pipeline_checks import pipeline_faults, pipeline_hints
 from orchestra.definition.pipeline_circles import circle_of_pipelines
+from orchestra.definition.policy_checks import group_hints, policy_faults, policy_hints
 from orchestra.definition.problems import Path
+from orchestra.definition.resource_checks import resource_faults
 from orchestra.definition.retry_checks import retry_faults, retry_hints
 from orchestra.definition.schedule_checks import schedule_faults
 from orchestra.definition.templates import template_faults
@@ -44,6 +46,9 @@ def find_faults(definition: ProjectDefinition) -> Iterator[Fault]:
         yield Fault(("description",), "holds a NUL character, which cannot be kept", "remove it")
     if len(definition.jobs) > bounds.JOBS_MAX:
         yield Fault(("jobs",), f"are more than {bounds.JOBS_MAX}", "split the project")
+    yield from resource_faults(definition)
+    for requirement in definition.reserve.requirements if definition.reserve else ():
+        yield from _requirement_faults(requirement, ("slots", "reserve", "worker", requirement.name))
     jobs: Mapping[str, JobSpecification] = {job.name: job.specification for job in definition.jobs}
     seen: set[str] = set()
     for job in definition.jobs:
@@ -53,6 +58,7 @@ def find_faults(definition: ProjectDefinition) -> Iterator[Fault]:
         seen.add(job.name)
         yield from _name_fault("job", job.name, path)
         yield from _job_faults(job, path)
+        yield from policy_faults(job.specification, definition.locks, path)
         # Whoever renames a job of a thousand elements needs no thousand sentences, each with a search for its remedy.
         yield from islice(
             pipeline_faults(job.specification, path, project=definition.name, jobs=jobs), bounds.PIPELINE_FAULTS_MAX
@@ -65,6 +71,7 @@ def find_hints(definition: ProjectDefinition) -> Iterator[Fault]:
     for job in definition.jobs:
         specification = job.specification
         yield from pipeline_hints(specification, ("jobs", job.name))
+        yield from policy_hints(specification, definition.locks, ("jobs", job.name))
         if specification.wrapped or specification.pipeline is not None:
             continue
         execution = specification.execution
@@ -72,6 +79,7 @@ def find_hints(definition: ProjectDefinition) -> Iterator[Fault]:
             yield Fault(("jobs", job.name), "has no timeout: a run that hangs is never ended", "add `timeout: 1h`")
         yield from retry_hints(specification.retry, ("jobs", job.name, "retry"))
         yield from limit_hints(execution, ("jobs", job.name))
+    yield from group_hints(definition)
 
 
 def require_usable(definition: ProjectDefinition) -> None:

@@ -23,6 +23,9 @@ _WORDS = {
     "disconnect_stop_seconds": "disconnect",
     "pipeline": "",
     "closing": "finally",
+    "policies": "",
+    "share": "slots.share",
+    "reserve": "slots.reserve",
 }
 _ELEMENT_WORDS = {
     **_WORDS,

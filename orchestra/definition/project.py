@@ -74,9 +74,17 @@ class Retry:
 class Project:
     """A project in Python: `Project("ops").job("tidy", run="./tidy.sh")`, then `definition()`."""
 
-    def __init__(self, name: str, *, description: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        description: str = "",
+        locks: Mapping[str, int] | None = None,
+        slots: Mapping[str, object] | None = None,
+    ) -> None:
         self._name = name
         self._description = description
+        self._shared: Document = {"locks": locks and dict(locks), "slots": slots and dict(slots)}
         self._jobs: dict[str, Document] = {}
 
     def job(
@@ -115,6 +123,7 @@ class Project:
         document: Document = {"orchestra": FORMAT_VERSION, "project": self._name}
         if self._description:
             document["description"] = self._description
+        document |= {key: value for key, value in self._shared.items() if value}
         return {**document, "jobs": dict(self._jobs)}
 
     def definition(self) -> ProjectDefinition:

@@ -10,7 +10,9 @@ from orchestra.definition.execution_fields import EXECUTION_KEYS, STAND_IN, read
 from orchestra.definition.expectation_fields import read_expectation
 from orchestra.definition.matching_fields import read_matching
 from orchestra.definition.parameter_fields import read_parameters
+from orchestra.definition.policy_fields import POLICY_KEYS, read_policies
 from orchestra.definition.problems import DefinitionErrors, Problem, render
+from orchestra.definition.resource_fields import read_locks, read_slots
 from orchestra.definition.retry_fields import read_retry
 from orchestra.definition.schedule_fields import read_schedule
 from orchestra.definition.values import Fields, Findings, Value
@@ -19,8 +21,8 @@ from orchestra.specification import Execution, JobDefinition, JobSpecification, 
 
 FORMAT_VERSION = 1
 
-PROJECT_KEYS = ("orchestra", "project", "description", "calendars", "jobs")
-LATER_PROJECT_KEYS = ("repository", "status", "notify", "secrets", "defaults", "tags", "locks", "checks")
+PROJECT_KEYS = ("orchestra", "project", "description", "locks", "slots", "calendars", "jobs")
+LATER_PROJECT_KEYS = ("repository", "status", "notify", "secrets", "defaults", "tags", "checks")
 JOB_KEYS = (
     "description",
     *EXECUTION_KEYS,
@@ -30,6 +32,7 @@ JOB_KEYS = (
     "priority",
     "worker",
     "slots",
+    *POLICY_KEYS,
     "enabled",
     "parameters",
     "schedule",
@@ -42,12 +45,10 @@ LATER_JOB_KEYS = (
     "check-in",
     "confirm",
     "docker",
-    "locks",
     "notify",
     "python",
     "results",
     "tags",
-    "unique",
 )
 _JOB_HINTS = {
     "script": "did you mean `run`?",
@@ -69,6 +70,7 @@ _STEP_KEYS = (
     "lost-after",
     "worker",
     "slots",
+    *(key for key in POLICY_KEYS if key != "unique"),
     "wrapped",
 )
 """What says how a worker executes something: a pipeline gives it to nobody."""
@@ -138,9 +140,14 @@ def _project(value: Value) -> ProjectDefinition:
     days = read_calendars(calendars) if calendars else {}
     # A stand-in that passes the later check: what is wrong with the name was said above.
     project = (name.text() if name else None) or "unread"
+    locks, slots = fields.get("locks"), fields.get("slots")
+    share, reserve = read_slots(slots, project=project) if slots else (1, None)
     return ProjectDefinition(
         name=project,
         description=(description.text() if description else None) or "",
+        locks=read_locks(locks) if locks else {},
+        share=share,
+        reserve=reserve,
         jobs=tuple(_job(project, job, item, days) for job, item in named.items()),
     )
 
@@ -201,6 +208,7 @@ def _specification(fields: Fields) -> JobSpecification:
         parameters=read_parameters(parameters) if parameters else (),
         matching=read_matching(fields.get("worker"), fields.get("slots")),
         retry=read_retry(retry) if retry else RetryPolicy(),
+        policies=read_policies(fields),
         priority=(priority.whole("a whole number from -100 to 100") if priority else None) or 0,
         lost_after_seconds=usual_loss if lost_after is None else lost_after,
         expire_after_seconds=_UNREAD.expire_after_seconds if expire_after is None else expire_after,

@@ -47,6 +47,12 @@ def field_faults(template: str, name_faults: Callable[[str], Iterator[tuple[str,
         yield from name_faults(name)
 
 
+def names_in(template: str) -> tuple[str, ...]:
+    """The names that a template without a fault has in it, each once: `parameters.env`."""
+    names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    return tuple(dict.fromkeys(names))
+
+
 def _name_faults(name: str, groups: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:
     group, dot, key = name.partition(".")
     if group in _PIPELINE_GROUPS:

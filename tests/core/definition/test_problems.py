@@ -11,7 +11,7 @@ CASES = [
     ("run: x\nretyr: 3", "5", "jobs.a has the unknown key `retyr`", "did you mean `retry`?"),
     ("run: x\nenv: {}", "5", "jobs.a has the unknown key `env`", "did you mean `environment`?"),
     ("run: x\ndocker: {}", "5", "jobs.a has `docker`, which is not supported yet by this version", "remove it"),
-    ("run: x\nlocks: [p]", "5", "jobs.a has `locks`, which is not supported yet by this version", "remove it"),
+    ("run: x\ntags: [p]", "5", "jobs.a has `tags`, which is not supported yet by this version", "remove it"),
     (
         "run: x\ntimeout: 45",
         "14",
