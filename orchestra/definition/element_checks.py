@@ -16,6 +16,7 @@ from orchestra.durations import format_duration
 from orchestra.elements import Approval, Element, Verdict
 from orchestra.errors import BadName
 from orchestra.identifiers import checked_name, split_job
+from orchestra.matching import NAME_PROPERTY
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _COMPARISONS = (">", "<", "=", "!=")
@@ -102,6 +103,9 @@ def _worker_faults(element: Element, around: Surroundings, path: Path) -> Iterat
                 yield Fault((*place, name), "must be one plain value, which the worker's is equal to", remedy)
             yield from template_faults_of(value, element, around, (*place, name))
     if element.same_worker_as:
+        if NAME_PROPERTY in element.worker:
+            sentence = "stands beside `same-as`, which says whose name it is"
+            yield Fault((*place, NAME_PROPERTY), sentence, "keep one of the two")
         yield from _same_worker_faults(element, around, (*place, "same-as"))
 
 

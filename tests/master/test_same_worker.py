@@ -9,10 +9,13 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from orchestra.elements import Element, Matrix, Rule
-from orchestra.identifiers import RunId
+from orchestra.identifiers import RunId, UserId
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.matching import NAME_PROPERTY
+from orchestra.policy import EVERYWHERE, Permission, Principal
 from orchestra.protocol.messages import Offer, Welcome
+from orchestra.queries.waiting import match_workers
+from orchestra.queries.worker_facts import all_workers
 from orchestra.specification import Matching, Operator, PropertyValue, Requirement
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.tables import run_matchings, runs, workers
@@ -32,7 +35,7 @@ async def room(database: Database, tmp_path: Path) -> AsyncIterator[PipelineRoom
         for name in ("build", "test", "tidy"):
             await made.job(name)
         rows = [
-            {"name": name, "user_id": user, "state": WorkerState.ONLINE, "registered_at": made.now}
+            {"name": name, "user_id": user, "state": WorkerState.ONLINE, "slots": 1, "registered_at": made.now}
             for name in ("atlas", "wing")
         ]
         await database.write(lambda connection: connection.execute(insert(workers), rows))
@@ -124,6 +127,17 @@ async def test_of_what_is_used_again_the_worker_of_the_first_try_counts(room: Pi
 
     assert await room.states(again) == {"build": "succeeded", "test": "running"}
     assert await asked(room, again, "test") == (named("wing"),)
+
+
+async def test_a_worker_that_has_not_said_hello_since_has_its_name_all_the_same(room: PipelineRoom) -> None:
+    who = Principal(user_id=UserId(1), name="root", scopes=dict.fromkeys(Permission, EVERYWHERE))
+
+    fleet = await room.database.read(lambda connection: all_workers(connection, who))
+
+    needed = Matching(requirements=(named("wing"),))
+    assert [(answer.name, answer.matches) for answer in match_workers(needed, fleet, room.now)] == [
+        ("atlas", False), ("wing", True),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("said", [{}, {"name": "wing"}])

@@ -238,6 +238,11 @@ def test_an_element_that_has_no_one_worker_before_is_told(elements: str, sentenc
             "write it into the `worker` of the job",
         ),
         (
+            "build: {}\n  test: { after: build, worker: { same-as: build, name: §atlas } }",
+            "test.worker.name stands beside `same-as`, which says whose name it is",
+            "keep one of the two",
+        ),
+        (
             "build: { §same-as: plan }",
             "build has the unknown key `same-as`",
             "write `worker: { same-as: build }`",
