@@ -98,7 +98,8 @@ class Final(Happening, frozen=True, kw_only=True, tag="final"):
     reason: str
     """In words, empty for success: "exit code 3", "timed out after 45 min", "keeper lost"."""
     cause: str | None
-    """What a retry policy looks at: "exit", "exit:75", "timeout", "lost", "exception"; None for success and abort."""
+    """What a retry policy looks at: "exit", "exit:75", "timeout", "lost", "exception", "exception:setup"; None for
+    success and abort."""
     log_length: Count
     log_digest: str
     """SHA-256 over the SHA-256s of the log's 1 MiB segments, hexadecimal."""
