@@ -16,7 +16,8 @@ from orchestra.durations import format_duration
 from orchestra.elements import Approval, Element, Verdict
 from orchestra.errors import BadName
 from orchestra.identifiers import checked_name, split_job
-from orchestra.matching import NAME_PROPERTY
+from orchestra.matching import NAME_PROPERTY, describe, is_fulfilled
+from orchestra.specification import Matching, Operator, Requirement
 
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _COMPARISONS = (">", "<", "=", "!=")
@@ -131,6 +132,19 @@ def _same_worker_faults(element: Element, around: Surroundings, path: Path) -> I
     elif job is not None and job.pipeline is not None:
         sentence = f"names `{name}`, which runs a pipeline, and that has no worker of its own"
         yield Fault(path, sentence, f"move this element into `{other.job}`, or name one that runs a job")
+    elif (own_job := around.job_of(element)) is not None and job is not None:
+        for there, here in _contradictions(job.matching, own_job.matching):
+            sentence = f"can never be: `{name}` asks for {describe(there)}, and this for {describe(here)}"
+            yield Fault(path, sentence, "remove it, or let both jobs ask for the same")
+
+
+def _contradictions(there: Matching, here: Matching) -> Iterator[tuple[Requirement, Requirement]]:
+    """Of two jobs: what no worker can have at once."""
+    # Whoever meets one of these has one of its values.
+    for one in (each for each in there.requirements if each.operator is Operator.IN):
+        for other in (each for each in here.requirements if each.name == one.name):
+            if not any(is_fulfilled(other, {one.name: value}) for value in one.values):
+                yield one, other
 
 
 def _approval_faults(element: Element, approval: Approval, around: Surroundings, path: Path) -> Iterator[Fault]:

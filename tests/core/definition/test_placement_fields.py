@@ -142,6 +142,28 @@ def test_a_change_of_wishes_is_told_in_the_words_of_the_file(old: str, new: str,
 # --- the worker of another element ---
 
 
+@pytest.mark.parametrize(
+    ("there", "here", "words"),
+    [
+        ("{ os: linux }", "{ os: windows }", "`there` asks for os: linux, and this for os: windows"),
+        ("{ os: [a, b] }", "{ os: { not: [b, a] } }", "`there` asks for os: a or b, and this for os: not b or a"),
+        ("{ gpu: 1 }", '{ gpu: ">= 2" }', "`there` asks for gpu: 1, and this for gpu >= 2"),
+        ("{ os: [a, b] }", "{ os: [b, c] }", ""),
+        ("{ os: { not: a } }", "{ os: a }", ""),
+        ('{ gpu: ">= 1" }', '{ gpu: "< 9", os: linux }', ""),
+        ("{ prefer: { os: linux } }", "{ os: windows }", ""),
+    ],
+)
+def test_two_jobs_that_no_one_worker_can_have_are_told(there: str, here: str, words: str) -> None:
+    jobs = f"  there: {{ run: x, worker: {there} }}\n  here: {{ run: x, worker: {here} }}\n"
+    elements = "    elements:\n      there: {}\n      here: { after: there, worker: { same-as: there } }\n"
+
+    problems = examine_definition(f"{SHOP}{jobs}  both:\n{elements}", "a.yaml").problems
+
+    told = [each.sentence.partition("same-as ")[2] for each in problems]
+    assert told == ([f"can never be: {words}"] if words else [])
+
+
 def release(text: str) -> JobSpecification:
     return read_definition(RELEASE + text, "a.yaml").jobs[-1].specification
 
