@@ -5,6 +5,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from orchestra.elements import Pipeline
+from orchestra.policies import Policies
 from orchestra.specification import Matching, RetryPolicy
 
 Item = TypeVar("Item")
@@ -238,6 +239,7 @@ class SpecificationShown(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: Pipeline | None = None
     matching: Matching = Matching()
     retry: RetryPolicy = RetryPolicy()
+    policies: Policies = Policies()
     wrapped: bool = False
 
 

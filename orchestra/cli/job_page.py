@@ -6,6 +6,7 @@ from orchestra.cli.invocation import Invocation
 from orchestra.cli.run_page import value_text, worker_line
 from orchestra.cli.terminal import plain
 from orchestra.definition.element_text import describe_elements
+from orchestra.definition.policy_text import describe_policies
 from orchestra.definition.retry_text import describe_retry
 from orchestra.matching import describe, describe_wishes
 
@@ -59,6 +60,7 @@ def _head(call: Invocation, job: JobDetail) -> list[str]:
         *((title, ", ".join(map(_step_words, listed))) for title, listed in steps.items()),
         ("timeout", "" if execution.timeout_seconds is None else length_in_words(execution.timeout_seconds)),
         ("silence", "" if execution.silence_seconds is None else length_in_words(execution.silence_seconds)),
+        *((key, plain(words)) for key, words in describe_policies(job.specification.policies)),
         ("retry", plain(describe_retry(job.specification.retry))),
         ("asks for", ", ".join(plain(describe(each)) for each in job.specification.matching.requirements)),
         ("of several", "; ".join(map(plain, describe_wishes(job.specification.matching)))),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
+from orchestra.definition.document import Mapping as MappingNode
 from orchestra.definition.values import Fields, Value, describe_node, did_you_mean
 from orchestra.durations import BadDuration, parse_duration
 from orchestra.policies import (
@@ -20,6 +21,7 @@ from orchestra.policies import (
 POLICY_KEYS = ("concurrency", "locks", "rate", "unique", "poison")
 # No more digits than Python would read without complaint, and a sentence about the bound needs.
 _RATE = re.compile(r"\s*([0-9]{1,15})\s+per\s+(\S.*?)\s*")
+_LOCK_KEYS = ("name", "count")
 _UNIQUE_HINTS = {
     "window": "did you mean `scope: window 1h`?",
     "on-conflict": "did you mean `conflict`?",
@@ -81,11 +83,15 @@ def _lock(value: Value) -> LockDemand | None:
     if value.scalar is not None:
         name = value.text("the name of a lock")
         return None if name is None else LockDemand(name=name)
-    fields = value.fields(("name", "count"), hints={"limit": "did you mean `count`?", "lock": "did you mean `name`?"})
+    # As a project declares them: `{ license: 2 }`.
+    entries = value.node.entries if isinstance(value.node, MappingNode) else ()
+    strangers = [entry.key for entry in entries if entry.key not in _LOCK_KEYS]
+    hints = {name: f"write `{{ name: {name}, count: 2 }}`" for name in strangers}
+    fields = value.fields(_LOCK_KEYS, hints={**hints, "limit": "did you mean `count`?", "lock": "did you mean `name`?"})
     if fields is None:
         return None
     named, count = fields.get("name"), fields.get("count")
-    if "name" not in fields.values:
+    if "name" not in fields.values and not strangers:
         value.refuse("names no lock", "write `{ name: license, count: 2 }`")
     name = named.text("the name of a lock") if named else None
     many = count.whole() if count else None

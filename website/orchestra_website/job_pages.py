@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.definition.element_text import describe_elements
+from orchestra.definition.policy_text import describe_policies
 from orchestra.definition.retry_text import describe_retry
 from orchestra.errors import Conflict, InvalidFields
 from orchestra.matching import describe_wishes
@@ -59,6 +60,7 @@ class JobPages:
             "job": found.facts.detail,
             "wishes": [*describe_wishes(found.facts.detail.specification.matching)],
             "retry": describe_retry(found.facts.detail.specification.retry),
+            "policies": [*describe_policies(found.facts.detail.specification.policies)],
             "plot": plot_durations(found.marks, found.facts.usual),
             "done": _DONE.get(done, ""),
         }

@@ -26,6 +26,7 @@ BACKUP: dict[str, object] = {
             "silence_seconds": 300.0,
         },
         "retry": {"max_attempts": 3, "never": ["exit:2"]},
+        "policies": {"concurrency": {"group": "vault-{parameters.database}"}, "rate": {"starts": 1, "per_seconds": 60}},
         "matching": {
             "requirements": [{"name": "os", "operator": "in", "values": ["linux"]}],
             "prefer": [{"name": "disk", "operator": "in", "values": ["ssd\x1b[31m"], "weight": 5}],
@@ -54,6 +55,8 @@ def test_a_job_is_shown_with_what_it_takes_and_who_can_do_it(typed: Typist, serv
         "  steps       dump (at most 10 min), send",
         "  timeout     2 h",
         "  silence     5 min",
+        "  concurrency one at a time in group vault-{parameters.database}; waits if full",
+        "  rate        1 start in any 1 min",
         "  retry       up to 3 attempts, 1 min apart, on exit, timeout, lost; never after exit:2",
         "  asks for    os: linux",
         "  of several  where the job last succeeded; rather disk: ssd (weight 5)",

@@ -6,6 +6,7 @@ import pytest
 from orchestra.definition.canonical import decode_definition, encode_definition
 from orchestra.definition.differences import describe_changes
 from orchestra.definition.document import Mapping, Node, Sequence
+from orchestra.definition.policy_text import describe_policies
 from orchestra.definition.project import Project
 from orchestra.definition.reader import read_definition
 from orchestra.definition.schema import definition_schema
@@ -229,13 +230,48 @@ def test_the_python_form_says_the_same() -> None:
 
 
 CHANGES = [
-    ("concurrency: 1", "concurrency: { limit: 2, when-full: reject }", "concurrency.limit: 1 → 2, concurrency.when-full: queue → reject"),
+    ("concurrency: 1", "concurrency: 2", "concurrency.limit: 1 → 2"),
+    ("concurrency: 1", "concurrency: { when-full: reject }", "concurrency.when-full: queue → reject"),
     ("", "concurrency: 2", "concurrency"),
     ("locks: a", "locks: [a, b]", "locks"),
     ("rate: 10 per 1m", "rate: 10 per 5m", "rate.per: 1m → 5m"),
     ("unique: x", "unique: { key: x, scope: window 1h }", "unique.scope: active → window, unique.window: none → 1h"),
     ("poison: { lost: 3, within: 1h }", "poison: { lost: 2, within: 1h }", "poison.lost: 3 → 2"),
 ]  # fmt: skip
+
+
+WORDS = [
+    ("concurrency: 1", ("concurrency", "one at a time; waits if full")),
+    (
+        f'concurrency: {{ group: "{GROUP}", limit: 2, when-full: cancel-pending }}',
+        ("concurrency", f"2 at a time in group {GROUP}; if full it waits, and those that waited are cancelled"),
+    ),
+    (
+        "concurrency: { when-full: cancel-running }",
+        ("concurrency", "one at a time; if full, those before it are stopped"),
+    ),
+    ("concurrency: { when-full: reject }", ("concurrency", "one at a time; refused if full")),
+    ("locks: [production, { name: license, count: 2 }]", ("locks", "production, 2 of license")),
+    ("rate: 10 per 1m", ("rate", "10 starts in any 1 min")),
+    ("unique: x", ("unique", "x among the runs that are not over; another is refused")),
+    (
+        "unique: { key: x, scope: pending, conflict: replace }",
+        ("unique", "x among the runs that wait; another stops that one"),
+    ),
+    (
+        "unique: { key: x, scope: window 1h, conflict: return-existing }",
+        (
+            "unique",
+            "x among the runs that are not over or were made in the last 1 h; whoever asks for another gets that one",
+        ),
+    ),
+    ("poison: { lost: 3, within: 1h }", ("poison", "quarantined after 3 attempts lost within 1 h")),
+]
+
+
+@pytest.mark.parametrize(("written", "words"), WORDS)
+def test_a_policy_has_one_line_of_words(written: str, words: tuple[str, str]) -> None:
+    assert [*describe_policies(specification(written).policies)] == [words]
 
 
 @pytest.mark.parametrize(("before", "after", "words"), CHANGES)
