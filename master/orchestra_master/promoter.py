@@ -3,13 +3,15 @@
 from sqlalchemy import Connection
 
 from orchestra.clock import Instant, seconds_between
+from orchestra.identifiers import RunId
 from orchestra.lifecycle import RunEvent, RunState
 from orchestra.limits import BATCH_CHANGES_MAX
-from orchestra.storage.database import Signal, Topic, pending_signal
+from orchestra.storage.admission import Candidate, Ruling, admit_due, candidates_due
+from orchestra.storage.database import Signal, Topic, announce, pending_signal
 from orchestra.storage.pending import due_runs, expired_runs, next_due, next_expiry
 from orchestra.storage.queued import queue_up, queued_first
 from orchestra.storage.run_moves import state_of_run
-from orchestra.storage.runs import let_go, move_run
+from orchestra.storage.runs import follow_displaced, let_go, move_run
 from orchestra_master.parts import MasterParts
 
 
@@ -40,12 +42,29 @@ class Promoter:
             return False
 
         def promote(connection: Connection) -> None:
+            candidates = candidates_due(connection, [run for run, _ in due], now)
             for run, _ in due:
-                if state_of_run(connection, run, lock=True) is RunState.SCHEDULED and not queue_up(connection, run):
+                if state_of_run(connection, run, lock=True) is not RunState.SCHEDULED:
+                    continue
+                if run in candidates and not self._is_admitted(connection, run, candidates[run]):
+                    continue
+                if not queue_up(connection, run):
                     move_run(connection, run, RunEvent.DUE, actor=self._parts.actor, now=now)
 
         await self._parts.database.write(promote, signals=[pending_signal(each) for each in {s for _, s in due}])
         return len(due) == BATCH_CHANGES_MAX
+
+    def _is_admitted(self, connection: Connection, run: RunId, candidate: Candidate) -> bool:
+        """Whether its job's policies let it wait for a worker beside the other runs; else it ends here."""
+        admission = admit_due(connection, run, candidate)
+        if admission.ruling is not Ruling.MADE:
+            move_run(
+                connection, run, RunEvent.SKIPPED, actor=self._parts.actor, now=candidate.now, reason=admission.words
+            )
+            announce(connection, Signal(Topic.RUN, str(run)))
+            return False
+        follow_displaced(connection, admission, now=candidate.now)
+        return True
 
     async def _let_go(self, now: Instant) -> None:
         # Whoever ends a run does this itself; two masters at the same moment may not see each other's rows.

@@ -9,11 +9,13 @@ from orchestra.clock import Instant, after, seconds_between
 from orchestra.cron.occurrences import excluded_by
 from orchestra.definition.parameters import validate_parameters
 from orchestra.errors import InvalidFields
-from orchestra.identifiers import RunId
+from orchestra.formatter import BadTemplate, UnknownValue
 from orchestra.specification import Overlap
+from orchestra.storage.admission import Ruling
 from orchestra.storage.jobs import JobRecord, job_of
-from orchestra.storage.new_runs import create_run, run_of
+from orchestra.storage.new_runs import NewRun, run_of
 from orchestra.storage.queued import open_run_of_job
+from orchestra.storage.runs import admit_run
 from orchestra.storage.schedules import (
     DueSchedule,
     ScheduleRecord,
@@ -68,8 +70,21 @@ def _decided(
     obstacle = _obstacle(connection, schedule, job)
     if obstacle is not None:
         return Tick(due_at=at, decided_at=now, decision=obstacle, run=None)
-    run = _create(connection, schedule, job, at, now)
-    return Tick(due_at=at, decided_at=now, decision=verdict, run=run)
+    try:
+        new = _new_run(schedule, job, at, now)
+    except (UnknownValue, BadTemplate) as refusal:
+        # The checks of a definition forbid most of it, but some only shows with the values.
+        return Tick(due_at=at, decided_at=now, decision=f"skipped: {refusal}", run=None)
+    if schedule.specification.overlap is Overlap.CANCEL_PREVIOUS:
+        stop_open_runs(connection, job.id, by="schedule", reason="a newer instant is due", now=now)
+    admission = admit_run(connection, new)
+    match admission.ruling:
+        case Ruling.MADE:
+            return Tick(due_at=at, decided_at=now, decision=verdict, run=admission.run)
+        case Ruling.EXISTING:
+            return Tick(due_at=at, decided_at=now, decision=f"existing: {admission.words}", run=admission.run)
+        case Ruling.REFUSED:
+            return Tick(due_at=at, decided_at=now, decision=f"skipped: {admission.words}", run=None)
 
 
 def _obstacle(connection: Connection, schedule: ScheduleRecord, job: JobRecord) -> str | None:
@@ -87,10 +102,8 @@ def _obstacle(connection: Connection, schedule: ScheduleRecord, job: JobRecord) 
     return None
 
 
-def _create(connection: Connection, schedule: ScheduleRecord, job: JobRecord, at: Instant, now: Instant) -> RunId:
+def _new_run(schedule: ScheduleRecord, job: JobRecord, at: Instant, now: Instant) -> NewRun:
     specification, policies = job.specification, schedule.specification
-    if policies.overlap is Overlap.CANCEL_PREVIOUS:
-        stop_open_runs(connection, job.id, by="schedule", reason="a newer instant is due", now=now)
     typed = validate_parameters(specification.parameters, policies.parameters, {})
     begins_at = after(at, jitter_seconds(policies.jitter_seconds, f"{schedule.id} {at}"))
     new = run_of(
@@ -102,7 +115,7 @@ def _create(connection: Connection, schedule: ScheduleRecord, job: JobRecord, at
         delay_seconds=max(0.0, seconds_between(now, begins_at)) if policies.jitter_seconds else 0.0,
     )
     is_queued = policies.overlap in (Overlap.QUEUE, Overlap.CANCEL_PREVIOUS)
-    return create_run(connection, replace(new, is_queued=is_queued))
+    return replace(new, is_queued=is_queued)
 
 
 def jitter_seconds(most: float, key: str) -> float:

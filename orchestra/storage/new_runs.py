@@ -9,11 +9,12 @@ import msgspec
 from sqlalchemy import ClauseElement, Connection, select
 
 from orchestra.clock import Instant, after
-from orchestra.demands import Demand, demands_of, rank_of, signature_for
+from orchestra.demands import Demand, demands_of, filled_in, rank_of, signature_for
 from orchestra.identifiers import JobId, JobVersionId, ProjectId, RunId, Signature
 from orchestra.lifecycle import RunState
 from orchestra.limits import ALONE_POLL_SECONDS
 from orchestra.matching import PIPELINE
+from orchestra.policies import Uniqueness, WhenFull
 from orchestra.specification import Matching, PropertyValue
 from orchestra.storage.database import Signal, Topic, announce, pending_signal
 from orchestra.storage.jobs import JobRecord
@@ -39,6 +40,10 @@ class NewRun:
     demands: tuple[Demand, ...] = ()
     are_terms_new: bool = False
     """They are not those of the job's version: more is asked than there, or demanded."""
+    unique: Uniqueness | None = None
+    unique_key: str | None = None
+    """What no other run may be about, as far as `unique` says so."""
+    when_full: WhenFull = WhenFull.QUEUE
     priority: int
     parameters: Mapping[str, PropertyValue]
     """Without the secret ones."""
@@ -83,6 +88,7 @@ def run_of(
         demands = demands_of(specification.policies, project=job.project, job=job.name, parameters=given)
     asked = matching or specification.matching
     are_terms_new = job.signature != PIPELINE and (bool(demands) or matching is not None)
+    unique, group = specification.policies.unique, specification.policies.concurrency
     return NewRun(
         creation_key=creation_key,
         project_id=job.project_id,
@@ -92,6 +98,10 @@ def run_of(
         matching=asked,
         demands=demands,
         are_terms_new=are_terms_new,
+        unique=unique,
+        unique_key=None if unique is None else filled_in(unique.key, given),
+        # No worker has a pipeline, so that it holds nothing of a group.
+        when_full=WhenFull.QUEUE if group is None or job.signature == PIPELINE else group.when_full,
         priority=specification.priority if priority is None else priority,
         parameters=given,
         sealed_secrets=sealed_secrets,
@@ -104,7 +114,8 @@ def run_of(
 
 
 def create_run(connection: Connection, new: NewRun) -> RunId:
-    """Makes the run, or finds the one that was made with the same key."""
+    """Makes the run, or finds the one that was made with the same key, whatever its policies say of other runs: for who
+    has asked `orchestra.storage.admission`, or need not."""
     pending_at = after(new.now, new.delay_seconds)
     behind = open_run_of_job(connection, new.job_id) if new.is_queued and new.delay_seconds <= 0 else None
     state = RunState.SCHEDULED if new.delay_seconds > 0 or behind is not None else RunState.PENDING
@@ -119,6 +130,7 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
             "slots": new.matching.slots,
             "priority": new.priority,
             "rank": rank_of(pending_at, new.priority),
+            "unique_key": new.unique_key,
             "parameters": msgspec.json.encode(new.parameters).decode(),
             "sealed_secrets": new.sealed_secrets,
             "source": new.source,
@@ -137,8 +149,9 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
         },
     )
     if found is None:
-        repeated = select(runs.c.id).where(runs.c.creation_key == new.creation_key)
-        return RunId(connection.execute(repeated).scalar_one())
+        repeated = run_made_with(connection, new.creation_key)
+        assert repeated is not None, "it conflicts with this insertion"
+        return repeated
     run = RunId(found.id)
     if new.are_terms_new:
         keep_terms(connection, new.signature, new.matching, new.demands)
@@ -146,6 +159,12 @@ def create_run(connection: Connection, new: NewRun) -> RunId:
     if behind is None:
         announce(connection, *signals_of_run(new.signature, new.delay_seconds, new.expire_after_seconds))
     return run
+
+
+def run_made_with(connection: Connection, creation_key: str) -> RunId | None:
+    """The run that was made with this key, or None."""
+    found = connection.execute(select(runs.c.id).where(runs.c.creation_key == creation_key)).scalar_one_or_none()
+    return None if found is None else RunId(found)
 
 
 def signals_of_run(signature: Signature, delay_seconds: float, expire_after_seconds: float) -> tuple[Signal, ...]:
@@ -171,6 +190,7 @@ _NEW = inserted(
     "slots",
     "priority",
     "rank",
+    "unique_key",
     "parameters",
     "sealed_secrets",
     "source",

@@ -11,6 +11,7 @@ from orchestra.clock import Instant
 from orchestra.definition.parameters import validate_parameters
 from orchestra.elements import Element
 from orchestra.errors import InvalidFields, OrchestraError
+from orchestra.formatter import BadTemplate, UnknownValue
 from orchestra.identifiers import JobId, JobVersionId, ProjectId, RunId
 from orchestra.limits import NESTING_MAX
 from orchestra.matching import NAME_PROPERTY
@@ -18,6 +19,7 @@ from orchestra.pipeline.actions import ElementRows, Start
 from orchestra.pipeline.graph import Graph
 from orchestra.pipeline.states import ElementState, counted_as, is_allowed
 from orchestra.specification import JobSpecification, Matching, Operator, ParameterType, Requirement
+from orchestra.storage.admission import Admission, Ruling, admit
 from orchestra.storage.element_rows import (
     NewElement,
     job_version_of,
@@ -26,7 +28,7 @@ from orchestra.storage.element_rows import (
     worker_of_element,
 )
 from orchestra.storage.jobs import JobRecord, job_of
-from orchestra.storage.new_runs import create_run, run_of
+from orchestra.storage.new_runs import run_of
 from orchestra.storage.pipeline_versions import specification_of_version
 from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import job_versions, jobs, projects, runs
@@ -38,9 +40,11 @@ ALL, FAILED, FROM = "all", "failed", "from "
 class ChildRefused(OrchestraError):
     """The element's run cannot be made."""
 
-    def __init__(self, cause: str) -> None:
-        super().__init__(cause)
+    def __init__(self, cause: str, *, state: ElementState = ElementState.EXCEPTION) -> None:
+        super().__init__(cause, state)
         self.cause = cause
+        self.state = state
+        """What becomes of the element by it."""
 
     def __str__(self) -> str:
         return self.cause
@@ -103,8 +107,8 @@ class Children:
                 again.add(element.name)
         return {name: rows for name, rows in before.items() if name in graph.by_name and name not in again}
 
-    def start(self, element: Element, start: Start, *, now: Instant) -> RunId:
-        """Makes the run, or finds the one that was made before; raises ChildRefused."""
+    def start(self, element: Element, start: Start, *, now: Instant) -> Admission:
+        """Makes the run, or finds the one that was made before, maybe in place of others; raises ChildRefused."""
         job = self._job_of(element)
         parent, specification = self._pipeline, job.specification
         declared = [each for each in specification.parameters if each.type is not ParameterType.SECRET]
@@ -112,20 +116,26 @@ class Children:
             given = validate_parameters(declared, start.parameters, {})
         except InvalidFields as error:
             raise ChildRefused(f"the parameters do not fit job {job.project}/{job.name}: {error}") from error
-        new = run_of(
-            job,
-            creation_key=f"pipeline {parent.id} {element.name} {start.key}",
-            source=f"pipeline #{parent.id}",
-            now=now,
-            parameters=given.values,
-            # What the job does not know by name is not given to its worker.
-            sealed_secrets=parent.sealed_secrets if len(declared) < len(specification.parameters) else None,
-            priority=parent.priority,
-            matching=self._matching(specification, element, start),
-        )
-        return create_run(
-            self._connection, replace(new, parent=parent.id, element=element.name, element_key=start.key)
-        )
+        try:
+            new = run_of(
+                job,
+                creation_key=f"pipeline {parent.id} {element.name} {start.key}",
+                source=f"pipeline #{parent.id}",
+                now=now,
+                parameters=given.values,
+                # What the job does not know by name is not given to its worker.
+                sealed_secrets=parent.sealed_secrets if len(declared) < len(specification.parameters) else None,
+                priority=parent.priority,
+                matching=self._matching(specification, element, start),
+            )
+        except (UnknownValue, BadTemplate) as error:
+            raise ChildRefused(str(error)) from error
+        child = replace(new, parent=parent.id, element=element.name, element_key=start.key)
+        admission = admit(self._connection, child)
+        if admission.ruling is not Ruling.MADE:
+            # A run that somebody else wanted is no part of this pipeline, whatever the job says of its own callers.
+            raise ChildRefused(admission.words, state=ElementState.SKIPPED)
+        return admission
 
     def _matching(self, specification: JobSpecification, element: Element, start: Start) -> Matching | None:
         """What the element asks of a worker, if that is more than its job does."""

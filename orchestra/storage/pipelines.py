@@ -86,6 +86,7 @@ class _Step:
         self._graph = graph
         self._now = now
         self._children = Children(connection, row)
+        self._asked: list[RunId] = []
         self.ended: list[RunId] = []
 
     def apply(self, actions: Iterable[Action]) -> bool:
@@ -110,6 +111,9 @@ class _Step:
                 case Finish():
                     self._finish(action)
         change_elements(self._connection, self._row.id, changes)
+        # Not before its own rows are written: what was asked to stop may be a pipeline that waits for this one.
+        while self._asked:
+            self.ended += resolve_if_pipeline(self._connection, self._asked.pop(), now=self._now)
         if changes:
             announce(self._connection, Signal(Topic.RUN, str(self._row.id)))
         return has_refused
@@ -117,10 +121,12 @@ class _Step:
     def _start(self, start: Start) -> Change:
         element = self._graph.by_name[start.element]
         try:
-            child = self._children.start(element, start, now=self._now)
+            admission = self._children.start(element, start, now=self._now)
         except ChildRefused as refusal:
-            return self._over(start.element, start.key, ElementState.EXCEPTION, str(refusal))
-        return start.element, start.key, {"state": ElementState.RUNNING, "child_id": child}
+            return self._over(start.element, start.key, refusal.state, str(refusal))
+        self.ended += admission.ended
+        self._asked += admission.asked
+        return start.element, start.key, {"state": ElementState.RUNNING, "child_id": admission.run}
 
     def _ask(self, ask: Ask) -> Change:
         approval = self._graph.by_name[ask.element].approval

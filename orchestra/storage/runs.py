@@ -9,7 +9,9 @@ from orchestra.clock import Instant
 from orchestra.demands import DEMANDING_SIGNATURES, is_demanding
 from orchestra.identifiers import AttemptNumber, RunId, Signature
 from orchestra.lifecycle import TERMINAL_STATES, RunEvent, RunState
+from orchestra.storage.admission import Admission, admit
 from orchestra.storage.database import Signal, Topic, announce, pending_signal
+from orchestra.storage.new_runs import NewRun
 from orchestra.storage.pipelines import resolve_if_pipeline, resolve_pipeline
 from orchestra.storage.prepared import PreparedQuery, listed
 from orchestra.storage.queued import QueuedRun, queued_behind
@@ -89,6 +91,20 @@ def request_stop(connection: Connection, run: RunId, *, by: str, reason: str, no
     over = [run] if state in TERMINAL_STATES else resolve_if_pipeline(connection, run, now=now)
     follow_ends(connection, over, now=now)
     return state_of_run(connection, run)
+
+
+def admit_run(connection: Connection, new: NewRun) -> Admission:
+    """Makes the run if its job's policies let it, with all that follows for those whose place it takes. No row is to be
+    locked before."""
+    admission = admit(connection, new)
+    follow_displaced(connection, admission, now=new.now)
+    return admission
+
+
+def follow_displaced(connection: Connection, admission: Admission, *, now: Instant) -> None:
+    """Does what follows for the runs whose place an admitted one takes."""
+    over = [each for run in admission.asked for each in resolve_if_pipeline(connection, run, now=now)]
+    follow_ends(connection, [*admission.ended, *over], now=now)
 
 
 class _Left(NamedTuple):

@@ -18,6 +18,7 @@ from orchestra.pipeline.graph import Graph
 from orchestra.pipeline.resolver import STOPPED, _Resolution
 from orchestra.pipeline.states import ElementState
 from orchestra.storage import pipeline_children, pipelines
+from orchestra.storage.admission import Admission, Ruling
 from orchestra.storage.element_rows import read_elements
 from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.pipeline_children import Children
@@ -36,9 +37,9 @@ def element_begun_again(graft: Graft) -> None:
     made: list[RunId] = []
     read = read_elements
 
-    def create(connection: Connection, new: NewRun) -> RunId:
+    def admit(connection: Connection, new: NewRun) -> Admission:
         made.append(create_run(connection, replace(new, creation_key=f"{new.creation_key} {len(made)}")))
-        return made[-1]
+        return Admission(ruling=Ruling.MADE, run=made[-1])
 
     def seen(connection: Connection, run: RunId) -> dict[str, ElementRows]:
         found = read(connection, run)
@@ -52,7 +53,7 @@ def element_begun_again(graft: Graft) -> None:
                     row.state = ElementState.BLOCKED
         return found
 
-    graft.replace(pipeline_children, "create_run", create)
+    graft.replace(pipeline_children, "admit", admit)
     graft.replace(pipelines, "read_elements", seen)
 
 
@@ -60,10 +61,11 @@ def element_begun_again(graft: Graft) -> None:
 def child_key_without_its_combination(graft: Graft) -> None:
     """All runs of a matrix or list have one key, so that the first stands for all of them."""
 
-    def create(connection: Connection, new: NewRun) -> RunId:
-        return create_run(connection, replace(new, creation_key=f"pipeline {new.parent} {new.element}"))
+    def admit(connection: Connection, new: NewRun) -> Admission:
+        run = create_run(connection, replace(new, creation_key=f"pipeline {new.parent} {new.element}"))
+        return Admission(ruling=Ruling.MADE, run=run)
 
-    graft.replace(pipeline_children, "create_run", create)
+    graft.replace(pipeline_children, "admit", admit)
 
 
 @pipelining.breaks("R11")

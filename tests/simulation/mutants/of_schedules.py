@@ -13,6 +13,7 @@ from orchestra.lifecycle import RunState
 from orchestra.specification import ScheduleSpecification
 from orchestra.storage import runs as run_rows
 from orchestra.storage import schedules as schedule_rows
+from orchestra.storage.admission import Admission, Ruling
 from orchestra.storage.jobs import job_of
 from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.queued import QueuedRun, open_run_of_job
@@ -52,17 +53,17 @@ def tick_without_compare_and_set(graft: Graft) -> None:
             }
             connection.execute(insert(schedule_ticks).prefix_with("or ignore").values(values))
 
-    def create(connection: Connection, new: NewRun) -> RunId:
+    def admit(connection: Connection, new: NewRun) -> Admission:
         # A key of its own from the second on, or the key would keep the promise by itself.
         made.append(create_run(connection, new))
         if made.count(made[-1]) > 1:
             made.append(create_run(connection, replace(new, creation_key=f"{new.creation_key} again {len(made)}")))
-        return made[-1]
+        return Admission(ruling=Ruling.MADE, run=made[-1])
 
     graft.replace(ticking, "lock_due_schedule", lock)
     graft.replace(ticking, "move_cursor", move)
     graft.replace(ticking, "add_ticks", add)
-    graft.replace(ticking, "create_run", create)
+    graft.replace(ticking, "admit_run", admit)
 
 
 @scheduling.breaks("R10")
@@ -77,16 +78,17 @@ def caught_up_by_two_masters(graft: Graft) -> None:
             job = job_of(connection, record.job_id)
             for at, verdict in judge(record.specification, due.due_at, now).verdicts:
                 if verdict is Verdict.CATCH_UP:
-                    ticking._create(connection, record, job, at, now)
+                    ticking._decided(connection, record, job, at, verdict, now)
         return made
 
-    def create(connection: Connection, new: NewRun) -> RunId:
+    def admit(connection: Connection, new: NewRun) -> Admission:
         taken = select(runs.c.id).where(runs.c.creation_key == new.creation_key)
         is_again = connection.execute(taken).first() is not None
-        return create_run(connection, replace(new, creation_key=f"{new.creation_key} again") if is_again else new)
+        again = replace(new, creation_key=f"{new.creation_key} again") if is_again else new
+        return Admission(ruling=Ruling.MADE, run=create_run(connection, again))
 
     graft.replace(ticker, "decide_due", decide)
-    graft.replace(ticking, "create_run", create)
+    graft.replace(ticking, "admit_run", admit)
 
 
 @scheduling.breaks("R10")

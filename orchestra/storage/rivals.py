@@ -1,0 +1,117 @@
+"""The runs at which a new one looks: those with its key, those that hold or want what its group has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, or_, select
+
+from orchestra.clock import Instant, after
+from orchestra.identifiers import JobId, RunId, Signature
+from orchestra.lifecycle import HOLDING_STATES, RunState
+from orchestra.storage.prepared import PreparedQuery
+from orchestra.storage.tables import run_demands, runs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OtherRun:
+    """One of them."""
+
+    id: RunId
+    state: RunState
+    signature: Signature
+    amount: int = 1
+    """So many of the resource that was asked about."""
+    is_for_later: bool
+    """It was made for a time that has not come; nobody was asked about it yet."""
+    is_stopping: bool
+    """Somebody has asked it to stop."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a worker has it."""
+        return self.state in HOLDING_STATES
+
+
+def open_with_key(connection: Connection, job: JobId, key: str) -> Sequence[OtherRun]:
+    """The job's runs with this key that are not over, the oldest first."""
+    return [_other(row) for row in _OPEN_WITH_KEY.all(connection, {"job": job, "wanted": key})]
+
+
+def newest_with_key(
+    connection: Connection, job: JobId, key: str, window_seconds: float, now: Instant
+) -> OtherRun | None:
+    """The job's newest run with this key that was made in this time and is over. One that was skipped does not count:
+    it was as good as never made."""
+    asked = {"job": job, "wanted": key, "since": after(now, -window_seconds)}
+    row = _NEWEST_WITH_KEY.first(connection, asked)
+    return None if row is None else _other(row)
+
+
+def holders_of(connection: Connection, resource: str) -> Sequence[OtherRun]:
+    """The runs that have some of it, the oldest first."""
+    return [_other(row) for row in _HOLDERS.all(connection, {"wanted": resource})]
+
+
+def waiters_for(connection: Connection, resource: str) -> Sequence[OtherRun]:
+    """The runs that want some of it and have none, in the order of their turns."""
+    return [_other(row) for row in _WAITERS.all(connection, {"wanted": resource})]
+
+
+class _Row(NamedTuple):
+    id: int
+    state: str
+    signature: str
+    attempt: int
+    due_at: int | None
+    stop_requested_at: int | None
+
+
+class _Demanding(NamedTuple):
+    id: int
+    state: str
+    signature: str
+    attempt: int
+    due_at: int | None
+    stop_requested_at: int | None
+    amount: int
+
+
+def _other(row: _Row | _Demanding) -> OtherRun:
+    state = RunState(row.state)
+    return OtherRun(
+        id=RunId(row.id),
+        state=state,
+        signature=Signature(row.signature),
+        amount=row.amount if isinstance(row, _Demanding) else 1,
+        # One that waits for its next attempt has had one, and one that waits for earlier runs has no time.
+        is_for_later=state is RunState.SCHEDULED and row.attempt == 0 and row.due_at is not None,
+        is_stopping=row.stop_requested_at is not None,
+    )
+
+
+_COLUMNS = [runs.c[name] for name in _Row._fields]
+_WITH_KEY = select(*_COLUMNS).where(runs.c.job_id == bindparam("job"), runs.c.unique_key == bindparam("wanted"))
+_OPEN_WITH_KEY = PreparedQuery(_Row, lambda _: _WITH_KEY.where(runs.c.ended_at.is_(None)).order_by(runs.c.id))
+_NEWEST_WITH_KEY = PreparedQuery(
+    _Row,
+    lambda _: (
+        _WITH_KEY.where(
+            # What was made in the window cannot have ended before it.
+            runs.c.ended_at > bindparam("since"),
+            runs.c.created_at > bindparam("since"),
+            runs.c.state != RunState.SKIPPED,
+        )
+        .order_by(runs.c.id.desc())
+        .limit(1)
+    ),
+)
+_DEMANDING = (
+    select(*_COLUMNS, run_demands.c.amount)
+    .join(run_demands, run_demands.c.signature == runs.c.signature)
+    .where(run_demands.c.resource == bindparam("wanted"), runs.c.ended_at.is_(None))
+)
+_HOLDING = [runs.c.state == state for state in sorted(HOLDING_STATES)]
+_WAITING = [runs.c.state == state for state in (RunState.PENDING, RunState.SCHEDULED, RunState.WAITING)]
+_HOLDERS = PreparedQuery(_Demanding, lambda _: _DEMANDING.where(or_(*_HOLDING)).order_by(runs.c.id))
+_WAITERS = PreparedQuery(_Demanding, lambda _: _DEMANDING.where(or_(*_WAITING)).order_by(runs.c.rank, runs.c.id))
