@@ -55,8 +55,12 @@ def add_instances(connection: Connection, run: RunId, element: str, instances: S
 def change_elements(
     connection: Connection, run: RunId, changes: Sequence[tuple[str, str, Mapping[str, object]]]
 ) -> None:
-    """These columns of these elements (name, key) change."""
-    rows = [({"run_id": run, "element": name, "key": key}, new) for name, key, new in changes]
+    """These columns of these elements (name, key) change; what comes later about the same element holds."""
+    # One change for each: changes of different columns are separate statements, in no order that says anything.
+    together: dict[tuple[str, str], dict[str, object]] = {}
+    for name, key, new in changes:
+        together.setdefault((name, key), {}).update(new)
+    rows = [({"run_id": run, "element": name, "key": key}, new) for (name, key), new in together.items()]
     update_rows(connection, pipeline_elements, rows)
 
 

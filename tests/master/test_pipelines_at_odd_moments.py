@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection
 
-from orchestra.elements import Element
+from orchestra.elements import Element, Matrix
 from orchestra.lifecycle import RunEvent
 from orchestra.storage.database import BatchObserver, Database, Signals, Subscription, Topic
 from orchestra.storage.runs import move_run
@@ -100,3 +100,23 @@ async def test_a_pipeline_that_was_cancelled_before_it_began_can_be_retried(room
     again = await room.begin(retry_of=first, scope=scope)
 
     assert await room.states(again) == {"plan": "running"}
+
+
+async def test_a_matrix_that_is_made_and_over_in_the_step_that_ends_another_element_is_over(room: PipelineRoom) -> None:
+    several = Matrix(axes={"n": (1, 2)})
+    tidy = Element(name="tidy", job="plan", matrix=several, condition="states.plan != 'failed'")
+    await room.pipeline(Element(name="plan", job="plan", matrix=several), closing=(tidy,), name="both")
+    run = await room.begin("both")
+    await room.end(run, "plan", key="n=1")
+
+    await room.end(run, "plan", "failed", key="n=2")
+
+    assert await room.outcome(run) == ("failed", "plan failed")
+    assert await room.states(run) == {
+        "plan": "failed",
+        "plan[n=1]": "succeeded",
+        "plan[n=2]": "failed",
+        "tidy": "skipped",
+        "tidy[n=1]": "skipped",
+        "tidy[n=2]": "skipped",
+    }

@@ -29,7 +29,7 @@ def project(chance: random.Random, *, has_schedules: bool) -> ProjectDefinition:
         _job("plain"),
         _job("steps", steps=2, setup=chance.random() < 0.5, teardown=chance.random() < 0.5),
         _job("retried", retry=RetryPolicy(max_attempts=3, wait_seconds=2.0, on=("exit", "lost", "exception"))),
-        _job("hasty", timeout_seconds=4.0, grace_seconds=1.0),
+        _job("hasty", timeout_seconds=4.0, step_timeout_seconds=3.0, silence_seconds=2.5, grace_seconds=1.0),
         _job(
             "stopping",
             disconnect_stop_seconds=15.0,
@@ -58,6 +58,8 @@ def _job(
     slots: int = 1,
     retry: RetryPolicy | None = None,
     timeout_seconds: float | None = None,
+    step_timeout_seconds: float | None = None,
+    silence_seconds: float | None = None,
     grace_seconds: float = 3.0,
     disconnect_stop_seconds: float | None = None,
     lost_after_seconds: float = 7 * 86_400.0,
@@ -66,10 +68,13 @@ def _job(
     parameters: tuple[Parameter, ...] = (),
 ) -> JobDefinition:
     execution = Execution(
-        steps=tuple(Step(name=f"step-{number}", run="true") for number in range(steps)),
+        steps=tuple(
+            Step(name=f"step-{number}", run="true", timeout_seconds=step_timeout_seconds) for number in range(steps)
+        ),
         setup=(Step(name="set-up", run="true"),) if setup else (),
         teardown=(Step(name="teardown", run="true"),) if teardown else (),
         timeout_seconds=timeout_seconds,
+        silence_seconds=silence_seconds,
         grace_seconds=grace_seconds,
         disconnect_stop_seconds=disconnect_stop_seconds,
     )

@@ -64,6 +64,8 @@ class Process:
     is_held: bool = False
     deadlines: int = 0
     """How often its deadline was set: only the newest counts."""
+    heard_at: float = 0.0
+    """When it has printed last."""
 
 
 class KeeperProcess:
@@ -145,6 +147,7 @@ class Machine:
             boot=self.boots,
             keeper=keeper,
             ignores_term=plan.random() < 0.2,
+            heard_at=self.loop.now,
         )
         self._claims[str(order.folder), order.number] = process
         seconds = plan.choice((0.0, 0.01, 0.1, 1.0, 5.0, 20.0)) * (0.2 + plan.random())
@@ -175,6 +178,10 @@ class Machine:
             content = f"{order.step} left behind".encode()
             self.loop.in_world(seconds + 0.5 * DRAIN_SECONDS, self._write, process, content)
         self.set_deadline(process, order.deadline, order.deadline_reason)
+        if order.timeout_seconds is not None:
+            self.loop.in_world(order.timeout_seconds, self.stop, process, order.timeout_reason, order.grace_seconds)
+        if order.silence_seconds is not None:
+            self._listen(process, order.silence_seconds)
         return process
 
     def set_deadline(self, process: Process, deadline: float | None, reason: str) -> None:
@@ -312,6 +319,18 @@ class Machine:
 
     # --- inside ---
 
+    def _listen(self, process: Process, silence_seconds: float) -> None:
+        """Ends a step that is silent; who is held back is not."""
+        if process.is_over:
+            return
+        if process.is_held:
+            process.heard_at = self.loop.now
+        rest = process.heard_at + silence_seconds - self.loop.now
+        if rest > 0:
+            self.loop.in_world(rest, self._listen, process, silence_seconds)
+        else:
+            self.stop(process, process.order.silence_reason, process.order.grace_seconds)
+
     def _write(self, process: Process, content: bytes) -> None:
         if process.report is not None or not process.keeper.is_alive or process.boot != self.boots:
             return
@@ -320,6 +339,7 @@ class Machine:
         if process.is_held:
             process.waiting.append(content)
             return
+        process.heard_at = self.loop.now
         folder = process.order.folder
         if not folder.is_dir():
             return
