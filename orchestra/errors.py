@@ -69,6 +69,20 @@ class NotAllowed(OrchestraError):
         return f"you lack the permission {self.action!r}: ask an administrator for a role that has it"
 
 
+class SlotsNotAllowed(NotAllowed):
+    """Somebody may change a project, but not what it is to have of the workers' slots."""
+
+    def __init__(self, project: str, action: str) -> None:
+        super().__init__(action)
+        self.project = project
+
+    def __str__(self) -> str:
+        return (
+            f"the share and the reserve of {self.project!r} take slots from all projects, and you lack the permission "
+            f"{self.action!r}: ask an administrator for a role that has it, or leave `slots` as it is"
+        )
+
+
 class NotAsked(NotAllowed):
     """An approval asks others."""
 
@@ -100,6 +114,15 @@ class ChangedSincePlan(Conflict):
         self.project = project
         self.planned_on = planned_on
         self.found = found
+
+
+class RunInTheWay(Conflict):
+    """A run is not made because of another one, by the policies of its job."""
+
+    def __init__(self, job: str, run: int, words: str, remedy: str) -> None:
+        super().__init__(f"no run of {job} was made, because {words}: {remedy}")
+        self.job = job
+        self.run = run
 
 
 class Overloaded(OrchestraError):

@@ -191,6 +191,8 @@ def _report_refusal(call: Invocation, error: "OrchestraError") -> int:
         403: "orchestra whoami",
         429: "try again a little later",
     }.get(problem.status, "")
+    if isinstance(problem.run, int):
+        remedy = f"orchestra logs {problem.run} -f, or orchestra abort {problem.run}"
     if problem.status >= 500 and problem.instance:
         remedy = f"look for {plain(problem.instance)} in the server's log"
     return _say_lines(call, sentence, remedy, code)

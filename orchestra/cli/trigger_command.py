@@ -175,8 +175,12 @@ def _stay(
         _say_made(call, run, answer)
         return ExitCode.DONE
     try:
+        is_existing = _is_existing(answer)
+        if is_existing and not call.screen.as_json:
+            call.screen.note(_existing_sentence(run))
         # A new run is followed from its very beginning, however late the stream is reached.
-        return stay_with(call, run, follow=follow, timeout=timeout, pass_exit_code=pass_exit_code, first_attempt=1)
+        first = None if is_existing else 1
+        return stay_with(call, run, follow=follow, timeout=timeout, pass_exit_code=pass_exit_code, first_attempt=first)
     except KeyboardInterrupt:
         call.screen.note(detached_sentence(run.id))
         return ExitCode.INTERRUPTED
@@ -228,9 +232,21 @@ def _say_made(call: Invocation, run: "Run", answer: "Answer") -> None:
         return
     from orchestra.cli.formats import local_time
 
+    if _is_existing(answer):
+        call.screen.line(f"#{run.id}")
+        call.screen.note(f"{_existing_sentence(run)} Follow: orchestra logs {run.id} -f")
+        return
     replayed = " (this was asked before: the same run)" if "idempotency-replayed" in answer.headers else ""
     starts = f", it starts at {local_time(run.due_at, call.screen.zone)}" if run.state == "scheduled" else ""
     call.screen.line(f"#{run.id}")
     call.screen.note(
         f"Run #{run.id} {run.project}/{run.job} is {run.state}{starts}{replayed}. Follow: orchestra logs {run.id} -f"
     )
+
+
+def _is_existing(answer: "Answer") -> bool:
+    return "run-existing" in answer.headers
+
+
+def _existing_sentence(run: "Run") -> str:
+    return f"No new run: #{run.id} {run.project}/{run.job} has the same key and is {run.state}."

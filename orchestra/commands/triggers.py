@@ -1,6 +1,5 @@
 """Triggering: a person or program makes a run. The hottest path of the service, one short transaction each."""
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -12,7 +11,8 @@ from orchestra.clock import Clock, Instant, after
 from orchestra.commands.pipeline_retries import check_retry, retry_scope, version_of_run
 from orchestra.commands.start_times import start_delay_seconds
 from orchestra.definition.parameters import validate_parameters
-from orchestra.errors import Conflict, InvalidFields, OrchestraError
+from orchestra.errors import Conflict, InvalidFields, OrchestraError, RunInTheWay
+from orchestra.formatter import BadTemplate, UnknownValue
 from orchestra.identifiers import RunId
 from orchestra.lifecycle import TERMINAL_STATES, RunState
 from orchestra.limits import JOB_VERSIONS_KEPT_MAX, PRIORITY_MAX
@@ -22,15 +22,17 @@ from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import show_run
 from orchestra.sealing import Sealing
 from orchestra.specification import PropertyValue
+from orchestra.storage.admission import Ruling
 from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database
 from orchestra.storage.idempotency import KeptAnswer, find_answer, keep_answer
 from orchestra.storage.jobs import JobRecord, find_job
-from orchestra.storage.new_runs import NewRun, create_run, run_of
+from orchestra.storage.new_runs import NewRun, run_of
 from orchestra.storage.prepared import PreparedQuery
+from orchestra.storage.runs import admit_run
 from orchestra.storage.tables import jobs
 
-CREATED = 201
+CREATED, FOUND = 201, 200
 
 
 class TriggerRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,12 +73,14 @@ class Repetition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Triggered:
-    """The run that was made, or that an earlier request with the same key made."""
+    """The run that was made, or that an earlier request with the same key made, or one that is about the same."""
 
     run: RunId
     body: bytes
     """The RunView as JSON, as it was answered first."""
     replayed: bool
+    is_new: bool = True
+    """Whether the request made it: the job's policies may answer with a run that there is."""
 
 
 class KeyReused(OrchestraError):
@@ -135,7 +139,8 @@ class Triggers:
     async def trigger(
         self, who: Principal, project: str, name: str, request: TriggerRequest, repetition: Repetition | None = None
     ) -> Triggered:
-        """Makes a run of the job. Raises NotFound, NotAllowed, Conflict (disabled), InvalidFields, KeyReused."""
+        """Makes a run of the job. Raises NotFound, NotAllowed, Conflict (disabled), InvalidFields, KeyReused, and
+        RunInTheWay if the job's policies refuse it because of another run."""
         if request.priority is not None and abs(request.priority) > PRIORITY_MAX:
             raise InvalidFields([("/priority", f"must be from -{PRIORITY_MAX} to {PRIORITY_MAX}")])
 
@@ -228,11 +233,14 @@ class Triggers:
     async def _make_once(self, project: str, name: str, wish: Callable[[JobRecord], _Wish]) -> Triggered:
         job = self._jobs.get((project, name))
         if job is not None and job.is_active:
-            # What the job refused as it was, it may take as it is now: only the second look says no.
-            with contextlib.suppress(Conflict, InvalidFields):
+            try:
                 made = await self._write(wish(job))
                 if made is not None:
                     return made
+            except RunInTheWay:
+                raise  # It is not the job that refuses it.
+            except (Conflict, InvalidFields):
+                pass  # What the job refused as it was, it may take as it is now: only the second look says no.
         # Unknown, inactive or changed since: the second look is at the database itself.
         while True:
             job = await self._database.read(lambda connection: find_job(connection, project, name))
@@ -260,14 +268,19 @@ class Triggers:
         row = _JOB_NOW.first(connection, {"job": wish.job.id})
         if row != (wish.job.version_id, wish.job.enabled, wish.job.disabled_by, wish.job.retired_at):
             return None
-        run = create_run(connection, _new_run(wish))
-        _audit(connection, run, wish)
-        body = _encoder.encode(_view(run, wish))
+        admission = admit_run(connection, _new_run(wish))
+        run, is_new = admission.run, admission.ruling is Ruling.MADE
+        if admission.ruling is Ruling.REFUSED:
+            raise RunInTheWay(f"{wish.job.project}/{wish.job.name}", run, admission.words, admission.remedy)
+        if is_new:
+            _audit(connection, run, wish)
+        body = _encoder.encode(_view(run, wish) if is_new else show_run(connection, wish.user, run))
         if repetition is not None:
-            answer = KeptAnswer(request_digest=repetition.request_digest, status=CREATED, body=body.decode())
+            status = CREATED if is_new else FOUND
+            answer = KeptAnswer(request_digest=repetition.request_digest, status=status, body=body.decode())
             if not keep_answer(connection, wish.user.user_id, repetition.key, answer, now=wish.now):
                 raise _KeyTaken
-        return Triggered(run=run, body=body, replayed=False)
+        return Triggered(run=run, body=body, replayed=False, is_new=is_new)
 
 
 _encoder = msgspec.json.Encoder()
@@ -305,7 +318,8 @@ def _replay(kept: KeptAnswer, repetition: Repetition) -> Triggered:
     if kept.request_digest != repetition.request_digest:
         raise KeyReused(repetition.key)
     body = kept.body.encode()
-    return Triggered(run=RunId(msgspec.json.decode(body, type=_RunNumber).id), body=body, replayed=True)
+    run = RunId(msgspec.json.decode(body, type=_RunNumber).id)
+    return Triggered(run=run, body=body, replayed=True, is_new=kept.status == CREATED)
 
 
 class _RunNumber(msgspec.Struct, frozen=True):
@@ -315,16 +329,23 @@ class _RunNumber(msgspec.Struct, frozen=True):
 
 
 def _new_run(wish: _Wish) -> NewRun:
-    new = run_of(
-        wish.made_of,
-        creation_key=wish.creation_key,
-        source=wish.source,
-        now=wish.now,
-        parameters=wish.parameters,
-        sealed_secrets=wish.sealed_secrets,
-        priority=wish.priority,
-        delay_seconds=wish.delay_seconds,
-    )
+    try:
+        new = run_of(
+            wish.made_of,
+            creation_key=wish.creation_key,
+            source=wish.source,
+            now=wish.now,
+            parameters=wish.parameters,
+            sealed_secrets=wish.sealed_secrets,
+            priority=wish.priority,
+            delay_seconds=wish.delay_seconds,
+        )
+    except UnknownValue as error:
+        # The job may do without it, but not its policies.
+        pointer = f"/{error.name.replace('.', '/')}"
+        raise InvalidFields([(pointer, f"must be given, since the job's policies name it: {error}")]) from error
+    except BadTemplate as error:
+        raise InvalidFields([("/parameters", str(error))]) from error
     return new if wish.retry_of is None else replace(new, retry_of=wish.retry_of, retry_scope=wish.retry_scope)
 
 

@@ -22,6 +22,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     instance: str | None = None
     errors: list[FieldProblem] = []
     retryable: bool = False
+    run: int | msgspec.UnsetType = msgspec.UNSET
+    """The one because of which another was not made."""
 
 
 class ServerUnreachable(OrchestraError):

@@ -15,6 +15,7 @@ from orchestra.errors import (
     NotSignedIn,
     OrchestraError,
     Overloaded,
+    RunInTheWay,
     StorageError,
 )
 from orchestra.web.errors import (
@@ -48,6 +49,7 @@ STATUS_OF: tuple[tuple[type[OrchestraError], int, str], ...] = (
     (NoSuchPath, 404, "no-such-path"),
     (WrongMethod, 405, "wrong-method"),
     (ChangedSincePlan, 412, "changed-since-plan"),
+    (RunInTheWay, 409, "run-in-the-way"),
     (Conflict, 409, "conflict"),
     (ImpossibleTransition, 409, "conflict"),
     (BodyTooSlow, 408, "body-too-slow"),

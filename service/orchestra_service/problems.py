@@ -4,7 +4,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from orchestra.errors import InvalidFields, OrchestraError
+from orchestra.errors import InvalidFields, OrchestraError, RunInTheWay
+from orchestra.identifiers import RunId
+from orchestra.queries.addresses import run_address
 from orchestra.web.answers import json_answer
 from orchestra.web.statuses import RETRYABLE_STATUSES, headers_of, status_of
 
@@ -30,6 +32,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """The request's id, as in X-Request-Id."""
     errors: tuple[FieldProblem, ...] = ()
     retryable: bool = False
+    run: RunId | msgspec.UnsetType = msgspec.UNSET
+    """Of a run that was not made because of another one: that one."""
+    run_url: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Problems:
@@ -51,6 +56,9 @@ class Problems:
             errors=errors,
             retryable=status in RETRYABLE_STATUSES,
         )
+        if isinstance(error, RunInTheWay):
+            run = RunId(error.run)
+            problem = msgspec.structs.replace(problem, run=run, run_url=run_address(run))
         headers = {**headers_of(error, status), "content-type": MEDIA_TYPE}
         return json_answer(problem, status=status, headers=headers)
 

@@ -66,7 +66,7 @@ class RunRoutes:
                 answers=RunView,
                 status=201,
                 headers=(IDEMPOTENCY_KEY,),
-                also=(409,),
+                also=(200, 409),
             ),
             ("GET", f"{API}/runs"): Operation(self.list, answers=RunPage, query=_FILTERS),
             ("GET", f"{API}/runs/{{run}}"): Operation(self.show, answers=RunDetail),
@@ -85,12 +85,16 @@ class RunRoutes:
                 answers=RunView,
                 status=201,
                 headers=(IDEMPOTENCY_KEY,),
-                also=(409,),
+                also=(200, 409),
             ),
         }
 
     async def trigger(self, asking: Asking) -> Response:
-        """Makes a run of a job."""
+        """Makes a run of a job.
+
+        By its policies another run may stand for it: it is answered with 200 and the header `Run-Existing`, or is what
+        a 409 names as `run` and `run_url`.
+        """
         asking.query()
         request = asking.decode(TriggerRequest)
         repetition = asking.repetition(self._sealing)
@@ -98,7 +102,7 @@ class RunRoutes:
         return _created(made)
 
     async def retry(self, asking: Asking) -> Response:
-        """Makes a new run like an old one."""
+        """Makes a new run like an old one; the job's policies are asked as for a trigger."""
         asking.query()
         request = asking.decode(RetryRequest)
         made = await self._triggers.retry(asking.who, asking.run(), request, asking.repetition(self._sealing))
@@ -160,4 +164,6 @@ def _created(made: Triggered) -> Response:
     headers = {"location": run_address(made.run)}
     if made.replayed:
         headers["idempotency-replayed"] = "true"
-    return encoded_answer(made.body, status=201, headers=headers)
+    if not made.is_new:
+        headers["run-existing"] = "true"
+    return encoded_answer(made.body, status=201 if made.is_new else 200, headers=headers)

@@ -65,8 +65,8 @@ class HandClock:
 class Counter:
     """Bytes that differ each time, as randomness is asked for."""
 
-    def __init__(self) -> None:
-        self._count = 0
+    def __init__(self, before: int = 0) -> None:
+        self._count = before
 
     def __call__(self, length: int) -> bytes:
         self._count += 1
@@ -104,13 +104,14 @@ class World:
         logs: LogReader | None = None,
         wrapped_logs: LogStore | None = None,
         rates: RateSettings | None = None,
+        randomness: Counter | None = None,
     ) -> None:
         self.database = database
         self.clock = HandClock()
         self.logs = Logs()
         self.sealing = sealing or Sealing(key=new_key())
         self.closing = asyncio.Event()
-        self.randomness = Counter()
+        self.randomness = randomness or Counter()
         self.parts = build_web_parts(
             database=database,
             clock=self.clock,

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from orchestra.commands.pipeline_retries import version_of_run
 from orchestra.commands.triggers import KeyReused, Repetition, Triggered, TriggerRequest
-from orchestra.errors import Conflict, InvalidFields, NotFound
+from orchestra.errors import Conflict, InvalidFields, NotFound, RunInTheWay
 from orchestra.identifiers import RunId
 from orchestra.limits import PRIORITY_MAX
 from orchestra.policy import Principal
@@ -140,7 +140,10 @@ class TriggerPages:
         except KeyReused:
             return self._page(asking, known, values, problems=[("", _USED)], status=409)
         except Conflict as error:
-            return self._page(asking, known, values, problems=[("", str(error))], key=key, status=409)
+            other = error.run if isinstance(error, RunInTheWay) else None
+            return self._page(asking, known, values, problems=[("", str(error))], key=key, other=other, status=409)
+        if not made.is_new:
+            return self._page(asking, known, values, other=made.run)
         return RedirectResponse(f"/runs/{made.run}", status_code=303, headers=NO_STORE)
 
     async def _make(
@@ -210,6 +213,7 @@ class TriggerPages:
         key: str = "",
         ignored: list[str] | None = None,
         is_without_secrets: bool = False,
+        other: int | None = None,
         status: int = 200,
     ) -> Response:
         job = known.facts.detail
@@ -225,6 +229,7 @@ class TriggerPages:
             "key": key or self._new_key(),
             "ignored": ignored or [],
             "is_without_secrets": is_without_secrets,
+            "other": other,
             "priority_max": PRIORITY_MAX,
             "command": command_line(job, values),
             "curl": curl_command(job, values, str(asking.request.base_url).rstrip("/")),
