@@ -22,7 +22,7 @@ from orchestra.queries.run_views import RunView
 from orchestra.queries.runs import show_run
 from orchestra.sealing import Sealing
 from orchestra.specification import PropertyValue
-from orchestra.storage.admission import Ruling
+from orchestra.storage.admission import Admission, Ruling
 from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database
 from orchestra.storage.idempotency import KeptAnswer, find_answer, keep_answer
@@ -254,12 +254,17 @@ class Triggers:
     async def _write(self, wish: _Wish) -> Triggered | None:
         while True:
             try:
-                return await self._database.write(lambda connection: self._create(connection, wish))
+                made = await self._database.write(lambda connection: self._create(connection, wish))
             except _KeyTaken:
                 continue
+            # Not raised within the change: others share its transaction, and would be applied once more.
+            if isinstance(made, Admission):
+                raise RunInTheWay(f"{wish.job.project}/{wish.job.name}", made.run, made.words, made.remedy)
+            return made
 
-    def _create(self, connection: Connection, wish: _Wish) -> Triggered | None:
-        """The transaction; None, with nothing changed, if the job is not what the wish was checked against."""
+    def _create(self, connection: Connection, wish: _Wish) -> Triggered | Admission | None:
+        """The transaction. With nothing changed: None if the job is not what the wish was checked against, and what was
+        decided if its policies refuse the run."""
         repetition = wish.repetition
         if repetition is not None:
             kept = find_answer(connection, wish.user.user_id, repetition.key, now=wish.now)
@@ -269,9 +274,9 @@ class Triggers:
         if row != (wish.job.version_id, wish.job.enabled, wish.job.disabled_by, wish.job.retired_at):
             return None
         admission = admit_run(connection, _new_run(wish))
-        run, is_new = admission.run, admission.ruling is Ruling.MADE
         if admission.ruling is Ruling.REFUSED:
-            raise RunInTheWay(f"{wish.job.project}/{wish.job.name}", run, admission.words, admission.remedy)
+            return admission
+        run, is_new = admission.run, admission.ruling is Ruling.MADE
         if is_new:
             _audit(connection, run, wish)
         body = _encoder.encode(_view(run, wish) if is_new else show_run(connection, wish.user, run))
