@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.limits import DELAY_SECONDS_MAX
@@ -131,3 +133,29 @@ def test_full_jitter_spreads_evenly_from_nothing_to_the_grown_wait() -> None:
 )
 def test_what_workers_say_is_brought_into_the_words_of_policies(told: str | None, cause: str | None) -> None:
     assert known_cause(told) == cause
+
+
+@given(
+    policy=st.builds(
+        RetryPolicy,
+        max_attempts=st.integers(1, 100),
+        wait_seconds=st.floats(0, 604_800),
+        factor=st.floats(1, 100),
+        max_wait_seconds=st.floats(0.001, DELAY_SECONDS_MAX),
+        jitter=st.sampled_from(Jitter),
+        on=st.lists(st.sampled_from(ALL), min_size=1, max_size=3).map(tuple),
+        never=st.lists(st.sampled_from(ALL), max_size=2).map(tuple),
+    ),
+    cause=st.sampled_from(ALL),
+    run=st.integers(1, 1 << 40),
+)
+def test_whatever_the_policy_a_run_has_no_more_attempts_and_no_longer_waits_than_it_allows(
+    policy: RetryPolicy, cause: str, run: int
+) -> None:
+    waits = [wait(policy, cause, counted=count, run=run) for count in range(1, 101)]
+    made = [each for each in waits if each is not None]
+
+    assert len(made) in (0, policy.max_attempts - 1)
+    assert all(0 <= each <= policy.max_wait_seconds for each in made)
+    assert cause not in policy.never or not made
+    assert waits == [wait(policy, cause, counted=count, run=run) for count in range(1, 101)]

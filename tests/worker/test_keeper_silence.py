@@ -1,9 +1,12 @@
 """When a step is silent: counted from what it prints and checks in, on a clock of the test."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orchestra_worker.keeper_silence import Silence
 
@@ -92,3 +95,27 @@ def test_there_are_few_looks(check_ins: Path) -> None:
         assert watch.is_too_long(now) is (now >= 600)
 
     assert looks == 10
+
+
+@settings(max_examples=200, deadline=None)
+@given(signs=st.lists(st.tuples(st.floats(0.0, 130.0), st.booleans()), max_size=12))
+def test_it_ends_after_the_last_sign_that_came_in_time_and_never_earlier(signs: list[tuple[float, bool]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        check_ins, now, begun = Path(folder) / "checkins", 0.0, 0.0
+        watch = silence(check_ins)
+        for count, (gap, is_check_in) in enumerate(signs, start=1):
+            sign_at = begun + gap
+            while watch.look_at <= sign_at and not watch.is_too_long(now := watch.look_at):
+                pass
+            if now >= begun + 100:
+                break
+            if is_check_in:
+                check_ins.write_text("x" * count)
+            else:
+                watch.heard(sign_at)
+            begun = now = sign_at
+        while not watch.is_too_long(now):
+            now = max(now, watch.look_at)
+
+    assert begun + 100 <= now + 1e-6
+    assert now <= begun + 110 + 1e-6

@@ -63,6 +63,7 @@ def test_a_wrapped_job_has_no_steps_and_may_be_expected() -> None:
         ("run: x\nwrapped: true", "jobs.backup.steps means nothing for a job that is `wrapped`"),
         ("wrapped: true\nschedule: '@daily'", "jobs.backup.schedule means nothing for a job that is `wrapped`"),
         ("wrapped: true\ntimeout: 5m", "jobs.backup.timeout means nothing for a job that is `wrapped`"),
+        ("wrapped: true\nsilence: 5m", "jobs.backup.silence means nothing for a job that is `wrapped`"),
         ("wrapped: true\nretry: { max-attempts: 2 }", "jobs.backup.retry means nothing for a job that is `wrapped`"),
         ("wrapped: false", "jobs.backup says nothing to execute"),
         ("wrapped: perhaps\nrun: x", "jobs.backup.wrapped must be true or false"),

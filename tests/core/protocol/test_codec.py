@@ -21,7 +21,8 @@ from orchestra.protocol.codec import (
     encode_chunk,
     frame_bytes,
 )
-from orchestra.protocol.messages import Accept, CheckIn, Chunk, Event, Message, Refuse, Results
+from orchestra.protocol.messages import Accept, CheckIn, Chunk, Event, Message, Offer, Refuse, Results
+from orchestra.specification import Execution, Step
 
 RUN, ATTEMPT = RunId(7), AttemptNumber(2)
 
@@ -216,3 +217,25 @@ def test_a_nul_never_reaches_the_database() -> None:
     assert isinstance(heard.happening, Results)
     values = {name: bytes(value) for name, value in heard.happening.values.items()}
     assert values == {"a": b'"x\\ufffdy"', "b": b'"x\\\\u0000y"'}
+
+
+def offer(execution: Execution) -> Offer:
+    return Offer(
+        run=RUN, attempt=ATTEMPT, project="ops", job="a", slots=1, execution=execution, parameters={}, secrets={}
+    )
+
+
+def test_limits_that_a_job_does_not_have_are_not_in_its_offer() -> None:
+    [frame] = encode([offer(Execution(steps=(Step(name="one", run="x"),)))])
+
+    assert '"execution":{"steps":[{"name":"one","run":"x"}]}' in str(frame)
+
+
+def test_a_worker_passes_over_what_a_later_master_says_of_a_step() -> None:
+    limited = Execution(steps=(Step(name="one", run="x", timeout_seconds=5.0),), silence_seconds=9.0)
+    [frame] = encode([offer(limited)])
+
+    [heard] = decode_from_master(str(frame).replace("silence_seconds", "later").replace("timeout_seconds", "later"))
+
+    assert isinstance(heard, Offer)
+    assert heard.execution == Execution(steps=(Step(name="one", run="x"),))
