@@ -69,20 +69,6 @@ class NotAllowed(OrchestraError):
         return f"you lack the permission {self.action!r}: ask an administrator for a role that has it"
 
 
-class SlotsNotAllowed(NotAllowed):
-    """Somebody may change a project, but not what it is to have of the workers' slots."""
-
-    def __init__(self, project: str, action: str) -> None:
-        super().__init__(action)
-        self.project = project
-
-    def __str__(self) -> str:
-        return (
-            f"the share and the reserve of {self.project!r} take slots from all projects, and you lack the permission "
-            f"{self.action!r}: ask an administrator for a role that has it, or leave `slots` as it is"
-        )
-
-
 class NotAsked(NotAllowed):
     """An approval asks others."""
 

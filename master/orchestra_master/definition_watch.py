@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestra.clock import Clock
 from orchestra.commands.definitions import Action, apply_definition
-from orchestra.commands.element_jobs import ElementJobsRefused
+from orchestra.commands.refusals import RefusedByOthers
 from orchestra.definition.problems import DefinitionErrors
 from orchestra.definition.reader import read_definition
 from orchestra.errors import OrchestraError, StorageError
@@ -72,8 +72,8 @@ class DefinitionWatch:
             # Nothing is wrong with the file: it is tried again with the next look.
             self._say_once(path, f"definition_not_applied file={path} cause={error}")
             return 0
-        except ElementJobsRefused as error:
-            # The jobs may be those of a file that is read after this one: it is tried again with the next look.
+        except RefusedByOthers as error:
+            # The jobs, or locks, may be those of a file that is read after this one: the next look tries it again.
             self._say_once(path, f"definition_refused file={path} cause={error}")
             return 0
         except DefinitionErrors as errors:

@@ -1,6 +1,6 @@
 """Plan and apply: what a definition would change, and the change itself in one transaction."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from orchestra.clock import Instant
 from orchestra.commands.element_jobs import require_element_jobs
+from orchestra.commands.shared_resources import require_locks, require_slots
 from orchestra.cron.expected import expectation_sentence
 from orchestra.cron.occurrences import next_after
 from orchestra.cron.sentence import sentence
@@ -18,6 +19,8 @@ from orchestra.errors import ChangedSincePlan, Conflict
 from orchestra.identifiers import ProjectId
 from orchestra.policy import Principal
 from orchestra.specification import JobDefinition, ProjectDefinition, ScheduleSpecification
+from orchestra.storage.database import Signal, Topic, announce
+from orchestra.storage.declared_locks import declared_locks
 from orchestra.storage.expectations import (
     ExpectationRecord,
     expectations_of_project,
@@ -35,7 +38,10 @@ from orchestra.storage.projects import (
     has_project,
     newest_definition,
 )
+from orchestra.storage.resources import declare_locks, lock_names
 from orchestra.storage.schedules import ScheduleRecord, retire_schedule, schedules_of_project, set_schedule
+
+_DECLARING = "declared locks"
 
 
 class Action(StrEnum):
@@ -99,6 +105,7 @@ class _Before:
     """What is stored of a project."""
 
     project: ProjectRecord | None
+    locks: Mapping[str, int]
     definition: DefinitionRecord | None
     jobs: dict[str, JobRecord]
     schedules: dict[str, ScheduleRecord]
@@ -108,10 +115,11 @@ class _Before:
 def plan(connection: Connection, definition: ProjectDefinition, now: Instant, *, who: Principal | None = None) -> Plan:
     """What applying the definition now would change; changes nothing. The definition must have passed the checks.
 
-    Raises ElementJobsRefused, as `apply_definition` does.
+    Raises RefusedByOthers and SlotsNotAllowed, as `apply_definition` does.
     """
-    require_element_jobs(connection, definition, who)
-    return _compare(_before(connection, definition.name), definition, now)
+    before = _before(connection, definition.name)
+    _require_others(connection, before, definition, who)
+    return _compare(before, definition, now)
 
 
 def apply_definition(
@@ -129,10 +137,12 @@ def apply_definition(
 
     `owner_file` is the file that the project belongs to from now on, None if it belongs to the API. Raises Conflict if
     it belongs to another file, ChangedSincePlan if `if_match` is given and is not the digest of what holds now,
-    ElementJobsRefused if pipelines run jobs of other projects that are not there or not for `who` to run. Jobs that are
-    not in the definition are retired; a schedule that did not change keeps its cursor. Signal Topic.DUE after
-    the commit.
+    RefusedByOthers if pipelines run jobs of other projects that are not there or not for `who` to run, or locks do not
+    agree with theirs, SlotsNotAllowed if `who` may not say what the project is to have of the slots. Jobs that are not
+    in the definition are retired; a schedule that did not change keeps its cursor. Signal Topic.DUE after the commit.
     """
+    # Two definitions that both declare a lock, or lower it and take it, are applied one after the other.
+    lock_names(connection, [_DECLARING])
     is_new = not has_project(connection, definition.name)
     project = claim_project(
         connection, definition.name, description=definition.description, owner_file=owner_file, now=now
@@ -144,11 +154,14 @@ def apply_definition(
     found = before.definition.digest if before.definition else None
     if if_match is not None and if_match != found:
         raise ChangedSincePlan(definition.name, if_match, found)
-    require_element_jobs(connection, definition, who)
+    _require_others(connection, before, definition, who)
     made = _compare(before, definition, now)
     if made.is_empty and before.project is not None and before.project.owner_file == owner_file:
         return made
-    describe_project(connection, project.id, description=definition.description, owner_file=owner_file)
+    describe_project(connection, project.id, definition, owner_file=owner_file)
+    declare_locks(connection, project.id, definition.locks)
+    # A capacity, a share, a rate: any of them may let something go that waits.
+    announce(connection, Signal(Topic.RELEASED))
     for job in definition.jobs:
         _apply_job(connection, project.id, job, before, now)
     kept = {job.name for job in definition.jobs}
@@ -172,6 +185,14 @@ def apply_definition(
     return made
 
 
+def _require_others(
+    connection: Connection, before: _Before, definition: ProjectDefinition, who: Principal | None
+) -> None:
+    require_slots(before.project, definition, who)
+    require_element_jobs(connection, definition, who)
+    require_locks(connection, definition, who)
+
+
 def _require_owner(project: ProjectRecord, owner_file: str | None) -> None:
     if project.owner_file is None or project.owner_file == owner_file:
         return
@@ -183,13 +204,14 @@ def _require_owner(project: ProjectRecord, owner_file: str | None) -> None:
 
 def _before(connection: Connection, name: str) -> _Before:
     if not has_project(connection, name):
-        return _Before(None, None, {}, {}, {})
+        return _Before(None, {}, None, {}, {}, {})
     project = find_project(connection, name)
     jobs = {job.name: job for job in jobs_of_project(connection, project.id)}
     names = {job.id: job.name for job in jobs.values()}
     schedules = {names[found.job_id]: found for found in schedules_of_project(connection, project.id)}
     expectations = {names[found.job_id]: found for found in expectations_of_project(connection, project.id)}
-    return _Before(project, newest_definition(connection, project.id), jobs, schedules, expectations)
+    locks = {lock: found.capacity for lock, found in declared_locks(connection).items() if found.project == name}
+    return _Before(project, locks, newest_definition(connection, project.id), jobs, schedules, expectations)
 
 
 def _apply_job(connection: Connection, project: ProjectId, job: JobDefinition, before: _Before, now: Instant) -> None:
@@ -220,7 +242,7 @@ def _apply_job(connection: Connection, project: ProjectId, job: JobDefinition, b
 
 
 def _compare(before: _Before, definition: ProjectDefinition, now: Instant) -> Plan:
-    changes = [_project_change(before.project, definition)]
+    changes = [_project_change(before, definition)]
     fires: list[NextFire] = []
     for job in definition.jobs:
         changes.append(_job_change(before.jobs.get(job.name), job))
@@ -259,12 +281,16 @@ def _first_due(before: ScheduleRecord | None, wanted: ScheduleSpecification, now
     return next_after(wanted.timetable, now)
 
 
-def _project_change(project: ProjectRecord | None, definition: ProjectDefinition) -> PlannedChange:
-    if project is None:
-        return PlannedChange(action=Action.ADD, kind=Kind.PROJECT, name=definition.name)
-    if project.description != definition.description:
-        return PlannedChange(action=Action.CHANGE, kind=Kind.PROJECT, name=definition.name, detail="description")
-    return PlannedChange(action=Action.KEEP, kind=Kind.PROJECT, name=definition.name)
+def _project_change(before: _Before, definition: ProjectDefinition) -> PlannedChange:
+    project = before.project
+    share, reserve = (project.share, project.reserve) if project else (1, None)
+    said = ProjectDefinition(name=definition.name, locks=dict(before.locks), share=share, reserve=reserve)
+    details = [describe_changes(said, msgspec.structs.replace(definition, description="", jobs=()))]
+    if project is not None and project.description != definition.description:
+        details.insert(0, "description")
+    detail = ", ".join(part for part in details if part)
+    action = Action.ADD if project is None else Action.CHANGE if detail else Action.KEEP
+    return PlannedChange(action=action, kind=Kind.PROJECT, name=definition.name, detail=detail)
 
 
 def _job_change(record: JobRecord | None, job: JobDefinition) -> PlannedChange:

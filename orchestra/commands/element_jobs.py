@@ -5,13 +5,14 @@ from itertools import pairwise
 
 from sqlalchemy import Connection
 
+from orchestra.commands.refusals import RefusedByOthers
 from orchestra.definition.checks import fields_of
 from orchestra.definition.faults import Fault
 from orchestra.definition.given_checks import value_faults
 from orchestra.definition.pipeline_checks import element_places
 from orchestra.definition.problems import Path
 from orchestra.elements import Element
-from orchestra.errors import InvalidFields, NotFound
+from orchestra.errors import NotFound
 from orchestra.identifiers import split_job
 from orchestra.pipeline.graph import circle_in
 from orchestra.policy import Permission, Principal
@@ -19,7 +20,7 @@ from orchestra.specification import JobSpecification, ProjectDefinition
 from orchestra.storage.jobs import JobRecord, find_job
 
 
-class ElementJobsRefused(InvalidFields):
+class ElementJobsRefused(RefusedByOthers):
     """Elements name jobs of other projects that are not there, or not as they are used; a later try may succeed."""
 
 

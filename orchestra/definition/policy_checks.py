@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from orchestra.definition import bounds
 from orchestra.definition.faults import Fault, bound_fault
-from orchestra.definition.policy_names import name_faults, possible_names
+from orchestra.definition.policy_names import Taken, locks_taken, name_faults
 from orchestra.definition.problems import Path
 from orchestra.durations import format_duration
 from orchestra.policies import LockDemand, Uniqueness, UniqueScope
@@ -44,14 +44,11 @@ def policy_hints(specification: JobSpecification, locks: Mapping[str, int], path
     if unique is not None and unique.window_seconds is not None and unique.window_seconds < _MOMENT_SECONDS:
         shown = format_duration(unique.window_seconds)
         yield Fault((*path, "unique", "scope"), f"looks back for {shown} only", "did you mean `window 1m`?")
-    for index, lock in enumerate(specification.policies.locks):
-        names = possible_names(lock.name, specification.parameters)
-        if lock.count > 1 and (unknown := [name for name in names if name not in locks]):
-            sentence = (
-                f"takes {lock.count} of the lock `{unknown[0]}`, of which there is one unless a project declares it"
-            )
-            remedy = f"add `locks: {{ {unknown[0]}: {lock.count} }}` to this file, or apply the one that has it first"
-            yield Fault((*path, "locks", str(index)), sentence, remedy)
+    for name, taken in locks_taken(specification.policies.locks, specification.parameters).items():
+        if taken.count > 1 and name not in locks:
+            sentence = f"takes {taken.count} of the lock `{name}`, of which there is 1 unless a project declares it"
+            remedy = f"add `locks: {{ {name}: {taken.count} }}` to this file, or apply the one that has it first"
+            yield Fault((*path, "locks", str(taken.places[-1])), sentence, remedy)
 
 
 def group_hints(definition: ProjectDefinition) -> Iterator[Fault]:
@@ -95,30 +92,23 @@ def _lock_faults(
     seen: set[str] = set()
     for index, lock in enumerate(demands):
         place = (*path, str(index))
-        found = [*name_faults(lock.name, parameters, (*place, "name"))]
-        yield from found
+        yield from name_faults(lock.name, parameters, (*place, "name"))
         yield from bound_fault(lock.count, bounds.LOCK_COUNT, (*place, "count"))
-        if found:
-            continue
         if lock.name in seen:
             yield Fault(place, f"names the lock `{lock.name}` again", "name it once, with a `count`")
-        seen.add(lock.name)
-        yield from too_many(lock, parameters, declared, place)
-
-
-def too_many(
-    lock: LockDemand, parameters: Sequence[Parameter], capacities: Mapping[str, int], path: Path
-) -> Iterator[Fault]:
-    """That a run would take more of a lock than there is, as far as the capacities are known."""
-    for name in possible_names(lock.name, parameters):
-        if name in capacities and lock.count > capacities[name] and lock.count in bounds.LOCK_COUNT:
-            sentence = (
-                f"takes {lock.count} of the lock `{name}`, of which there is {capacities[name]}: it would wait for ever"
-            )
-            yield Fault(
-                (*path, "count"), sentence, f"write `count: {capacities[name]}`, or raise the capacity of the lock"
-            )
             return
+        seen.add(lock.name)
+    if all(lock.count in bounds.LOCK_COUNT for lock in demands):
+        for name, taken in locks_taken(demands, parameters).items():
+            if taken.count > declared.get(name, taken.count):
+                yield too_many(name, taken, declared[name], path)
+
+
+def too_many(name: str, taken: Taken, capacity: int, path: Path) -> Fault:
+    """That a run takes more of a lock than there is; the path is that of the job's `locks`."""
+    repair = f"write `count: {capacity}`" if len(taken.places) == 1 else "name it once"
+    sentence = f"takes {taken.count} of the lock `{name}`, of which there is {capacity}: it would wait for ever"
+    return Fault((*path, str(taken.places[-1]), "count"), sentence, f"{repair}, or raise the capacity of the lock")
 
 
 def _unique_faults(unique: Uniqueness, parameters: Sequence[Parameter], path: Path) -> Iterator[Fault]:

@@ -1,6 +1,7 @@
 """Templates of policies, such as `deploy-{parameters.env}`: what is wrong with them, and what they can come to."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice, product
 
 from orchestra.definition import bounds
@@ -10,16 +11,26 @@ from orchestra.definition.templates import field_faults, names_in
 from orchestra.definition.values import did_you_mean
 from orchestra.demands import filled_in
 from orchestra.formatter import BadTemplate, UnknownValue, format_argument
+from orchestra.policies import LockDemand
 from orchestra.specification import Parameter, ParameterType, PropertyValue
 
-NAMES_MAX = 100
-"""So many names that a template can come to are looked at."""
+COMBINATIONS_MAX = 100
+"""So many combinations of values are looked at."""
 _SAMPLES: Mapping[ParameterType, PropertyValue] = {
     ParameterType.INTEGER: 1,
     # A number may be a whole one or not: a format must suit both.
     ParameterType.NUMBER: 1.5,
     ParameterType.BOOLEAN: True,
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """What one run takes of a lock."""
+
+    count: int = 0
+    places: tuple[int, ...] = ()
+    """Which of its demands these are."""
 
 
 def name_faults(template: str, parameters: Sequence[Parameter], path: Path) -> Iterator[Fault]:
@@ -42,19 +53,42 @@ def name_faults(template: str, parameters: Sequence[Parameter], path: Path) -> I
             yield Fault(path, f"cannot be filled in: {error.cause}", "write the parameter without a format")
 
 
-def possible_names(template: str, parameters: Sequence[Parameter]) -> tuple[str, ...]:
-    """Every name that the template can come to, as far as that is known: nothing if a value of it is free."""
+def locks_taken(demands: Sequence[LockDemand], parameters: Sequence[Parameter]) -> Mapping[str, Taken]:
+    """How much of each lock one run may take at most, as far as that is known: of the names that no free text is in."""
     known = {parameter.name: parameter for parameter in parameters}
     choices: dict[str, Sequence[PropertyValue]] = {}
-    for name in names_in(template):
-        parameter = known.get(name.removeprefix("parameters."))
-        choices[name.removeprefix("parameters.")] = _choices(parameter) if parameter else ()
-    combinations = islice(product(*choices.values()), NAMES_MAX)
+    looked_at = []
+    for index, lock in enumerate(demands):
+        found = _choices_in(lock.name, known)
+        if found is not None:
+            looked_at.append((index, lock))
+            choices.update(found)
+    most: dict[str, Taken] = {}
+    for values in islice(product(*choices.values()), COMBINATIONS_MAX):
+        for name, taken in _taken_with(looked_at, dict(zip(choices, values, strict=True))).items():
+            if name not in most or taken.count > most[name].count:
+                most[name] = taken
+    return most
+
+
+def _taken_with(demands: Sequence[tuple[int, LockDemand]], values: Mapping[str, PropertyValue]) -> Mapping[str, Taken]:
+    found: dict[str, Taken] = {}
+    for index, lock in demands:
+        name = filled_in(lock.name, values)
+        before = found.get(name, Taken())
+        found[name] = Taken(count=before.count + lock.count, places=(*before.places, index))
+    return found
+
+
+def _choices_in(template: str, known: Mapping[str, Parameter]) -> Mapping[str, Sequence[PropertyValue]] | None:
+    """The values that each parameter of the template can have; None if one of them is free, or nothing to be named."""
     try:
-        named = [filled_in(template, dict(zip(choices, each, strict=True))) for each in combinations]
-    except (BadTemplate, UnknownValue):
-        return ()
-    return tuple(dict.fromkeys(named))
+        names = [name.removeprefix("parameters.") for name in names_in(template)]
+        found = {name: _choices(known[name]) for name in names}
+        filled_in(template, {name: options[0] for name, options in found.items()})
+    except (ValueError, LookupError, BadTemplate, UnknownValue):
+        return None
+    return found
 
 
 def _choices(parameter: Parameter) -> Sequence[PropertyValue]:

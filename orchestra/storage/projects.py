@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from orchestra.clock import Instant
 from orchestra.errors import NotFound
 from orchestra.identifiers import ProjectId
+from orchestra.specification import ProjectDefinition, SlotReserve
 from orchestra.storage.tables import definitions, projects
 from orchestra.storage.upserts import insert_into
 
@@ -21,6 +23,8 @@ class ProjectRecord:
     owner_file: str | None
     """The definition file that owns the project; None if it belongs to the API."""
     created_at: Instant
+    share: int = 1
+    reserve: SlotReserve | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +55,8 @@ def find_project(connection: Connection, name: str, *, lock: bool = False) -> Pr
         description=row.description,
         owner_file=row.owner_file,
         created_at=Instant(row.created_at),
+        share=row.share,
+        reserve=None if row.reserve is None else msgspec.json.decode(row.reserve, type=SlotReserve),
     )
 
 
@@ -65,10 +71,20 @@ def claim_project(
     return find_project(connection, name, lock=True)
 
 
-def describe_project(connection: Connection, project: ProjectId, *, description: str, owner_file: str | None) -> None:
+def describe_project(
+    connection: Connection, project: ProjectId, definition: ProjectDefinition, *, owner_file: str | None
+) -> None:
     """Writes down what a new definition says about the project itself."""
+    reserve = definition.reserve
     connection.execute(
-        update(projects).where(projects.c.id == project).values(description=description, owner_file=owner_file)
+        update(projects)
+        .where(projects.c.id == project)
+        .values(
+            description=definition.description,
+            owner_file=owner_file,
+            share=definition.share,
+            reserve=None if reserve is None else msgspec.json.encode(reserve).decode(),
+        )
     )
 
 

@@ -275,7 +275,7 @@ HINTED = [
     ("unique: { key: x, scope: window 500ms }", "unique.scope looks back for 500ms only", "did you mean `window 1m`?"),
     (
         "locks: [{ name: gpu, count: 2 }]",
-        "locks.0 takes 2 of the lock `gpu`, of which there is one unless a project declares it",
+        "locks.0 takes 2 of the lock `gpu`, of which there is 1 unless a project declares it",
         "add `locks: { gpu: 2 }` to this file, or apply the one that has it first",
     ),
 ]
