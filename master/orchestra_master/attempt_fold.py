@@ -276,6 +276,8 @@ class AttemptFold:
             specification=self._versions.get(self._connection, self._row.job_version).specification,
         )
         self._applied.signals |= end_run(self._move, ending, actor=self._actor, now=self._now)
+        if cause == RetryCause.LOST and (guard := ending.specification.policies.poison) is not None:
+            self._gathered.lost[self._run] = guard
 
 
 _EVENT_OF_OUTCOME = {

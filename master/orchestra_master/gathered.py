@@ -4,7 +4,11 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
+from orchestra.clock import Instant
+from orchestra.identifiers import RunId
+from orchestra.policies import PoisonGuard
 from orchestra.protocol.window import AttemptKey
+from orchestra.storage.quarantine import quarantine_if_poison
 from orchestra.storage.run_moves import RunMove
 from orchestra.storage.runs import write_moves
 from orchestra.storage.statements import update_rows
@@ -18,6 +22,8 @@ class Gathered:
     def __init__(self) -> None:
         self.moves: list[RunMove] = []
         self.steps: list[StepNews] = []
+        self.lost: dict[RunId, PoisonGuard] = {}
+        """Runs whose attempt was lost, and what their jobs say of that."""
         self._attempts: list[tuple[Mapping[str, object], Mapping[str, object]]] = []
 
     def change_attempt(self, key: AttemptKey, changes: Mapping[str, object]) -> None:
@@ -25,8 +31,10 @@ class Gathered:
         run, number = key
         self._attempts.append(({"run_id": run, "number": number}, changes))
 
-    def write(self, connection: Connection) -> None:
+    def write(self, connection: Connection, now: Instant) -> None:
         """Writes everything; the rows are locked by whoever decided about them."""
         update_rows(connection, attempts, self._attempts)
         note_steps(connection, self.steps)
         write_moves(connection, self.moves)
+        for run, guard in self.lost.items():
+            quarantine_if_poison(connection, run, guard, now=now)

@@ -8,6 +8,7 @@ from orchestra.lifecycle import LIVE_ATTEMPT_STATES, AttemptState, RunState
 from orchestra.specification import RetryCause
 from orchestra.storage.database import Signal
 from orchestra.storage.job_versions import JobVersions
+from orchestra.storage.quarantine import quarantine_if_poison
 from orchestra.storage.run_moves import RunMove
 from orchestra.storage.runs import write_moves
 from orchestra.storage.tables import attempts, runs
@@ -63,4 +64,6 @@ def lose_attempt(
     move = RunMove(run, RunState(row.state))
     signals = end_run(move, ending, actor=actor, now=now)
     write_moves(connection, [move])
+    if (guard := ending.specification.policies.poison) is not None:
+        quarantine_if_poison(connection, run, guard, now=now)
     return signals

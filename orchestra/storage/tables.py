@@ -63,6 +63,8 @@ jobs = Table(
     # It has lost what executed it too often: nothing of it starts until a person lets it go.
     Column("quarantined_at", Moment),
     Column("quarantine_reason", Text),
+    # When a person let it go last: what was lost before does not count any more.
+    Column("trusted_at", Moment),
     Column("retired_at", Moment),
     UniqueConstraint("project_id", "name"),
 )

@@ -8,15 +8,17 @@ from sqlalchemy import Connection, select
 from orchestra.clock import Instant, SystemClock
 from orchestra.identifiers import RunId, UserId
 from orchestra.lifecycle import RunState
+from orchestra.policies import Policies
 from orchestra.specification import Execution, JobSpecification, Matching, PropertyValue, RetryPolicy, Step
 from orchestra.storage.access import add_user
 from orchestra.storage.database import Database, Signal, Topic
-from orchestra.storage.jobs import add_job, job_of
+from orchestra.storage.jobs import add_job, job_by_name, job_of
 from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.tables import projects, runs
 
 ANY_WORKER = Matching()
 NO_RETRY = RetryPolicy()
+NO_POLICIES = Policies()
 _numbers = itertools.count(1)
 
 
@@ -25,6 +27,7 @@ def specification(
     *,
     matching: Matching = ANY_WORKER,
     retry: RetryPolicy = NO_RETRY,
+    policies: Policies = NO_POLICIES,
     lost_after_seconds: float = 600.0,
 ) -> JobSpecification:
     """A job of one step."""
@@ -32,6 +35,7 @@ def specification(
         execution=Execution(steps=(Step(name="run", run=run),)),
         matching=matching,
         retry=retry,
+        policies=policies,
         lost_after_seconds=lost_after_seconds,
     )
 
@@ -45,19 +49,24 @@ async def pending_run(
     sealed_secrets: str | None = None,
     delay_seconds: float = 0.0,
     now: Instant | None = None,
+    project: str = "ops",
+    of_job: str | None = None,
 ) -> RunId:
-    """A run that waits for a worker (or first for its time), of a job of its own in the project `ops`."""
+    """A run that waits for a worker (or first for its time), of a job of its own, or of the job of this name."""
     made_at = SystemClock().now() if now is None else now
     number = next(_numbers)
 
     def create(connection: Connection) -> RunId:
-        project = connection.execute(select(projects.c.id).where(projects.c.name == "ops")).scalar_one_or_none()
-        if project is None:
-            insert = projects.insert().values(name="ops", created_at=made_at).returning(projects.c.id)
-            project = connection.execute(insert).scalar_one()
-        made = job_of(
-            connection, add_job(connection, project, f"job-{number}", job or specification(), enabled=True, now=made_at)
-        )
+        owner = connection.execute(select(projects.c.id).where(projects.c.name == project)).scalar_one_or_none()
+        if owner is None:
+            insert = projects.insert().values(name=project, created_at=made_at).returning(projects.c.id)
+            owner = connection.execute(insert).scalar_one()
+        name = of_job or f"job-{number}"
+        made = job_by_name(connection, owner, name)
+        if made is None:
+            made = job_of(
+                connection, add_job(connection, owner, name, job or specification(), enabled=True, now=made_at)
+            )
         return create_run(
             connection,
             run_of(

@@ -20,6 +20,7 @@ def upgrade() -> None:
     op.add_column("projects", sa.Column("reserve", sa.Text()))
     op.add_column("jobs", sa.Column("quarantined_at", sa.BigInteger()))
     op.add_column("jobs", sa.Column("quarantine_reason", sa.Text()))
+    op.add_column("jobs", sa.Column("trusted_at", sa.BigInteger()))
     op.add_column("runs", sa.Column("rank", sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("runs", sa.Column("unique_key", sa.Text()))
     op.add_column("attempts", sa.Column("cause", sa.Text()))
