@@ -11,6 +11,7 @@ from orchestra.definition.checks import require_usable
 from orchestra.errors import ChangedSincePlan
 from orchestra.policy import Permission, Principal
 from orchestra.queries.crowds import crowds_of_plan
+from orchestra.queries.reserves import reserve_warnings
 from orchestra.specification import ProjectDefinition
 from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
@@ -34,7 +35,7 @@ class DefinitionChanges:
         await _require_usable(definition)
         now = self._clock.now()
         return await self._database.read(
-            lambda connection: _warned(connection, plan(connection, definition, now, who=who))
+            lambda connection: _warned(connection, plan(connection, definition, now, who=who), definition)
         )
 
     async def apply(
@@ -71,15 +72,16 @@ class DefinitionChanges:
                 before={"version": made.planned_on},
                 after={"version": made.version, "changes": _in_words(made)},
             )
-            return _warned(connection, made)
+            return _warned(connection, made, definition)
 
         return await self._database.write(apply, signals=[Signal(Topic.DUE)])
 
 
-def _warned(connection: Connection, made: Plan) -> Plan:
+def _warned(connection: Connection, made: Plan, definition: ProjectDefinition) -> Plan:
     dues = {fire.job: fire.at for fire in made.next}
     changed = {each.name for each in made.changes if each.kind is Kind.SCHEDULE and each.action is not Action.KEEP}
-    return replace(made, warnings=crowds_of_plan(connection, made.project, dues, changed))
+    crowds = crowds_of_plan(connection, made.project, dues, changed)
+    return replace(made, warnings=(*crowds, *reserve_warnings(connection, definition.reserve)))
 
 
 async def _require_usable(definition: ProjectDefinition) -> None:
