@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from orchestra.commands.definitions import Plan, apply_definition
+from orchestra.commands.shared_resources import LocksRefused
 from orchestra.definition.reader import read_definition
 from orchestra.errors import Conflict
 from orchestra.storage.database import Database
@@ -62,3 +63,31 @@ async def test_of_two_files_that_claim_a_project_at_once_exactly_one_gets_it(
     assert isinstance(refused, Conflict)
     project = await postgres_database.read(lambda c: find_project(c, "ops"))
     assert str(project.owner_file) in str(refused)
+
+
+async def test_of_two_projects_that_declare_a_lock_at_once_exactly_one_gets_it(
+    postgres_database: Database, other_database: Database
+) -> None:
+    texts = [f"orchestra: 1\nproject: {name}\nlocks: {{ license: 5 }}\n" for name in ("shop", "tools")]
+
+    outcomes = await asyncio.gather(
+        *(
+            database.write(
+                partial(
+                    apply_definition,
+                    definition=read_definition(text, "a.yaml"),
+                    owner_file=None,
+                    source="test",
+                    by="ana",
+                    now=START,
+                )
+            )
+            for database, text in zip((postgres_database, other_database), texts, strict=True)
+        ),
+        return_exceptions=True,
+    )
+
+    assert [type(outcome) for outcome in outcomes].count(Plan) == 1
+    [refused] = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert isinstance(refused, LocksRefused)
+    assert "already" in str(refused)

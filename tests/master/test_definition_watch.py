@@ -97,3 +97,18 @@ async def test_a_pipeline_waits_for_the_file_that_has_its_job(
     assert await script_of(sqlite_database, "early") == "make"
     assert caplog.text.count("names the unknown job `later/tidy`") == 1
     assert caplog.text.count("names the unknown job `nowhere/tidy`") == 1
+
+
+async def test_a_job_that_takes_several_of_a_lock_waits_for_the_file_that_declares_it(
+    sqlite_database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    takes = "jobs:\n  tidy: { run: make, locks: [{ name: license, count: 2 }] }\n"
+    (tmp_path / "a.yaml").write_text(f"orchestra: 1\nproject: ops\n{takes}")
+    (tmp_path / "b.yaml").write_text("orchestra: 1\nproject: tools\nlocks: { license: 2 }\n")
+    watch = DefinitionWatch(database=sqlite_database, clock=FakeClock(), path=tmp_path)
+
+    changed = [await watch.apply_once() for _ in range(3)]
+
+    assert changed == [1, 1, 0]
+    assert await script_of(sqlite_database) == "make"
+    assert caplog.text.count("definition_refused") == 1

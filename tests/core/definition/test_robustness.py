@@ -9,7 +9,7 @@ from orchestra.definition.canonical import decode_definition, encode_definition
 from orchestra.definition.document import Mapping, Node, Scalar, document_of
 from orchestra.definition.element_fields import ELEMENT_KEYS
 from orchestra.definition.problems import DefinitionErrors
-from orchestra.definition.reader import JOB_KEYS, examine_definition, examine_document, read_definition
+from orchestra.definition.reader import JOB_KEYS, PROJECT_KEYS, examine_definition, examine_document, read_definition
 from orchestra.definition.yaml_text import parse_document
 from orchestra.specification import ProjectDefinition
 from tests.core.definition.examples import BACKUP, RENDER, RESIZE
@@ -59,6 +59,16 @@ def test_any_value_below_any_key_is_read_or_refused(key: str, value: object) -> 
     reading = examine_document(
         document_of({"orchestra": 1, "project": "ops", "jobs": {"a": job}}), source="project", text=""
     )
+
+    assert reading.problems or decode_definition(encode_definition(reading.definition)) == reading.definition
+
+
+@settings(max_examples=250, deadline=None)
+@given(key=st.sampled_from(("locks", "slots", "share", "reserve")), value=PLAIN)
+def test_any_value_that_a_project_says_for_all_is_read_or_refused(key: str, value: object) -> None:
+    said = {key: value} if key in PROJECT_KEYS else {"slots": {key: value}}
+
+    reading = examine_document(document_of({"orchestra": 1, "project": "ops", **said}), source="project", text="")
 
     assert reading.problems or decode_definition(encode_definition(reading.definition)) == reading.definition
 
