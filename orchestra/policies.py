@@ -96,3 +96,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def are_demanding(self) -> bool:
         """Whether a run must get something before it may start, beside a worker."""
         return self.concurrency is not None or bool(self.locks) or self.rate is not None
+
+
+NO_POLICIES = Policies()
+"""Of a job that says nothing. It is the default itself, and so is left out of what is stored; an equal one is not."""

@@ -6,7 +6,7 @@ import msgspec
 
 from orchestra.elements import Pipeline
 from orchestra.limits import DELAY_SECONDS_MAX, REPLACE_MARGIN_SECONDS
-from orchestra.policies import Policies
+from orchestra.policies import NO_POLICIES, Policies
 from orchestra.timetable import Timetable
 
 PropertyValue = str | int | float | bool
@@ -181,7 +181,7 @@ class JobSpecification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     parameters: tuple[Parameter, ...] = ()
     matching: Matching = Matching()
     retry: RetryPolicy = RetryPolicy()
-    policies: Policies = Policies()
+    policies: Policies = NO_POLICIES
     priority: int = 0
     """From -100 to 100; higher goes first."""
     lost_after_seconds: float = 7 * 86_400.0

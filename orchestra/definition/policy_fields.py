@@ -7,6 +7,7 @@ from orchestra.definition.document import Mapping as MappingNode
 from orchestra.definition.values import Fields, Value, describe_node, did_you_mean
 from orchestra.durations import BadDuration, parse_duration
 from orchestra.policies import (
+    NO_POLICIES,
     Concurrency,
     Conflict,
     LockDemand,
@@ -39,13 +40,14 @@ _CONCURRENCY_HINTS = {
 def read_policies(fields: Fields) -> Policies:
     """The policies of a job, with nothing where nothing, or nothing that can be read, is said."""
     concurrency, locks, rate, unique, poison = (fields.get(key) for key in POLICY_KEYS)
-    return Policies(
+    found = Policies(
         concurrency=_concurrency(concurrency) if concurrency else None,
         locks=tuple(_locks(locks)) if locks else (),
         rate=_rate(rate) if rate else None,
         unique=_unique(unique) if unique else None,
         poison=_poison(poison) if poison else None,
     )
+    return NO_POLICIES if found == NO_POLICIES else found
 
 
 def _concurrency(value: Value) -> Concurrency | None:

@@ -23,6 +23,7 @@ from orchestra.policies import (
     WhenFull,
 )
 from orchestra.specification import JobSpecification, Operator, ProjectDefinition, Requirement, SlotReserve
+from orchestra.storage.jobs import encode_specification
 
 HEAD = """orchestra: 1
 project: ops
@@ -277,3 +278,9 @@ def test_a_policy_has_one_line_of_words(written: str, words: tuple[str, str]) ->
 @pytest.mark.parametrize(("before", "after", "words"), CHANGES)
 def test_what_changes_is_told_in_the_words_of_the_file(before: str, after: str, words: str) -> None:
     assert describe_changes(specification(before), specification(after)) == words
+
+
+def test_a_job_that_says_nothing_of_policies_is_stored_as_it_was_before_there_were_any() -> None:
+    (job,) = read_definition("orchestra: 1\nproject: ops\njobs:\n  tidy: { run: ls, timeout: 1m }\n", "orchestra.yaml").jobs
+
+    assert "policies" not in encode_specification(job.specification)
