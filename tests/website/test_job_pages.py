@@ -87,7 +87,7 @@ async def test_the_definition_is_shown_as_data_with_its_versions(world: World) -
     step = Step(name="build", run="make", timeout_seconds=600)
     limited = Execution(steps=(step,), timeout_seconds=3600, silence_seconds=300)
     retrying = msgspec.structs.replace(made.specification, retry=retry, matching=placed, execution=limited)
-    policies = Policies(concurrency=Concurrency(limit=2), locks=(LockDemand(name="license", count=2),))
+    policies = Policies(concurrency=Concurrency(limit=2), locks=(LockDemand(name="license"),))
     retrying = msgspec.structs.replace(retrying, policies=policies)
     await world.project("ops", made)
     await world.project("ops", msgspec.structs.replace(made, specification=retrying))
@@ -104,7 +104,7 @@ async def test_the_definition_is_shown_as_data_with_its_versions(world: World) -
         "1 slot; of several workers where the job last succeeded; rather disk: ssd (weight 5); "
         "packed: the fewest free slots that still fit" in shown
     )
-    assert "Concurrency 2 at a time; waits if full Locks 2 of license" in shown
+    assert "Concurrency 2 at a time; waits if full Locks license" in shown
     assert "At 02:30 (Europe/Paris), next 2025-11-22 01:30:00 +00:00" in shown
     assert "retry.max-attempts: 1 → 3" in shown
     assert "first version" in shown
