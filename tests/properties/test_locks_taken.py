@@ -26,8 +26,9 @@ DEMANDS = st.lists(st.builds(LockDemand, name=KNOWN.map("".join), count=st.integ
 def test_it_is_what_the_worst_run_demands(demands: list[LockDemand]) -> None:
     policies = Policies(locks=tuple(demands))
     worst: dict[str, int] = {}
-    for x, y, z in product(*CHOICES.values(), (False, True)):
-        values: dict[str, PropertyValue] = {"x": x, "y": y, "z": z, "free": "a"}
+    choices: list[tuple[PropertyValue, ...]] = [*CHOICES.values(), (False, True)]
+    for combination in product(*choices):
+        values = {**dict(zip("xyz", combination, strict=True)), "free": "a"}
         for demand in demands_of(policies, project="ops", job="a", parameters=values):
             worst[demand.name] = max(demand.amount, worst.get(demand.name, 0))
 
