@@ -28,6 +28,7 @@ from orchestra.specification import RetryCause
 from orchestra.storage.attempts import withdraw_offer
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.job_versions import JobVersions
+from orchestra.storage.quarantine import Quarantine
 from orchestra.storage.results import set_results
 from orchestra.storage.run_moves import RunMove
 from orchestra.storage.steps import StepNews
@@ -67,6 +68,7 @@ class Applied:
     """How attempts ended, and when they had started."""
     accepted: list[AttemptKey] = field(default_factory=list)
     refused: bool = False
+    quarantined: list[Quarantine] = field(default_factory=list)
     signals: set[Signal] = field(default_factory=set)
 
 

@@ -8,7 +8,7 @@ from orchestra.clock import Instant
 from orchestra.identifiers import RunId
 from orchestra.policies import PoisonGuard
 from orchestra.protocol.window import AttemptKey
-from orchestra.storage.quarantine import quarantine_if_poison
+from orchestra.storage.quarantine import Quarantine, quarantine_if_poison
 from orchestra.storage.run_moves import RunMove
 from orchestra.storage.runs import write_moves
 from orchestra.storage.statements import update_rows
@@ -31,10 +31,11 @@ class Gathered:
         run, number = key
         self._attempts.append(({"run_id": run, "number": number}, changes))
 
-    def write(self, connection: Connection, now: Instant) -> None:
-        """Writes everything; the rows are locked by whoever decided about them."""
+    def write(self, connection: Connection, now: Instant) -> list[Quarantine]:
+        """Writes everything; the rows are locked by whoever decided about them. Returns which jobs are in quarantine by
+        that."""
         update_rows(connection, attempts, self._attempts)
         note_steps(connection, self.steps)
         write_moves(connection, self.moves)
-        for run, guard in self.lost.items():
-            quarantine_if_poison(connection, run, guard, now=now)
+        found = [quarantine_if_poison(connection, run, guard, now=now) for run, guard in self.lost.items()]
+        return [each for each in found if each is not None]

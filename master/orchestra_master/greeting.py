@@ -21,11 +21,13 @@ from orchestra.protocol.messages import Hello, Welcome
 from orchestra.protocol.session import chosen_version
 from orchestra.storage.attempts import open_attempts, withdraw_offer
 from orchestra.storage.database import Signal, Topic
+from orchestra.storage.quarantine import Quarantine
 from orchestra.storage.tables import attempts
 from orchestra.storage.workers import WorkerSessionRow, begin_session, move_worker
 from orchestra_master.lateness import note_late
 from orchestra_master.losing import lose_attempt
 from orchestra_master.parts import MasterParts
+from orchestra_master.quarantining import report_quarantines
 from orchestra_master.reconcile import Reconciliation, reconcile
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ class Greeting:
     session: WorkerSessionRow
     reconciliation: Reconciliation
     signals: set[Signal] = field(default_factory=set)
+    quarantined: list[Quarantine] = field(default_factory=list)
+    """Jobs that lost one attempt too many by it."""
 
     def welcome(self, hello: Hello) -> Welcome:
         """The message to answer with; the reconciliation's answers follow it."""
@@ -67,6 +71,7 @@ async def greet(parts: MasterParts, hello: Hello, *, user: UserId) -> Greeting:
     greeting = await parts.database.write(
         lambda connection: _greet(connection, parts, hello, user, now), signals=lambda greeting: greeting.signals
     )
+    report_quarantines(greeting.quarantined)
     if greeting.session.foreign_owner:
         sentence = f"the name {hello.worker!r} belongs to another user: give this worker another name"
         raise ProtocolError(CloseCode.REFUSED, sentence)
@@ -85,7 +90,7 @@ def _greet(connection: Connection, parts: MasterParts, hello: Hello, user: UserI
         return Greeting(session=session, reconciliation=Reconciliation())
     result = reconcile(hello.held, open_attempts(connection, session.worker))
     result.let_go(hello.slots)
-    signals = {Signal(Topic.WORKERS, hello.worker)}
+    signals, quarantined = {Signal(Topic.WORKERS, hello.worker)}, []
     actor = f"worker {hello.worker}"
     note_late(connection, hello.held, worker=session.worker, actor=actor, now=now)
     for each in result.accept:
@@ -103,10 +108,13 @@ def _greet(connection: Connection, parts: MasterParts, hello: Hello, user: UserI
         withdraw_offer(connection, each.run, each.attempt, actor=actor, reason=words, now=now)
         signals.add(Signal(Topic.PENDING))
     for each, reason in result.lost:
-        signals |= lose_attempt(
+        loss = lose_attempt(
             connection, parts.versions, each.run, each.attempt, reason=f"worker lost it: {reason}", actor=actor, now=now
         )
-    return Greeting(session=session, reconciliation=result, signals=signals)
+        signals.update(loss.signals)
+        if loss.quarantine is not None:
+            quarantined.append(loss.quarantine)
+    return Greeting(session=session, reconciliation=result, signals=signals, quarantined=quarantined)
 
 
 async def quarantine(parts: MasterParts, hello: Hello) -> None:

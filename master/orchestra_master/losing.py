@@ -1,5 +1,8 @@
 """Attempts that nobody can tell the end of: they end as exception, and the job's policy may make another."""
 
+from collections.abc import Collection
+from typing import NamedTuple
+
 from sqlalchemy import Connection, select, update
 
 from orchestra.clock import Instant
@@ -8,11 +11,19 @@ from orchestra.lifecycle import LIVE_ATTEMPT_STATES, AttemptState, RunState
 from orchestra.specification import RetryCause
 from orchestra.storage.database import Signal
 from orchestra.storage.job_versions import JobVersions
-from orchestra.storage.quarantine import quarantine_if_poison
+from orchestra.storage.quarantine import Quarantine, quarantine_if_poison
 from orchestra.storage.run_moves import RunMove
 from orchestra.storage.runs import write_moves
 from orchestra.storage.tables import attempts, runs
 from orchestra_master.ending import Ending, end_run
+
+
+class Loss(NamedTuple):
+    """What is to be told once it is committed."""
+
+    signals: Collection[Signal] = frozenset()
+    quarantine: Quarantine | None = None
+    """The job's, if this attempt was one too many."""
 
 
 def lose_attempt(
@@ -24,8 +35,8 @@ def lose_attempt(
     reason: str,
     actor: str,
     now: Instant,
-) -> set[Signal]:
-    """Ends the attempt as lost if it is still open; returns the signals for after the commit, none if nothing
+) -> Loss:
+    """Ends the attempt as lost if it is still open; returns what follows from it after the commit, nothing if nothing
     changed."""
     row = connection.execute(
         select(
@@ -41,7 +52,7 @@ def lose_attempt(
         .with_for_update()
     ).one_or_none()
     if row is None:
-        return set()
+        return Loss()
     connection.execute(
         update(attempts)
         .where(attempts.c.run_id == run, attempts.c.number == attempt)
@@ -64,6 +75,6 @@ def lose_attempt(
     move = RunMove(run, RunState(row.state))
     signals = end_run(move, ending, actor=actor, now=now)
     write_moves(connection, [move])
-    if (guard := ending.specification.policies.poison) is not None:
-        quarantine_if_poison(connection, run, guard, now=now)
-    return signals
+    guard = ending.specification.policies.poison
+    quarantine = None if guard is None else quarantine_if_poison(connection, run, guard, now=now)
+    return Loss(signals, quarantine)

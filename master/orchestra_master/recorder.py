@@ -15,6 +15,7 @@ from orchestra.protocol.messages import Accept, Chunk, Event, Final, Go, Heartbe
 from orchestra.protocol.window import AttemptKey
 from orchestra_master.attempt_fold import Applied, AttemptReport
 from orchestra_master.parts import MasterParts
+from orchestra_master.quarantining import report_quarantines
 from orchestra_master.report import ReportApplier
 from orchestra_master.roster import ConnectedWorker
 
@@ -43,6 +44,7 @@ class Recorder:
             signals=lambda applied: applied.signals,
         )
         self._count(applied, now)
+        report_quarantines(applied.quarantined)
         for answer in applied.answers:
             # A go that is withheld follows when a slot is free.
             if not isinstance(answer, Go) or connected.may_go((answer.run, answer.attempt)):

@@ -49,7 +49,7 @@ class ReportApplier:
                 fold = AttemptFold(connection, self._versions, key, row, f"worker {name}", now, applied, gathered)
                 fold.apply(told)
             applied.signals.add(Signal(Topic.RUN, str(key[0])))
-        gathered.write(connection, now)
+        applied.quarantined += gathered.write(connection, now)
         return applied
 
     @staticmethod

@@ -9,10 +9,11 @@ from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, JobVersionId, RunId, WorkerId
 from orchestra.lifecycle import AttemptState
 from orchestra.limits import RESCUE_GAP_SECONDS_MAX, RESCUE_PATIENCE_SECONDS, RESCUE_SECONDS, SILENCE_SECONDS_MAX
-from orchestra.storage.database import Signal, Topic
+from orchestra.storage.database import Topic
 from orchestra.storage.tables import attempts, runs, workers
-from orchestra_master.losing import lose_attempt
+from orchestra_master.losing import Loss, lose_attempt
 from orchestra_master.parts import MasterParts
+from orchestra_master.quarantining import report_quarantines
 from orchestra_master.silences import Silences
 
 
@@ -87,12 +88,12 @@ class Rescuer:
     async def _rescue(self, silent: _Silent, last_contact_at: Instant, silence: float) -> None:
         now = self._parts.clock.now()
 
-        def rescue(connection: Connection) -> set[Signal]:
+        def rescue(connection: Connection) -> Loss:
             specification = self._parts.versions.get(connection, silent.job_version).specification
             if silence < specification.given_up_after_seconds or self._has_come_back(
                 connection, silent.worker_id, last_contact_at
             ):
-                return set()
+                return Loss()
             return lose_attempt(
                 connection,
                 self._parts.versions,
@@ -103,7 +104,8 @@ class Rescuer:
                 now=now,
             )
 
-        await self._parts.database.write(rescue, signals=lambda signals: signals)
+        loss = await self._parts.database.write(rescue, signals=lambda loss: loss.signals)
+        report_quarantines([loss.quarantine] if loss.quarantine is not None else ())
 
     @staticmethod
     def _has_come_back(connection: Connection, worker: WorkerId, last_contact_at: Instant) -> bool:

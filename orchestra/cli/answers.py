@@ -208,6 +208,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     enabled: bool = True
     disabled_by: str | None = None
+    quarantined_at: str | None = None
+    quarantine_reason: str | None = None
     retired: bool = False
     parameters: list[ParameterShown] = []
     version: int | None = None

@@ -1,4 +1,4 @@
-"""`orchestra jobs`, `orchestra job show|workers|disable|enable`."""
+"""`orchestra jobs`, `orchestra job show|workers|disable|enable|release`."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=NounGroup)
 def job() -> None:
-    """List, show, disable and enable jobs; without a verb, lists."""
+    """List, show, disable, enable and release jobs; without a verb, lists."""
 
 
 @job.command("list")
@@ -92,6 +92,27 @@ def disable(call: Invocation, *, name: str, reason: str | None) -> None:
 def enable(call: Invocation, *, name: str) -> None:
     """Let a job make runs again."""
     _switch(call, name, {"enabled": True})
+
+
+@job.command("release")
+@click.argument("name", metavar="PROJECT/JOB")
+@click.option("--reason", metavar="TEXT", help="Why; it is kept in the audit.")
+@click.pass_obj
+def release(call: Invocation, *, name: str, reason: str | None) -> None:
+    """Let a job out of quarantine: what waits of it starts."""
+    from orchestra.cli.answers import Job
+    from orchestra.identifiers import split_job
+    from orchestra.network.client import api
+
+    project, short = split_job(name)
+    content: dict[str, object] = {"reason": reason} if reason else {}
+    answer = call.client().post(api("projects", project, "jobs", short, "release"), content)
+    if call.screen.as_json:
+        call.screen.json(answer.body)
+        return
+    found = answer.read(Job)
+    name = f"{found.project}/{found.name}"
+    call.screen.line(f"{name} is released: what waits of it may start, and lost attempts are counted anew.")
 
 
 def _asked(call: Invocation, name: str) -> "Answer":

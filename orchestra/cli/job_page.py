@@ -15,7 +15,7 @@ def job_lines(call: Invocation, job: JobDetail) -> list[str]:
     """Everything worth knowing about a job, the most important first."""
     name = f"{plain(job.project)}/{plain(job.name)}"
     by = f" by {plain(job.disabled_by)}" if job.disabled_by else ""
-    lines = [f"Job {name}: {job_state(job)}{by}", *_head(call, job)]
+    lines = [f"Job {name}: {job_state(job)}{by}", *_quarantine(call, job), *_head(call, job)]
     if job.parameters:
         lines += ["", "Parameters"]
         lines += [f"  {_parameter_line(parameter)}" for parameter in job.parameters]
@@ -29,14 +29,25 @@ def job_lines(call: Invocation, job: JobDetail) -> list[str]:
 
 
 def job_state(job: Job) -> str:
-    """Whether it makes runs, in a word."""
-    return "retired" if job.retired else "enabled" if job.enabled else "disabled"
+    """Whether it makes runs, in a word, and whether they may start."""
+    word = "retired" if job.retired else "enabled" if job.enabled else "disabled"
+    return word if job.quarantined_at is None else f"{word}, in quarantine"
 
 
 def match_lines(job: JobDetail) -> list[str]:
     """Which workers can do it, and why not the others."""
     workers = sorted(job.workers, key=lambda worker: not worker.matches)
     return [worker_line(worker) for worker in workers] or ["no worker yet: its runs wait for one"]
+
+
+def _quarantine(call: Invocation, job: JobDetail) -> list[str]:
+    if job.quarantined_at is None:
+        return []
+    since = local_time(job.quarantined_at, call.screen.zone)
+    return [
+        f"  in quarantine since {since}: {plain(job.quarantine_reason or '')}",
+        f"  nothing of it starts until somebody types: orchestra job release {plain(job.project)}/{plain(job.name)}",
+    ]
 
 
 def _head(call: Invocation, job: JobDetail) -> list[str]:

@@ -1,8 +1,8 @@
-"""Enabling and disabling jobs, steering workers."""
+"""Enabling and disabling jobs, releasing them from quarantine, steering workers."""
 
 from sqlalchemy import Connection
 
-from orchestra.clock import Clock
+from orchestra.clock import Clock, rfc3339
 from orchestra.commands.reasons import check_reason
 from orchestra.errors import Conflict, ImpossibleTransition, InvalidFields
 from orchestra.lifecycle import NEXT_WORKER_STATE, WorkerEvent, WorkerState
@@ -13,6 +13,7 @@ from orchestra.storage.audit import record_change
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.expectations import switch_expectation
 from orchestra.storage.jobs import find_job, switch_job
+from orchestra.storage.quarantine import quarantine_of, release_job
 from orchestra.storage.workers import move_worker
 
 STEERABLE = (WorkerState.ONLINE, WorkerState.DRAINING, WorkerState.DISABLED)
@@ -57,6 +58,34 @@ class Switches:
             return show_job(connection, who, project, name, now=now)
 
         return await self._database.write(switch, signals=[Signal(Topic.DUE)])
+
+    async def release_job(self, who: Principal, project: str, name: str, *, reason: str) -> JobDetail:
+        """Lets a job out of quarantine: what waits of it may start, and its lost attempts are counted anew.
+
+        Raises NotFound, NotAllowed, InvalidFields, and Conflict for a job that is not in quarantine.
+        """
+        check_reason(reason)
+        now = self._clock.now()
+
+        def release(connection: Connection) -> JobDetail:
+            job = find_job(connection, project, name)
+            who.require_in(Permission.SWITCH_JOBS, job.project_id, "job", f"{project}/{name}")
+            quarantine = quarantine_of(connection, job.id)
+            if quarantine is None or not release_job(connection, job.id, now=now):
+                raise Conflict(f"job {project}/{name} is not in quarantine: there is nothing to release")
+            record_change(
+                connection,
+                who,
+                at=now,
+                action="job_released",
+                subject=f"job {project}/{name}",
+                detail=reason,
+                before={"quarantine": f"since {rfc3339(quarantine.since)}: {quarantine.reason}"},
+                after={"quarantine": None},
+            )
+            return show_job(connection, who, project, name, now=now)
+
+        return await self._database.write(release)
 
     async def steer_worker(self, who: Principal, name: str, *, state: WorkerState, reason: str) -> WorkerView:
         """Brings a worker into a state; its runs go on. Being there is no error. Raises NotFound, NotAllowed."""

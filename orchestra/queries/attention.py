@@ -1,4 +1,4 @@
-"""What needs a person now: failing jobs, missed runs, late schedules, runs that wait long, workers out of contact.
+"""What needs a person now: jobs in quarantine, failing ones, missed runs, late schedules, long waits, absent workers.
 
 Every reading probes an index once for each job, schedule or worker, so it costs the same however long the history is.
 """
@@ -18,6 +18,7 @@ from orchestra.policy import Permission, Principal
 from orchestra.queries.addresses import moment
 from orchestra.queries.expectations import MissedJob, missed_jobs
 from orchestra.queries.job_history import VERDICTS, RunMark, Streak, newest_marks, streak_of
+from orchestra.queries.quarantined import QuarantinedJob, quarantined_jobs
 from orchestra.queries.visibility import within
 from orchestra.queries.waiting import RunFacts, explain
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
@@ -87,6 +88,8 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that needs a person; each list is cut at ten, its total is whole."""
 
     checked_at: datetime
+    quarantined: tuple[QuarantinedJob, ...]
+    quarantined_total: int
     failing: tuple[FailingJob, ...]
     failing_total: int
     missed: tuple[MissedJob, ...]
@@ -101,7 +104,7 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_calm(self) -> bool:
         """Whether nothing needs anybody."""
-        return not (self.failing or self.missed or self.schedules or self.waiting or self.workers)
+        return not (self.quarantined or self.failing or self.missed or self.schedules or self.waiting or self.workers)
 
 
 def show_attention(
@@ -110,14 +113,18 @@ def show_attention(
     """What needs a person, as far as this one may see it; `fleet` if it is known already."""
     workers = all_workers(connection, who) if fleet is None else fleet
     rows = connection.execute(_jobs(who)).all()
+    quarantined = quarantined_jobs(connection, who)
     failing = _failing(connection, [row for row in rows if row.enabled and row.disabled_by is None])
     schedules_found = _late(connection, who, now)
     missed = missed_jobs(connection, who)
-    waiting = [row for row in rows if row.pending is not None]
+    # What waits of a job in quarantine is counted there.
+    waiting = [row for row in rows if row.pending is not None and row.quarantined_at is None]
     waiting_long = _waiting_long(connection, waiting, now)
     absent = _absent(workers, now)
     return Attention(
         checked_at=moment(now),
+        quarantined=tuple(quarantined[:SHOWN_MAX]),
+        quarantined_total=len(quarantined),
         failing=_with_reasons(connection, failing[:SHOWN_MAX]),
         failing_total=len(failing),
         missed=tuple(missed[:SHOWN_MAX]),
@@ -147,7 +154,7 @@ def _verdict(marks: Sequence[RunMark]) -> RunState | None:
     return next((mark.state for mark in marks if mark.state in VERDICTS), None)
 
 
-def _jobs(who: Principal) -> Select[tuple[int, str, str, bool, str, int]]:
+def _jobs(who: Principal) -> Select[tuple[int, str, str, bool, str, int, int]]:
     pending = (
         select(func.min(runs.c.id))
         .where(runs.c.job_id == jobs.c.id, runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING)
@@ -160,6 +167,7 @@ def _jobs(who: Principal) -> Select[tuple[int, str, str, bool, str, int]]:
             jobs.c.name.label("job"),
             jobs.c.enabled,
             jobs.c.disabled_by,
+            jobs.c.quarantined_at,
             pending.label("pending"),
         )
         .join(projects, projects.c.id == jobs.c.project_id)
@@ -168,7 +176,7 @@ def _jobs(who: Principal) -> Select[tuple[int, str, str, bool, str, int]]:
     )
 
 
-_Rows = Sequence[Row[tuple[int, str, str, bool, str, int]]]
+_Rows = Sequence[Row[tuple[int, str, str, bool, str, int, int]]]
 
 
 def _failing(connection: Connection, rows: _Rows) -> list[tuple[str, str, Streak]]:

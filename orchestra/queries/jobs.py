@@ -11,7 +11,7 @@ from orchestra.errors import NotFound
 from orchestra.identifiers import JobId
 from orchestra.lifecycle import RunState
 from orchestra.policy import Permission, Principal
-from orchestra.queries.addresses import job_address
+from orchestra.queries.addresses import job_address, moment
 from orchestra.queries.expectations import ExpectationView, expectation_view
 from orchestra.queries.job_history import newest_marks
 from orchestra.queries.schedules import ScheduleView, schedule_views
@@ -41,6 +41,9 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
     """Whether it makes runs: the definition and the people agree."""
     disabled_by: str | None
+    quarantined_at: datetime | None
+    """Since when nothing of it starts, because too many of its attempts were lost; a person releases it."""
+    quarantine_reason: str | None
     retired: bool
     version: int
     parameters: tuple[Parameter, ...]
@@ -145,6 +148,8 @@ def job_views(connection: Connection, rows: Sequence[Row[tuple[object, ...]]], *
                 description=specification.description,
                 enabled=row.enabled and row.disabled_by is None and row.retired_at is None,
                 disabled_by=row.disabled_by,
+                quarantined_at=moment(row.quarantined_at),
+                quarantine_reason=row.quarantine_reason,
                 retired=row.retired_at is not None,
                 version=row.number,
                 parameters=specification.parameters,

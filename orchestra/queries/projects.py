@@ -58,6 +58,7 @@ class JobStrip:
 
     name: str
     is_enabled: bool
+    is_quarantined: bool
     is_failing: bool
     marks: tuple[RunMark, ...]
 
@@ -78,7 +79,7 @@ class ProjectLine:
     jobs: int
     failing: int
     strips: tuple[JobStrip, ...]
-    """Of the first jobs by name, failing ones first."""
+    """Of the first jobs by name, those in quarantine first, then failing ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,10 +215,10 @@ def _counted(who: Principal) -> list[ColumnElement[bool]]:
 
 def _lines(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[ProjectLine]:
     ids = [row.id for row in rows]
-    enabled, by_project = _jobs_of(connection, ids)
+    enabled, quarantined, by_project = _jobs_of(connection, ids)
     failing = failing_jobs(connection, sorted(enabled))
     shown = {
-        project: sorted(own, key=lambda job: job[0] not in failing)[:_STRIPS_SHOWN]
+        project: sorted(own, key=lambda job: (job[0] not in quarantined, job[0] not in failing))[:_STRIPS_SHOWN]
         for project, own in by_project.items()
     }
     marks = newest_marks(connection, [job for own in shown.values() for job, _ in own], STRIP_RUNS)
@@ -235,7 +236,13 @@ def _lines(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> l
                 jobs=len(own),
                 failing=sum(job in failing for job, _ in own),
                 strips=tuple(
-                    JobStrip(name=name, is_enabled=job in enabled, is_failing=job in failing, marks=marks.get(job, ()))
+                    JobStrip(
+                        name=name,
+                        is_enabled=job in enabled,
+                        is_quarantined=job in quarantined,
+                        is_failing=job in failing,
+                        marks=marks.get(job, ()),
+                    )
                     for job, name in shown.get(row.id, [])
                 ),
             )
@@ -243,20 +250,24 @@ def _lines(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> l
     return lines
 
 
-def _jobs_of(connection: Connection, ids: Sequence[int]) -> tuple[set[int], dict[int, list[tuple[int, str]]]]:
-    """Which of the jobs of these projects are enabled, and (id, name) of all by project, in the order of names."""
+def _jobs_of(connection: Connection, ids: Sequence[int]) -> tuple[set[int], set[int], dict[int, list[tuple[int, str]]]]:
+    """Which of the jobs of these projects are enabled, which in quarantine, and (id, name) of all by project, in the
+    order of names."""
     query = (
-        select(jobs.c.id, jobs.c.project_id, jobs.c.name, jobs.c.enabled, jobs.c.disabled_by)
+        select(jobs.c.id, jobs.c.project_id, jobs.c.name, jobs.c.enabled, jobs.c.disabled_by, jobs.c.quarantined_at)
         .where(jobs.c.project_id.in_(ids), jobs.c.retired_at.is_(None))
         .order_by(jobs.c.name)
     )
     enabled: set[int] = set()
+    quarantined: set[int] = set()
     found: dict[int, list[tuple[int, str]]] = {}
     for row in connection.execute(query):
         found.setdefault(row.project_id, []).append((row.id, row.name))
         if row.enabled and row.disabled_by is None:
             enabled.add(row.id)
-    return enabled, found
+        if row.quarantined_at is not None:
+            quarantined.add(row.id)
+    return enabled, quarantined, found
 
 
 def _next_fires(connection: Connection, ids: Sequence[int]) -> dict[int, int]:

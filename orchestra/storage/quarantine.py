@@ -45,9 +45,6 @@ def quarantine_if_poison(connection: Connection, run: RunId, guard: PoisonGuard,
     since = max(after(now, -guard.within_seconds), Instant(job.trusted_at or 0))
     lost = _LOST.all(connection, {"job": job.id, "since": since, "most": guard.lost})
     if len(lost) < guard.lost:
-        # On PostgreSQL each of two that lose attempts of the job at once sees only its own: of those that write this
-        # row the later one begins anew, and then sees both.
-        connection.execute(update(jobs).where(jobs.c.id == job.id).values(trusted_at=jobs.c.trusted_at))
         return None
     named = ", ".join(f"#{each.run_id}" + (f" attempt {each.number}" if each.number > 1 else "") for each in lost[::-1])
     were = "attempt was" if len(lost) == 1 else "attempts were"
@@ -105,7 +102,8 @@ _JOB = PreparedQuery(
         .join(projects, projects.c.id == jobs.c.project_id)
         .join(runs, runs.c.job_id == jobs.c.id)
         .where(runs.c.id == bindparam("run"))
-        # Whoever makes a run of the job meanwhile need not wait.
+        # Of two that lose attempts of the job at once the later one waits, and then sees both; who makes a run of it
+        # meanwhile need not wait.
         .with_for_update(of=jobs, key_share=True)
     ),
 )
@@ -120,7 +118,7 @@ _LOST = PreparedQuery(
             attempts.c.ended_at > bindparam("since"),
             runs.c.job_id == bindparam("job"),
         )
-        .order_by(attempts.c.ended_at.desc())
+        .order_by(attempts.c.ended_at.desc(), attempts.c.run_id.desc(), attempts.c.number.desc())
         .limit(bindparam("most"))
     ),
 )

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from orchestra.errors import StorageError
 from orchestra.lifecycle import TERMINAL_STATES, RunState
 from orchestra.queries.counts import OPEN_STATES, ended_runs, open_runs
+from orchestra.queries.quarantined import count_quarantined
 from orchestra.storage.database import Database
 from orchestra.web.event_tail import EventTail
 
@@ -22,6 +23,11 @@ class RunMetrics:
         self._tail = tail
         self._counted_to: int | None = None
         self._up = Gauge("orchestra_database_up", "Whether the database answered just now.", registry=registry)
+        self._quarantined = Gauge(
+            "orchestra_jobs_quarantined",
+            "Jobs of which nothing starts until a person releases them, because too many attempts were lost.",
+            registry=registry,
+        )
         is_open = Gauge(
             "orchestra_runs", "Runs that are not over, at most 10,000 of each.", ("state",), registry=registry
         )
@@ -37,6 +43,7 @@ class RunMetrics:
             if self._counted_to is None:
                 self._counted_to = settled_to
             found = await self._database.read(open_runs)
+            quarantined = await self._database.read(count_quarantined)
             ended, self._counted_to = await self._database.read(
                 partial(ended_runs, behind=self._counted_to, settled_to=settled_to)
             )
@@ -45,6 +52,7 @@ class RunMetrics:
             self._up.set(0)
             return
         self._up.set(1)
+        self._quarantined.set(quarantined)
         for state, number in found.items():
             self._open[state].set(number)
         for state, number in ended.items():

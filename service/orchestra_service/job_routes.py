@@ -22,6 +22,12 @@ class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reason: str = ""
 
 
+class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a job may start again."""
+
+    reason: str = ""
+
+
 class JobRoutes:
     """The handlers for projects and jobs."""
 
@@ -44,6 +50,9 @@ class JobRoutes:
             ("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): Operation(
                 self.switch, takes=SwitchRequest, answers=JobView, also=(409,)
             ),
+            ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/release"): Operation(
+                self.release, takes=ReleaseRequest, answers=JobDetail, also=(409,)
+            ),
         }
 
     async def projects(self, asking: Asking) -> Response:
@@ -58,7 +67,7 @@ class JobRoutes:
         return json_answer(await self._database.read(lambda connection: show_project(connection, asking.who, name)))
 
     async def attention(self, asking: Asking) -> Response:
-        """What needs a person now: failing jobs, late schedules, runs that wait for long, workers out of contact."""
+        """What needs a person now: jobs in quarantine, failing jobs, late schedules, long waits, absent workers."""
         asking.query()
         now = self._clock.now()
         return json_answer(
@@ -89,3 +98,10 @@ class JobRoutes:
         return json_answer(
             await self._switches.switch_job(asking.who, project, job, enabled=wanted.enabled, reason=wanted.reason)
         )
+
+    async def release(self, asking: Asking) -> Response:
+        """Lets a job out of the quarantine that it is in because too many of its attempts were lost."""
+        asking.query()
+        reason = asking.decode(ReleaseRequest).reason
+        project, job = asking.path("project"), asking.path("job")
+        return json_answer(await self._switches.release_job(asking.who, project, job, reason=reason))

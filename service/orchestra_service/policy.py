@@ -26,6 +26,7 @@ POLICY: Policy = {
     ("GET", f"{API}/jobs"): Permission.READ,
     ("GET", f"{API}/projects/{{project}}/jobs/{{job}}"): Permission.READ,
     ("PATCH", f"{API}/projects/{{project}}/jobs/{{job}}"): Permission.SWITCH_JOBS,
+    ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/release"): Permission.SWITCH_JOBS,
     ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/runs"): Permission.RUN,
     ("POST", f"{API}/projects/{{project}}/jobs/{{job}}/wraps"): Permission.RUN,
     ("POST", f"{API}/runs/{{run}}/wrap"): Permission.RUN,

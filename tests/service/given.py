@@ -30,7 +30,7 @@ from orchestra.specification import (
 from orchestra.storage.access import NewToken, add_token, add_user, set_grants
 from orchestra.storage.database import Database
 from orchestra.storage.projects import find_project
-from orchestra.storage.tables import attempts, runs, users, workers
+from orchestra.storage.tables import attempts, jobs, runs, users, workers
 from orchestra.web.assemble import WebSettings, build_application, build_web_parts
 from orchestra.web.rate_settings import RateSettings
 from orchestra_service.assemble import service_routes
@@ -183,6 +183,13 @@ class World:
         """Puts a run into a state without a master."""
         await self.database.write(
             lambda connection: connection.execute(runs.update().where(runs.c.id == run).values(**values))
+        )
+
+    async def quarantine(self, name: str, reason: str = "2 attempts were lost within 1h: #1, #2") -> None:
+        """Puts the jobs of this name into quarantine without a master."""
+        values = {"quarantined_at": self.clock.now(), "quarantine_reason": reason}
+        await self.database.write(
+            lambda connection: connection.execute(jobs.update().where(jobs.c.name == name).values(**values))
         )
 
     async def worker(self, name: str, **values: object) -> None:

@@ -136,6 +136,12 @@ def of_wrap(verb: str) -> Change:
     return change
 
 
+async def release(world: World, root: httpx2.AsyncClient) -> httpx2.Response:
+    await world.quarantine("backup")
+    await mark(world)
+    return await root.post(f"{API}/projects/ops/jobs/backup/release", json={})
+
+
 CHANGES: dict[tuple[str, str], Change] = {
     ("POST", "/projects/{project}/jobs/{job}/schedule/pause"): of_schedule("pause"),
     ("POST", "/projects/{project}/jobs/{job}/schedule/resume"): of_schedule("resume"),
@@ -147,6 +153,7 @@ CHANGES: dict[tuple[str, str], Change] = {
     ("POST", "/sign-out"): sign_out,
     ("PUT", "/projects/{project}/definition"): apply,
     ("PATCH", "/projects/{project}/jobs/{job}"): plain("PATCH", "/projects/ops/jobs/backup", {"enabled": False}),
+    ("POST", "/projects/{project}/jobs/{job}/release"): release,
     ("POST", "/projects/{project}/jobs/{job}/runs"): plain("POST", "/projects/ops/jobs/backup/runs", {}),
     ("POST", "/runs/{run}/cancel"): of_run("cancel", "pending"),
     ("POST", "/runs/{run}/abort"): of_run("abort", "pending"),

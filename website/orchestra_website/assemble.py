@@ -15,6 +15,7 @@ from orchestra_website.me_pages import MePages
 from orchestra_website.pipeline_pages import PipelinePages
 from orchestra_website.policy import POLICY
 from orchestra_website.project_pages import ProjectPages
+from orchestra_website.quarantine_pages import QuarantinePages
 from orchestra_website.refusals import ErrorPages
 from orchestra_website.renderer import Renderer
 from orchestra_website.run_list_pages import RunListPages
@@ -44,6 +45,7 @@ def website_routes(parts: WebParts, settings: WebsiteSettings | None = None) -> 
         HomePages(parts=parts, renderer=renderer).handlers,
         ProjectPages(parts=parts, renderer=renderer).handlers,
         JobPages(parts=parts, renderer=renderer).handlers,
+        QuarantinePages(parts=parts, renderer=renderer).handlers,
         TriggerPages(parts=parts, renderer=renderer).handlers,
         SearchPages(parts=parts, renderer=renderer).handlers,
         DefinitionPages(parts=parts, renderer=renderer).handlers,

@@ -20,7 +20,11 @@ from orchestra_website.pipeline_graph import draw_pipeline
 from orchestra_website.renderer import Renderer
 
 JOB = "/projects/{project}/jobs/{job}"
-_DONE = {"disabled": "The job is disabled: nothing makes new runs of it.", "enabled": "The job is enabled again."}
+_DONE = {
+    "disabled": "The job is disabled: nothing makes new runs of it.",
+    "enabled": "The job is enabled again.",
+    "released": "The job is released: what waits of it may start.",
+}
 _ELEMENTS_SHOWN_MAX = 300
 
 

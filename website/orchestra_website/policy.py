@@ -17,6 +17,8 @@ POLICY: Policy = {
     ("GET", "/projects/{project}/jobs/{job}/disable"): Permission.SWITCH_JOBS,
     ("POST", "/projects/{project}/jobs/{job}/disable"): Permission.SWITCH_JOBS,
     ("POST", "/projects/{project}/jobs/{job}/enable"): Permission.SWITCH_JOBS,
+    ("GET", "/projects/{project}/jobs/{job}/release"): Permission.SWITCH_JOBS,
+    ("POST", "/projects/{project}/jobs/{job}/release"): Permission.SWITCH_JOBS,
     ("GET", "/projects/{project}/jobs/{job}/trigger"): Permission.RUN,
     ("POST", "/projects/{project}/jobs/{job}/trigger"): Permission.RUN,
     ("GET", "/search"): Permission.READ,

@@ -20,6 +20,7 @@ from orchestra_website.words import (
     browser_text,
     day_text,
     duration_text,
+    linked_text,
     moment_text,
     plain_text,
     relative_text,
@@ -55,6 +56,7 @@ class Renderer:
             "path": lambda text: quote(text, safe=""),
             "plain": plain_text,
             "browser": browser_text,
+            "linked": linked_text,
         }
         self._environment.filters |= filters
         self._environment.globals |= {"static": static_files.address, "version": version("job-orchestra")}

@@ -5,9 +5,11 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
+from markupsafe import Markup, escape
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _KIBI = 1024
+_RUN = re.compile(r"(?<!\w)#([1-9]\d{0,17})(?!\w)", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -55,6 +57,15 @@ def day_text(at: datetime, now: datetime, zone: ZoneInfo) -> str:
 def sentence_text(text: str) -> str:
     """What an error says, as a sentence that stands by itself."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
+
+
+def linked_text(text: str) -> Markup:
+    """The text in which each `#482` leads to that run."""
+    parts = _RUN.split(text)
+    return Markup("").join(
+        Markup('<a href="/runs/{0}">#{0}</a>').format(part) if index % 2 else escape(part)
+        for index, part in enumerate(parts)
+    )
 
 
 def size_text(count: int) -> str:
