@@ -3,7 +3,7 @@
 import json
 
 from tests.core.cli.conftest import Typist
-from tests.core.cli.stand_in import StandIn, Told
+from tests.core.cli.stand_in import StandIn, Told, problem
 
 JOB = "/api/v1/projects/ops/jobs/backup"
 BACKUP: dict[str, object] = {
@@ -110,3 +110,52 @@ def test_a_job_that_nobody_can_do_says_so(typed: Typist, server: StandIn) -> Non
     server.on("GET", JOB, Told(content={"project": "ops", "name": "backup"}))
 
     assert typed("job", "workers", "ops/backup").out == "no worker yet: its runs wait for one\n"
+
+
+QUARANTINED = {
+    "project": "ops",
+    "name": "backup",
+    "quarantined_at": "2025-11-21T14:02:11Z",
+    "quarantine_reason": "2 attempts were lost within 1h: #12, #15\x1b[31m",
+}
+
+
+def test_a_job_in_quarantine_is_marked_and_says_how_to_release_it(typed: Typist, server: StandIn) -> None:
+    """In the list and at the head of its page; control characters taken out."""
+    other = {"project": "ops", "name": "resize"}
+    server.on("GET", JOB, Told(content=QUARANTINED))
+    server.on("GET", "/api/v1/jobs", Told(content={"items": [QUARANTINED, other], "next": None}))
+
+    shown = typed("job", "show", "ops/backup").out.splitlines()
+    listed = typed("jobs").out.splitlines()
+
+    assert shown[:3] == [
+        "Job ops/backup: enabled, in quarantine",
+        "  in quarantine since 2025-11-21 14:02:11 UTC: 2 attempts were lost within 1h: #12, #15",
+        "  nothing of it starts until somebody types: orchestra job release ops/backup",
+    ]
+    assert [line.split("  ")[0] for line in listed[1:3]] == ["ops/backup", "ops/resize"]
+    assert ["in quarantine" in line for line in listed[1:3]] == [True, False]
+
+
+def test_a_job_is_released_with_a_reason(typed: Typist, server: StandIn) -> None:
+    """What it says is that the job goes on."""
+    server.on("POST", f"{JOB}/release", Told(content={"project": "ops", "name": "backup"}))
+
+    ended = typed("job", "release", "ops/backup", "--reason", "more memory")
+    for_programs = typed("job", "release", "ops/backup", "--json")
+
+    assert ended.out == "ops/backup is released: what waits of it may start, and lost attempts are counted anew.\n"
+    assert [each.content() for each in server.asked] == [{"reason": "more memory"}, {}]
+    assert json.loads(for_programs.out) == {"project": "ops", "name": "backup"}
+
+
+def test_a_job_that_is_not_in_quarantine_is_told_so(typed: Typist, server: StandIn) -> None:
+    """As a refusal, with the sentence of the service."""
+    sentence = "job ops/backup is not in quarantine: there is nothing to release"
+    server.on("POST", f"{JOB}/release", problem(409, sentence))
+
+    ended = typed("job", "release", "ops/backup")
+
+    assert (ended.code, ended.out) == (5, "")
+    assert sentence in ended.errors
