@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from orchestra.clock import Instant
+from orchestra.clock import Instant, after
 from orchestra.demands import is_demanding, project_of
 from orchestra.identifiers import ProjectId, RunId, Signature, WorkerId
+from orchestra.limits import HOLD_BACK_SECONDS
 from orchestra.matching import RunHistory, exclusion
 from orchestra.specification import Matching
 from orchestra.storage.attempts import Claim, Claimed, ClaimedRun, claim_runs
@@ -37,7 +38,7 @@ class Request:
     wanted: Mapping[Signature, int]
     """How many runs of each signature there may be room for."""
     elders: Sequence[Signature]
-    """Whose next run has waited long enough for much, so that room may be kept free for it."""
+    """Whose next run needs much: if it has waited long enough, room may be kept free for it."""
     terms: Mapping[Signature, Terms]
     candidates: Sequence[Candidate]
     fleet: Sequence[ConnectedWorker]
@@ -77,7 +78,7 @@ class Claiming:
         demands = {demand.resource: demand for each in demanding for demand in request.terms[each].demands}
         lock_names(connection, demands)
         heads, unread = _heads(connection, request.wanted)
-        elder = _elder(connection, request.elders)
+        elder = _elder(connection, request.elders, now)
         stocks = stock_of(connection, demands.values(), now)
         slots = slots_of_projects(connection)
         are_several = len({project_of(each.signature) for each in heads}) > 1
@@ -91,7 +92,7 @@ class Claiming:
                 had=request.had,
                 shares={project: each.share for project, each in slots.items()},
                 reserves=_reserves(slots, in_use or (), request.fleet),
-                histories=self._histories(connection, heads, request.terms),
+                histories=self._histories(connection, [*heads, *([elder] if elder else [])], request.terms),
                 elder=elder,
             ),
             self._selector,
@@ -142,15 +143,19 @@ def _heads(connection: Connection, wanted: Mapping[Signature, int]) -> tuple[lis
     return heads, unread
 
 
-def _elder(connection: Connection, elders: Sequence[Signature]) -> PendingRun | None:
-    heads = [head for signature in elders for head in pending_heads(connection, signature, 1)]
+def _elder(connection: Connection, elders: Sequence[Signature], now: Instant) -> PendingRun | None:
+    """The first of those that have waited long enough, so that room is kept free for it if it cannot go."""
+    waited = after(now, -HOLD_BACK_SECONDS)
+    heads = [
+        head for signature in elders for head in pending_heads(connection, signature, 1) if head.pending_at <= waited
+    ]
     return min(heads, key=lambda each: each.turn, default=None)
 
 
 def _reserves(
     slots: Mapping[ProjectId, ProjectSlots], in_use: Sequence[SlotUse], fleet: Sequence[ConnectedWorker]
 ) -> list[Reserve]:
-    """What is still to be kept free, for each project that has a reserve."""
+    """What is still to be kept free, for each project that has a reserve; nothing of one that is filled."""
     found = []
     for each in slots.values():
         if each.reserve is None:
@@ -158,8 +163,7 @@ def _reserves(
         matching = Matching(requirements=each.reserve.requirements)
         workers = frozenset(one.worker for one in fleet if exclusion(matching, one.properties) is None)
         used = sum(use.slots for use in in_use if use.project == each.project and use.worker in workers)
-        if used < each.reserve.count:
-            found.append(Reserve(project=each.project, slots=each.reserve.count - used, workers=workers))
+        found.append(Reserve(project=each.project, slots=max(0, each.reserve.count - used), workers=workers))
     return found
 
 

@@ -4,6 +4,7 @@ What is pending stays in the database behind an index; in memory are only the si
 that a pass costs the same with ten or a million of them.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from orchestra.clock import Instant, seconds_between
 from orchestra.demands import project_of
 from orchestra.identifiers import ProjectId, Signature, WorkerId
 from orchestra.limits import (
-    HOLD_BACK_SECONDS,
+    ELDERS_LOOKED_AT_MAX,
     OFFERS_PER_PASS_MAX,
     REFUSED_OFFER_SECONDS,
     SIGNATURES_PER_PASS_MAX,
@@ -42,6 +43,7 @@ class Dispatcher:
         """May have pending runs that a worker could take now."""
         self._blocked: dict[Signature, float] = {}
         """Had pending runs when none of them could go, and since when (monotonic)."""
+        self._looked_to = Signature("")
         self._polled_at: float | None = None
         self._rates_free_at: float | None = None
         """When (monotonic) a rate that is used up lets another run start."""
@@ -122,11 +124,13 @@ class Dispatcher:
         """What of the hungry there is room for; what has none is blocked until something changes."""
         candidates = self._candidates(now)
         wanted: dict[Signature, int] = {}
-        looked_at = sorted(self._hungry & self._terms.keys())
+        hungry = sorted(self._hungry & self._terms.keys())
         # Not always the same ones first, where there are more than one pass looks at.
-        for signature in looked_at:
+        first = bisect_right(hungry, self._looked_to)
+        for signature in hungry[first:] + hungry[:first]:
             if len(wanted) == SIGNATURES_PER_PASS_MAX:
                 break
+            self._looked_to = signature
             room = _room(self._terms[signature].matching, candidates)
             if room:
                 wanted[signature] = min(room, OFFERS_PER_PASS_MAX)
@@ -135,24 +139,29 @@ class Dispatcher:
                 self._hungry.discard(signature)
         return Request(
             wanted=wanted,
-            elders=self._elders(now) if wanted else (),
+            elders=self._elders() if wanted else (),
             terms=self._terms,
             candidates=candidates,
             fleet=self._parts.roster.connected(),
             had=self._shares.had(),
         )
 
-    def _elders(self, now: float) -> list[Signature]:
-        """Those that need so much that they could wait for ever, and have waited long enough, for workers that are
-        there."""
+    def _elders(self) -> list[Signature]:
+        """Those that need so much that they could wait for ever, for workers that are there; the longest blocked
+        first."""
+        large = [each for each in self._blocked if self._terms[each].may_be_passed_by]
+        if not large:
+            return []
         connected = [each for each in self._parts.roster.connected() if each.accepts_runs]
-        return [
+        found = [
             signature
-            for signature, since in self._blocked.items()
-            if now - since >= HOLD_BACK_SECONDS
-            and (terms := self._terms[signature]).may_be_passed_by
-            and any(exclusion(terms.matching, each.properties, slots=each.slots) is None for each in connected)
+            for signature in large
+            if any(
+                exclusion(self._terms[signature].matching, each.properties, slots=each.slots) is None
+                for each in connected
+            )
         ]
+        return sorted(found, key=lambda each: self._blocked[each])[:ELDERS_LOOKED_AT_MAX]
 
     def _take_in(self, request: Request, done: Outcome, at: Instant) -> None:
         now = self._parts.clock.monotonic()

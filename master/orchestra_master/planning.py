@@ -22,7 +22,7 @@ from orchestra_master.selection import Candidate, WorkerSelector, able, able_soo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reserve:
-    """Slots that a project does not use yet, and that nobody else may have."""
+    """Slots that a project does not use yet, and that nobody else may have: none are left of one that it fills."""
 
     project: ProjectId
     slots: int
@@ -75,13 +75,16 @@ class _Planning:
         self._given: list[tuple[PendingRun, WorkerId]] = []
         self._kept_resources: frozenset[str] = frozenset()
         self._kept_worker: WorkerId | None = None
+        self._fills_reserve = False
 
     def plan(self) -> Plan:
         crowded: set[Signature] = set()
         lacking: set[Signature] = set()
+        kept_out: set[Signature] = set()
         elder = self._situation.elder
         if elder is not None and not self._give(elder):
             self._keep_free_for(elder)
+            lacking.add(elder.signature)
         waiting = self._by_project()
         while waiting and len(self._given) < OFFERS_PER_PASS_MAX:
             project = min(waiting, key=lambda each: (self._usage(each), waiting[each][-1].turn))
@@ -89,13 +92,15 @@ class _Planning:
             if not waiting[project]:
                 del waiting[project]
             # Behind one that could not go, those of the same signature cannot either.
-            if head.signature in crowded or head.signature in lacking:
+            if head.signature in crowded or head.signature in lacking or head.signature in kept_out:
                 continue
             if not self._is_at_hand(head):
                 lacking.add(head.signature)
             elif not self._give(head):
                 is_kept = self._kept_worker is not None or bool(self._situation.reserves)
-                (lacking if is_kept else crowded).add(head.signature)
+                (kept_out if is_kept else crowded).add(head.signature)
+        # Who was kept out of a reserve that is filled now, which the rows will say, is to be looked at again.
+        (crowded if self._fills_reserve else lacking).update(kept_out)
         return Plan(given=self._given, crowded=frozenset(crowded), lacking=frozenset(lacking))
 
     def _by_project(self) -> dict[ProjectId, list[PendingRun]]:
@@ -117,8 +122,7 @@ class _Planning:
         if possible := able(matching, self._where_allowed(head, matching.slots)):
             chosen = self._selector.select(matching, possible, history)
             changed = replace(chosen, free_slots=chosen.free_slots - matching.slots)
-        # What waits at a worker takes the place of what ends there: that must not be one which is to be kept.
-        elif possible := able_soon(matching, self._where_allowed(head, 0)):
+        elif possible := able_soon(matching, self._where_to_wait(head)):
             chosen = self._selector.select(matching, possible, history)
             changed = replace(chosen, prefetch_room=chosen.prefetch_room - 1)
         else:
@@ -128,6 +132,8 @@ class _Planning:
             self._taken[demand.resource] += demand.amount
         self._had[project_of(head.signature)] += matching.slots * SHARE_OF_A_START_SECONDS
         self._given.append((head, chosen.worker))
+        own = [each for each in self._situation.reserves if each.project == project_of(head.signature)]
+        self._fills_reserve |= any(each.slots > 0 and chosen.worker in each.workers for each in own)
         return True
 
     def _is_at_hand(self, head: PendingRun) -> bool:
@@ -154,6 +160,15 @@ class _Planning:
         if self._kept_worker is None and not self._situation.reserves:
             return list(self._candidates.values())
         return [each for each in self._candidates.values() if self._may_have(head, each, slots)]
+
+    def _where_to_wait(self, head: PendingRun) -> list[Candidate]:
+        """What waits at a worker takes the place of whatever ends there next: that may be one which is to be kept,
+        also if its project fills it now."""
+        return [
+            each
+            for each in self._candidates.values()
+            if each.worker != self._kept_worker and not self._others_reserves(head, each.worker)
+        ]
 
     def _may_have(self, head: PendingRun, candidate: Candidate, slots: int) -> bool:
         if candidate.worker == self._kept_worker:

@@ -22,7 +22,8 @@ from orchestra.queries.run_views import (
     select_runs,
     steps_of,
 )
-from orchestra.queries.waiting import WaitingView, waiting_of
+from orchestra.queries.waiting import WaitingView
+from orchestra.queries.waiting_facts import waiting_of
 from orchestra.storage.paging import KEY_MAX, Page, cursor_of
 from orchestra.storage.projects import find_project
 from orchestra.storage.tables import run_events, runs, wraps

@@ -1,20 +1,19 @@
 """Why is it waiting? One pure function answers for web, command line and API in the same words."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, func, or_, select
 
 from orchestra.clock import Instant, rfc3339, seconds_between
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import BEFORE_COUNT_MAX
-from orchestra.matching import PIPELINE, exclusion
-from orchestra.policy import Principal
-from orchestra.queries.worker_facts import WorkerFacts, all_workers
+from orchestra.matching import exclusion
+from orchestra.queries.addresses import moment
+from orchestra.queries.forecast import Forecast
+from orchestra.queries.worker_facts import WorkerFacts
 from orchestra.specification import Matching
-from orchestra.storage.tables import runs, workers
-from orchestra.storage.terms import Terms, terms_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +29,11 @@ class RunFacts:
     before: int
     """Pending runs with the same demands that are served first."""
     workers: tuple[WorkerFacts, ...]
+    obstacles: tuple[str, ...] = ()
+    """What stands in its way whatever the workers do, each a sentence: quarantine, locks, groups, rates."""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """Workers by name whose free slots are not for this run, and why."""
+    forecast: Forecast | None = None
     now: Instant
 
 
@@ -48,6 +52,8 @@ class WaitingView(msgspec.Struct, frozen=True, kw_only=True):
     state: RunState
     reasons: tuple[str, ...]
     workers: tuple[WorkerAnswer, ...]
+    expected_start: datetime | None = None
+    """When a pending run is likely to start; null if nobody can know, and `reasons` says why."""
 
 
 WAITING_STATES = frozenset({RunState.SCHEDULED, RunState.WAITING, RunState.PENDING, RunState.ASSIGNED})
@@ -68,9 +74,11 @@ def explain(facts: RunFacts) -> WaitingView:
             return _plain(facts, [])
 
 
-def match_workers(matching: Matching, fleet: Sequence[WorkerFacts], now: Instant) -> tuple[WorkerAnswer, ...]:
+def match_workers(
+    matching: Matching, fleet: Sequence[WorkerFacts], now: Instant, kept: Mapping[str, str] | None = None
+) -> tuple[WorkerAnswer, ...]:
     """For each worker: whether it has what the job asks, and why it could not take a run at this moment."""
-    return tuple(_answer(matching, worker, now) for worker in fleet)
+    return tuple(_answer(matching, worker, now, kept or {}) for worker in fleet)
 
 
 def _plain(facts: RunFacts, reasons: list[str]) -> WaitingView:
@@ -95,9 +103,12 @@ def _until_due(facts: RunFacts) -> list[str]:
 
 
 def _explain_pending(facts: RunFacts) -> WaitingView:
-    answers = match_workers(facts.matching, facts.workers, facts.now)
-    view = _plain(facts, [*_from_fleet(facts, answers), *_queue(facts), *_last_offer(facts)])
-    return msgspec.structs.replace(view, workers=answers)
+    answers = match_workers(facts.matching, facts.workers, facts.now, facts.kept)
+    forecast = [] if facts.forecast is None else [facts.forecast.words]
+    reasons = [*facts.obstacles, *_from_fleet(facts, answers), *_queue(facts), *_last_offer(facts), *forecast]
+    expected = None if facts.forecast is None else facts.forecast.expected_at
+    view = _plain(facts, reasons)
+    return msgspec.structs.replace(view, workers=answers, expected_start=None if expected is None else moment(expected))
 
 
 def _from_fleet(facts: RunFacts, answers: Sequence[WorkerAnswer]) -> list[str]:
@@ -112,6 +123,8 @@ def _from_fleet(facts: RunFacts, answers: Sequence[WorkerAnswer]) -> list[str]:
             *(f"{answer.name}: {answer.reason}" for answer in answers),
         ]
     if any(not answer.reason for answer in matching):
+        if facts.obstacles:
+            return []
         free = ", ".join(answer.name for answer in matching if not answer.reason)
         return [f"a master will offer it in a moment: {free} can take it"]
     return [
@@ -132,11 +145,12 @@ def _last_offer(facts: RunFacts) -> list[str]:
     return [f"the last offer came to nothing: {facts.reason}"] if facts.reason else []
 
 
-def _answer(matching: Matching, worker: WorkerFacts, now: Instant) -> WorkerAnswer:
+def _answer(matching: Matching, worker: WorkerFacts, now: Instant, kept: Mapping[str, str]) -> WorkerAnswer:
     excluded = exclusion(matching, worker.properties, slots=worker.slots)
     if excluded is not None:
         return WorkerAnswer(name=worker.name, matches=False, reason=excluded)
-    return WorkerAnswer(name=worker.name, matches=True, reason=_hindrance(matching, worker, now))
+    hindrance = _hindrance(matching, worker, now) or kept.get(worker.name, "")
+    return WorkerAnswer(name=worker.name, matches=True, reason=hindrance)
 
 
 def _hindrance(matching: Matching, worker: WorkerFacts, now: Instant) -> str:
@@ -164,53 +178,3 @@ def _duration(seconds: float) -> str:
         if whole >= 2 * length:
             return f"{whole // length} {unit}"
     return f"{whole} s"
-
-
-# --- the facts of a run ---
-
-
-def waiting_of(connection: Connection, who: Principal, run: int, *, now: Instant) -> WaitingView | None:
-    """Why the run waits, or None if it does not; in words for this person, who may see the run."""
-    row = connection.execute(
-        select(runs, workers.c.name.label("worker"))
-        .outerjoin(workers, workers.c.id == runs.c.worker_id)
-        .where(runs.c.id == run)
-    ).one()
-    state = RunState(row.state)
-    if state not in WAITING_STATES:
-        return None
-    pending = state is RunState.PENDING
-    workers_asked: tuple[WorkerFacts, ...] = ()
-    if pending or row.worker is not None:
-        workers_asked = all_workers(connection, who, name=None if pending else row.worker)
-    if pending and row.signature == PIPELINE:
-        return WaitingView(state=state, reasons=("a master begins it in a moment",), workers=())
-    # Its own, because an element of a pipeline may ask for more than its job does.
-    terms = terms_of(connection, row.signature) or Terms(matching=Matching())
-    return explain(
-        RunFacts(
-            state=state,
-            reason=row.reason,
-            matching=msgspec.structs.replace(terms.matching, slots=row.slots),
-            due_at=row.due_at,
-            worker=row.worker,
-            stop_requested_by=row.stop_requested_by,
-            before=_runs_before(connection, row.signature, row.rank, row.id) if pending else 0,
-            workers=workers_asked,
-            now=now,
-        )
-    )
-
-
-def _runs_before(connection: Connection, signature: str, rank: int, run: int) -> int:
-    before = (
-        select(runs.c.id)
-        .where(
-            runs.c.ended_at.is_(None),
-            runs.c.state == RunState.PENDING,
-            runs.c.signature == signature,
-            or_(runs.c.rank < rank, (runs.c.rank == rank) & (runs.c.id < run)),
-        )
-        .limit(BEFORE_COUNT_MAX)
-    )
-    return connection.execute(select(func.count()).select_from(before.subquery())).scalar_one()

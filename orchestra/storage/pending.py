@@ -20,6 +20,7 @@ class PendingRun:
     run: RunId
     signature: Signature
     rank: int
+    pending_at: Instant
     job: JobId
     job_version: JobVersionId
     attempts_counted: int
@@ -41,6 +42,7 @@ def pending_heads(connection: Connection, signature: Signature, limit: int) -> l
             run=RunId(row.id),
             signature=signature,
             rank=row.rank,
+            pending_at=Instant(row.pending_at),
             job=JobId(row.job_id),
             job_version=JobVersionId(row.job_version_id),
             attempts_counted=row.attempts_counted,
@@ -52,6 +54,7 @@ def pending_heads(connection: Connection, signature: Signature, limit: int) -> l
 class _Head(NamedTuple):
     id: int
     rank: int
+    pending_at: int
     job_id: int
     job_version_id: int
     attempts_counted: int

@@ -1,109 +1,32 @@
 """Groups, locks, rates, shares and reserves as the dispatcher keeps them, over rows of both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import select, update
 
 from orchestra.clock import Instant
-from orchestra.identifiers import AttemptNumber, JobId, ProjectId, RunId
+from orchestra.identifiers import JobId, ProjectId, RunId
 from orchestra.lifecycle import RunState
 from orchestra.limits import HOLD_BACK_SECONDS
 from orchestra.policies import Concurrency, LockDemand, Policies, Rate
-from orchestra.protocol.messages import Accept, Forget, Offer, Refuse
-from orchestra.specification import Matching, Operator, PropertyValue, Requirement, RetryPolicy, SlotReserve
+from orchestra.protocol.messages import Offer, Refuse
+from orchestra.specification import Matching, Operator, Requirement, RetryPolicy, SlotReserve
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.open import open_database
 from orchestra.storage.quarantine import release_job
 from orchestra.storage.resources import declare_locks
 from orchestra.storage.runs import request_stop
 from orchestra.storage.tables import jobs, projects, runs
-from orchestra_master.losing import lose_attempt
+from tests.master.demand_room import ATTEMPT, Room
 from tests.master.still_master import StillMaster
 from tests.support import given
-from tests.support.worker_end import WorkerEnd, final, started
 
-ATTEMPT = AttemptNumber(1)
 ONE_AT_A_TIME = Policies(concurrency=Concurrency())
-
-
-class Room:
-    """A master that gives out what it can when it is told to, and hears what is signalled."""
-
-    def __init__(self, database: Database, master: StillMaster) -> None:
-        self.database = database
-        self.master = master
-        self._signals = database.subscribe(Topic.PENDING, Topic.RELEASED)
-
-    async def run(
-        self,
-        policies: Policies = given.NO_POLICIES,
-        *,
-        matching: Matching = given.ANY_WORKER,
-        retry: RetryPolicy = given.NO_RETRY,
-        project: str = "ops",
-        job: str | None = None,
-        parameters: Mapping[str, PropertyValue] | None = None,
-        priority: int = 0,
-    ) -> RunId:
-        specification = given.specification(policies=policies, matching=matching, retry=retry)
-        return await given.pending_run(
-            self.database,
-            specification,
-            project=project,
-            of_job=job,
-            parameters=parameters,
-            priority=priority,
-            now=self.master.clock.now(),
-        )
-
-    async def dispatch(self) -> list[RunId]:
-        """All that can go now goes; says what went."""
-        before = await self.held()
-        self.master.dispatcher.wake(await self._signals.wait(0.01))
-        for _ in range(20):
-            if not await self.master.dispatcher.dispatch_once():
-                return sorted(await self.held() - before)
-        raise AssertionError("the dispatcher does not come to rest")
-
-    async def end(self, worker: WorkerEnd, run: RunId, *, exit_code: int = 0) -> None:
-        """The worker accepts, starts and ends the run."""
-        worker.say(
-            Accept(run=run, attempt=ATTEMPT),
-            started(run, ATTEMPT),
-            final(run, ATTEMPT, sequence=2, exit_code=exit_code),
-        )
-        await worker.hear(Forget)
-
-    async def lose(self, run: RunId) -> None:
-        """Nobody has heard of the worker for too long."""
-        parts = self.master.parts
-
-        def lose(connection: Connection) -> None:
-            lose_attempt(
-                connection, parts.versions, run, ATTEMPT, reason="silent", actor=parts.actor, now=parts.clock.now()
-            )
-
-        await self.database.write(lose)
-
-    async def state(self, run: RunId) -> RunState:
-        return await given.state_of(self.database, run)
-
-    async def change(self, *statements: object) -> None:
-        def execute(connection: Connection) -> None:
-            for statement in statements:
-                connection.execute(statement)  # type: ignore[call-overload]  # a test makes them
-
-        await self.database.write(execute)
-
-    async def held(self) -> set[RunId]:
-        """The runs that a worker has."""
-        query = select(runs.c.id).where(runs.c.worker_id.is_not(None), runs.c.ended_at.is_(None))
-        return set(await self.database.read(lambda connection: [RunId(each) for each in connection.scalars(query)]))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestra.clock import Instant
 from orchestra.demands import Demand, signature_for
 from orchestra.identifiers import JobId, JobVersionId, ProjectId, RunId, Signature, WorkerId, WorkerName
 from orchestra.specification import Matching, Operator, Requirement
@@ -29,6 +30,7 @@ def head(run: int, terms: Terms, *, project: ProjectId = OPS, rank: int | None =
         run=RunId(run),
         signature=signature(terms, project),
         rank=run if rank is None else rank,
+        pending_at=Instant(0),
         job=JobId(1),
         job_version=JobVersionId(1),
         attempts_counted=0,
@@ -180,7 +182,7 @@ def test_room_is_kept_free_for_an_elder() -> None:
 
     # The second has most room of those that are large enough: nobody else goes there.
     assert {each for _, each in made.given} == {WorkerId(1), WorkerId(3)}
-    assert made.lacking == {signature(small)}
+    assert made.lacking == {signature(small), signature(large)}
 
 
 def test_what_an_elder_demands_is_kept_free_for_it() -> None:
@@ -190,7 +192,7 @@ def test_what_an_elder_demands_is_kept_free_for_it() -> None:
     made = planned(heads, [worker(1, free=4)], held={LICENSE.resource: 1}, elder=(head(1, both), both))
 
     assert runs_of(made) == [3]
-    assert made.lacking == {signature(gate)}
+    assert made.lacking == {signature(gate), signature(both)}
 
 
 def test_an_elder_that_can_go_goes_before_all_others() -> None:
@@ -259,5 +261,5 @@ def test_nothing_is_ever_given_that_is_not_there(
         by_ops = sum(known[e.signature].matching.slots for e, _ in made.given if e.signature.startswith(f"{OPS}."))
         assert free_after + by_ops >= min(reserved, sum(each.free_slots for each in workers))
     # Whoever got nothing is told why, once for its signature.
-    left = {each.signature for each, _ in heads if each.run not in runs_of(made)}
+    left = {each.signature for each, _ in [*heads, *([elder] if elder else [])] if each.run not in runs_of(made)}
     assert left == made.crowded | made.lacking
