@@ -65,6 +65,9 @@ def test_a_job_that_kills_its_keeper_is_put_away_and_a_person_lets_it_go(
     page = typed(fleet, "job", "show", "ops/grim")
     assert f"2 attempts were lost within 10m: #{first}, #{first} attempt 2" in page
     assert beside == ["succeeded"] * 3
+    why = typed(fleet, "run", "show", str(second))
+    assert "job ops/grim is in quarantine since " in why
+    assert "release it with 'orchestra job release ops/grim'" in why
     assert [fleet.reach(number, "pending").state for number in (first, second)] == ["pending", "pending"]
     assert fleet.run(neighbour).state == "running"
     assert keeper_of(tmp_path / "atlas") != keeper
