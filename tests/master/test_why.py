@@ -18,7 +18,7 @@ from orchestra.policy import EVERYWHERE, Permission, Principal
 from orchestra.queries.waiting import WaitingView
 from orchestra.queries.waiting_facts import waiting_of
 from orchestra.specification import Matching, Operator, Requirement, SlotReserve
-from orchestra.storage.database import Database
+from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.resources import declare_locks, stock_of
 from orchestra.storage.tables import jobs, projects, run_demands, runs, workers
 from orchestra.storage.terms import terms_of
@@ -230,8 +230,10 @@ async def _change_something(room: Room, chance: random.Random) -> None:
         await room.change(update(jobs).where(jobs.c.name == "scan").values(words))
     if chance.random() < 0.5:
         owner = select(projects.c.id).limit(1)
+        # As applying a definition does it.
         await room.database.write(
-            lambda connection: declare_locks(connection, connection.execute(owner).scalar_one(), {"license": 3})
+            lambda connection: declare_locks(connection, connection.execute(owner).scalar_one(), {"license": 3}),
+            signals=[Signal(Topic.RELEASED)],
         )
 
 
