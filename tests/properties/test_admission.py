@@ -7,8 +7,9 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import Connection, select
 
 from orchestra.clock import after
@@ -27,20 +28,21 @@ from orchestra.storage.tables import projects, runs
 from tests.properties.effort import effort
 from tests.support.clocks import START
 
+KEY = "{parameters.repo}"
 WINDOW_SECONDS = 600.0
 ENDS = (RunEvent.SUCCEEDED, RunEvent.FAILED, RunEvent.ABORTED, RunEvent.BROKE)
-UNIQUE = st.builds(
-    Uniqueness,
-    key=st.just("{parameters.repo}"),
-    scope=st.sampled_from(UniqueScope),
-    window_seconds=st.just(WINDOW_SECONDS),
-    conflict=st.sampled_from(Conflict),
-)
-GROUPED = st.builds(
-    Concurrency,
-    limit=st.integers(1, 3),
-    when_full=st.sampled_from([each for each in WhenFull if each is not WhenFull.QUEUE]),
-)
+POLICIES = [
+    *(
+        Policies(unique=Uniqueness(key=KEY, scope=scope, window_seconds=WINDOW_SECONDS, conflict=conflict))
+        for scope in UniqueScope
+        for conflict in Conflict
+    ),
+    *(
+        Policies(concurrency=Concurrency(limit=limit, when_full=when_full))
+        for when_full in (WhenFull.CANCEL_PENDING, WhenFull.CANCEL_RUNNING, WhenFull.REJECT)
+        for limit in (1, 2)
+    ),
+]
 _numbers = count(1)
 
 
@@ -61,10 +63,16 @@ class Row(NamedTuple):
         return self.state == RunState.SCHEDULED and self.attempt == 0
 
 
-class AdmissionMachine(RuleBasedStateMachine):
-    """One job whose policies are drawn; steps of its runs are taken as workers and masters would."""
+def rows_of(connection: Connection) -> Sequence[Row]:
+    """Of all runs."""
+    query = select(*(runs.c[name] for name in Row._fields)).order_by(runs.c.id)
+    return [Row._make(row) for row in connection.execute(query)]
 
-    def __init__(self, template: Path, folder: Path) -> None:
+
+class AdmissionMachine(RuleBasedStateMachine):
+    """One job; steps of its runs are taken as workers and masters would."""
+
+    def __init__(self, template: Path, folder: Path, policies: Policies) -> None:
         super().__init__()
         path = folder / f"{next(_numbers)}.db"
         shutil.copyfile(template, path)
@@ -72,10 +80,6 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.engine = sqlite_engine(path, pragmas=["PRAGMA synchronous=OFF"], begin="BEGIN IMMEDIATE", connections=1)
         self.now = START
         self.wishes = 0
-
-    @initialize(policies=st.one_of(st.builds(Policies, unique=UNIQUE), st.builds(Policies, concurrency=GROUPED)))
-    def define(self, policies: Policies) -> None:
-        """There is a job."""
         self.unique, self.group = policies.unique, policies.concurrency
         specification = JobSpecification(execution=Execution(steps=(Step(name="run", run="x"),)), policies=policies)
         with self.engine.begin() as connection:
@@ -88,7 +92,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     def want(self, repo: str, delay: float) -> None:
         """Somebody wants a run, maybe for later; what comes of it is worked out by hand as well."""
         self.wishes += 1
-        expected = None if delay or self.unique is None else self.expected(self.unique, repo)
+        expected = None if delay or self.unique is None else self.expected(self.unique, repo, self.rows())
         new = run_of(
             self.job,
             creation_key=f"wish {self.wishes}",
@@ -102,10 +106,10 @@ class AdmissionMachine(RuleBasedStateMachine):
         assert expected is None or found.ruling is expected
         assert found.ruling is Ruling.MADE or not delay
 
-    def expected(self, unique: Uniqueness, repo: str) -> Ruling:
+    def expected(self, unique: Uniqueness, key: str, others: Sequence[Row]) -> Ruling:
         """What the rule says, run by run."""
         since = after(self.now, -WINDOW_SECONDS)
-        same = [row for row in self.rows() if row.unique_key == repo]
+        same = [row for row in others if row.unique_key == key]
         if unique.scope is UniqueScope.PENDING:
             same = [row for row in same if row.ended_at is None and row.state not in HOLDING_STATES]
         elif unique.scope is UniqueScope.ACTIVE:
@@ -132,7 +136,11 @@ class AdmissionMachine(RuleBasedStateMachine):
                     continue
                 event = RunEvent.DUE
                 if run in candidates:
+                    rows = rows_of(connection)
+                    others = [row for row in rows if row.id != run and not row.is_for_later]
                     admission = admit_due(connection, run, candidates[run])
+                    key = next(row.unique_key for row in rows if row.id == run)
+                    assert self.unique is None or admission.ruling is self.expected(self.unique, key, others)
                     follow_displaced(connection, admission, now=self.now)
                     event = RunEvent.DUE if admission.ruling is Ruling.MADE else RunEvent.SKIPPED
                 self.move(connection, run, event)
@@ -196,8 +204,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     def rows(self) -> Sequence[Row]:
         """Of all runs."""
         with self.engine.begin() as connection:
-            query = select(*(runs.c[name] for name in Row._fields)).order_by(runs.c.id)
-            return [Row._make(row) for row in connection.execute(query)]
+            return rows_of(connection)
 
     def in_states(self, *states: RunState) -> Sequence[Row]:
         """The runs in one of these."""
@@ -221,9 +228,20 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.engine.dispose()
 
 
-def test_no_order_of_wishes_starts_and_ends_passes_a_key_or_a_group(sqlite_template: Path, tmp_path: Path) -> None:
+def _words(policies: Policies) -> str:
+    unique, group = policies.unique, policies.concurrency
+    if unique is not None:
+        return f"{unique.scope}, {unique.conflict}"
+    assert group is not None, "it is one or the other"
+    return f"{group.when_full} of {group.limit}"
+
+
+@pytest.mark.parametrize("policies", POLICIES, ids=_words)
+def test_no_order_of_wishes_starts_and_ends_passes_a_key_or_a_group(
+    sqlite_template: Path, tmp_path: Path, policies: Policies
+) -> None:
     class Machine(AdmissionMachine):
         def __init__(self) -> None:
-            super().__init__(sqlite_template, tmp_path)
+            super().__init__(sqlite_template, tmp_path, policies)
 
-    run_state_machine_as_test(Machine, settings=effort(60, steps=40))
+    run_state_machine_as_test(Machine, settings=effort(20, steps=40))
