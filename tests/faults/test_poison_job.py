@@ -1,6 +1,7 @@
 """Jobs that harm what executes them: out of memory, crash after crash, the keeper killed. Their neighbours go on.
 
-That a job is put aside after three such ends is not promised yet: each run is tried as often as its own policy says.
+Without a word about poison in its definition each run is tried as often as its own policy says; `tests/journeys` has a
+job that is put into quarantine.
 """
 
 import os
