@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Connection, Select, func, or_, select
 
-from orchestra.clock import Instant, rfc3339
+from orchestra.clock import Instant
 from orchestra.identifiers import RunId, Signature
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import BEFORE_COUNT_MAX
@@ -19,6 +19,7 @@ from orchestra.queries.shortages import Shortage, shortage_words, shortages_of
 from orchestra.queries.waiting import WAITING_STATES, RunFacts, WaitingView, explain
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
 from orchestra.specification import Matching
+from orchestra.storage.quarantine import Quarantine
 from orchestra.storage.tables import jobs, projects, runs, workers
 from orchestra.storage.terms import Terms, terms_of
 
@@ -108,9 +109,8 @@ def _facts(row: "_WaitingRow", matching: Matching, fleet: Sequence[WorkerFacts],
 def _quarantine(row: "_WaitingRow") -> list[str]:
     if row.quarantined_at is None:
         return []
-    name = f"{row.project}/{row.job}"
-    since = f"job {name} is in quarantine since {rfc3339(row.quarantined_at)}"
-    return [f"{since}: {row.quarantine_reason}; release it with 'orchestra job release {name}'"]
+    reason = row.quarantine_reason or ""
+    return [Quarantine(project=row.project, job=row.job, since=row.quarantined_at, reason=reason).words]
 
 
 def _runs_before(connection: Connection, row: "_WaitingRow") -> int:

@@ -30,10 +30,14 @@ SAMPLES: Mapping[str, tuple[Sample, ...]] = {
     "/projects/{project}": _samples("/projects/ops"),
     "/projects/{project}/jobs/{job}": (
         *_samples("/projects/ops/jobs/backup", "/projects/ops/jobs/render", "/projects/ops/jobs/paused"),
+        *_samples("/projects/ops/jobs/grim"),
         *_samples("/projects/ops/jobs/report", name="vera"),
         *_samples("/projects/web/jobs/release"),
     ),
     "/projects/{project}/jobs/{job}/disable": _samples("/projects/ops/jobs/backup/disable", name="ana"),
+    "/projects/{project}/jobs/{job}/release": _samples(
+        "/projects/ops/jobs/grim/release", "/projects/ops/jobs/backup/release", name="ana"
+    ),
     "/projects/{project}/jobs/{job}/trigger": _samples(
         "/projects/ops/jobs/backup/trigger",
         "/projects/ops/jobs/report/trigger",

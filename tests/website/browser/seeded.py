@@ -85,6 +85,14 @@ jobs:
   count:
     description: Writes a long log.
     run: seq -f "line %.0f of a long log" {LONG_LOG_LINES}
+  grim:
+    description: Kills what executes it.
+    worker: {{ disk: ssd }}
+    poison: {{ lost: 1, within: 1h }}
+    run: |
+      echo "now"
+      kill -9 $PPID
+      sleep 60
   paused:
     description: Is switched off in the file.
     enabled: false
@@ -183,6 +191,12 @@ class Seeded:
         until = {"reason": "the archive moves to another disk", "until": "2099-12-31T12:00:00Z"}
         self.orchestra.api.post(f"{API}/projects/ops/jobs/sync/schedule/pause", until)
 
+    def add_quarantine(self) -> None:
+        """A job that has killed the keeper of `atlas`, before anything else runs there, and a run that waits for it."""
+        self.runs["lost"] = self.trigger("ops/grim")
+        self.orchestra.finish(self.runs["lost"])
+        self.runs["held"] = self.trigger("ops/grim")
+
     def add_runs(self) -> None:
         """A run of each kind, all of them over that can be."""
         api, runs = self.orchestra.api, self.runs
@@ -220,6 +234,7 @@ def seeded_instance(folder: Path) -> Iterator[Seeded]:
         wait_until(lambda: all(map(orchestra.connected, ("local", "atlas", "gone"))), what="three workers")
         gone.stop()
         orchestra.api.patch(f"{API}/workers/gone", {"state": "disabled", "reason": "its disk is worn"})
+        seeded.add_quarantine()
         seeded.add_runs()
         add_pipelines(orchestra, seeded.runs)
         yield seeded
