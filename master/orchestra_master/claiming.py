@@ -43,6 +43,8 @@ class Request:
     candidates: Sequence[Candidate]
     fleet: Sequence[ConnectedWorker]
     """All workers of this master, with and without room."""
+    settling: Mapping[WorkerId, int]
+    """Of their slots, those of runs that are over, which no row says yet."""
     had: Mapping[ProjectId, float]
     """What each project had of the slots lately."""
 
@@ -92,6 +94,7 @@ class Claiming:
                 had=request.had,
                 shares={project: each.share for project, each in slots.items()},
                 reserves=_reserves(slots, in_use or (), request.fleet),
+                settling=request.settling,
                 histories=self._histories(connection, [*heads, *([elder] if elder else [])], request.terms),
                 elder=elder,
             ),

@@ -143,6 +143,7 @@ class Dispatcher:
             terms=self._terms,
             candidates=candidates,
             fleet=self._parts.roster.connected(),
+            settling={each.worker: each.settling_slots for each in self._parts.roster.connected() if each.over},
             had=self._shares.had(),
         )
 

@@ -42,6 +42,8 @@ class Situation:
     shares: Mapping[ProjectId, int] = field(default_factory=dict)
     """1 for one that is not there."""
     reserves: Sequence[Reserve] = ()
+    settling: Mapping[WorkerId, int] = field(default_factory=dict)
+    """Free slots that the rows behind the reserves still count as filled: nobody knows yet whose they were."""
     histories: Mapping[RunId, RunHistory] = field(default_factory=dict)
     elder: PendingRun | None = None
     """Has waited for much for so long that room is kept free for it."""
@@ -180,4 +182,5 @@ class _Planning:
         return [each for each in self._situation.reserves if each.project != project and worker in each.workers]
 
     def _free_of(self, reserve: Reserve) -> int:
-        return sum(self._candidates[each].free_slots for each in reserve.workers if each in self._candidates)
+        free = sum(self._candidates[each].free_slots for each in reserve.workers if each in self._candidates)
+        return free - sum(slots for worker, slots in self._situation.settling.items() if worker in reserve.workers)

@@ -68,6 +68,11 @@ class ConnectedWorker:
             slots for key, slots in self.held.items() if key not in self.over and key not in self.prefetched
         )
 
+    @property
+    def settling_slots(self) -> int:
+        """How many of those the database still says are filled."""
+        return sum(self.held[key] for key in self.over)
+
     def prefetch_room(self, now: float) -> int:
         """How many more attempts may wait here for a slot: as many as there were ends of late."""
         if not self.prefetch:

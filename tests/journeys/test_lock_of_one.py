@@ -60,7 +60,7 @@ class Gate:
         await_lines(self._witness, 2 * through)
         self._inside.unlink(missing_ok=True)
         self._hold.touch()
-        inside = wait_until(lambda: self._inside.exists() and self._inside.read_text().strip(), what="a run inside")
+        (inside,) = wait_until(lambda: lines_of(self._inside), what="a run inside")
         kill()
         return int(inside)
 
