@@ -11,7 +11,6 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from orchestra.clock import Instant, after
-from orchestra.identifiers import JobVersionId
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import BEFORE_COUNT_MAX, LATE_SECONDS, LONG_WAIT_SECONDS
 from orchestra.policy import Permission, Principal
@@ -20,9 +19,8 @@ from orchestra.queries.expectations import MissedJob, missed_jobs
 from orchestra.queries.job_history import VERDICTS, RunMark, Streak, newest_marks, streak_of
 from orchestra.queries.quarantined import QuarantinedJob, quarantined_jobs
 from orchestra.queries.visibility import within
-from orchestra.queries.waiting import RunFacts, explain
+from orchestra.queries.waiting_facts import waiting_of
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
-from orchestra.storage.jobs import specification_of
 from orchestra.storage.schedules import is_not_paused
 from orchestra.storage.tables import jobs, projects, runs, schedule_ticks, schedules
 
@@ -131,7 +129,7 @@ def show_attention(
         missed_total=len(missed),
         schedules=tuple(schedules_found[:SHOWN_MAX]),
         schedules_total=len(schedules_found),
-        waiting=_explained(connection, waiting_long[:SHOWN_MAX], workers, now),
+        waiting=_explained(connection, who, waiting_long[:SHOWN_MAX], workers, now),
         waiting_total=len(waiting_long),
         workers=tuple(absent[:SHOWN_MAX]),
         workers_total=len(absent),
@@ -247,45 +245,33 @@ class _LongWait:
     job: str
     run: int
     job_id: int
-    job_version_id: int
-    slots: int
-    reason: str
     pending_at: int
 
 
 def _waiting_long(connection: Connection, rows: _Rows, now: Instant) -> list[_LongWait]:
     """The longest waiting first."""
     names = {row.pending: (row.project, row.job) for row in rows}
-    query = select(
-        runs.c.id, runs.c.job_id, runs.c.job_version_id, runs.c.pending_at, runs.c.slots, runs.c.reason
-    ).where(runs.c.id.in_(names), runs.c.pending_at <= after(now, -LONG_WAIT_SECONDS))
+    query = select(runs.c.id, runs.c.job_id, runs.c.pending_at).where(
+        runs.c.id.in_(names), runs.c.pending_at <= after(now, -LONG_WAIT_SECONDS)
+    )
     found = connection.execute(query).all()
     return [
-        _LongWait(*names[row.id], row.id, row.job_id, row.job_version_id, row.slots, row.reason, row.pending_at)
+        _LongWait(*names[row.id], row.id, row.job_id, row.pending_at)
         for row in sorted(found, key=lambda row: row.pending_at)
     ]
 
 
 def _explained(
     connection: Connection,
+    who: Principal,
     waiting: Sequence[_LongWait],
     fleet: Sequence[WorkerFacts],
     now: Instant,
 ) -> tuple[WaitingJob, ...]:
     found = []
     for wait in waiting:
-        matching = specification_of(connection, JobVersionId(wait.job_version_id)).matching
-        facts = RunFacts(
-            state=RunState.PENDING,
-            reason=wait.reason,
-            matching=msgspec.structs.replace(matching, slots=wait.slots),
-            due_at=None,
-            worker=None,
-            stop_requested_by=None,
-            before=0,
-            workers=tuple(fleet),
-            now=now,
-        )
+        view = waiting_of(connection, who, wait.run, now=now, fleet=fleet)
+        assert view is not None, "it is pending"
         many = (
             select(runs.c.id)
             .where(runs.c.job_id == wait.job_id, runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING)
@@ -298,7 +284,7 @@ def _explained(
                 run=wait.run,
                 since=moment(wait.pending_at),
                 runs=connection.execute(select(func.count()).select_from(many.subquery())).scalar_one(),
-                reasons=explain(facts).reasons,
+                reasons=view.reasons,
             )
         )
     return tuple(found)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from orchestra.clock import Instant, after, rfc3339
+from orchestra.identifiers import ProjectId
 from orchestra.lifecycle import HOLDING_STATES
+from orchestra.policy import Permission, Principal
 from orchestra.queries.job_history import USUAL_RUNS, newest_marks, usual_of
-from orchestra.queries.shortages import Shortage
+from orchestra.queries.shortages import Holder, Shortage
 from orchestra.storage.tables import runs, workers
 
 
@@ -17,6 +19,8 @@ class BusySlots:
     """Slots that a run fills on a worker, and until when, if that can be known."""
 
     run: int
+    is_visible: bool
+    """The person who asks may see the run."""
     worker: str
     slots: int
     until: Instant | None
@@ -73,7 +77,7 @@ def _worker_free(
             before -= 1
     if len(known) < len(busy):
         without = next(each for each in busy if each.until is None)
-        return f"nobody knows how long #{without.run} takes"
+        return _untold(without)
     return "more runs wait before it than are under way"
 
 
@@ -84,27 +88,41 @@ def _stock_free(shortage: Shortage, ends: Mapping[int, Instant | None]) -> Insta
     for holder in sorted(shortage.holders, key=lambda each: ends.get(each.run) or after(Instant(0), 1e12)):
         until = ends.get(holder.run)
         if until is None:
-            return f"nobody knows how long #{holder.run} takes"
+            return _untold(holder)
         missing -= holder.amount
         if missing <= 0:
             return until
     return f"there is never enough of {shortage.demand.kind} {shortage.demand.name}"
 
 
+def _untold(each: BusySlots | Holder) -> str:
+    return f"nobody knows how long {f'#{each.run}' if each.is_visible else 'a run of another project'} takes"
+
+
 def _unknown(cause: str) -> Forecast:
     return Forecast(expected_at=None, words=f"when it starts is not known: {cause}")
 
 
-def busy_slots(connection: Connection, names: Sequence[str], *, now: Instant) -> list[BusySlots]:
+def busy_slots(connection: Connection, who: Principal, names: Sequence[str], *, now: Instant) -> list[BusySlots]:
     """What is under way on these workers, and until when by what is usual for its job."""
+    scope = who.scope(Permission.READ)
     query = (
-        select(runs.c.id, runs.c.job_id, runs.c.slots, runs.c.started_at, workers.c.name)
+        select(runs.c.id, runs.c.project_id, runs.c.job_id, runs.c.slots, runs.c.started_at, workers.c.name)
         .join(workers, workers.c.id == runs.c.worker_id)
         .where(runs.c.ended_at.is_(None), runs.c.state.in_(HOLDING_STATES), workers.c.name.in_(names))
     )
     rows = connection.execute(query).all()
     until = likely_ends(connection, {row.id: (row.job_id, row.started_at) for row in rows}, now=now)
-    return [BusySlots(run=row.id, worker=row.name, slots=row.slots, until=until[row.id]) for row in rows]
+    return [
+        BusySlots(
+            run=row.id,
+            is_visible=scope.covers(ProjectId(row.project_id)),
+            worker=row.name,
+            slots=row.slots,
+            until=until[row.id],
+        )
+        for row in rows
+    ]
 
 
 def likely_ends(

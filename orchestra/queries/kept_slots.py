@@ -11,6 +11,7 @@ from orchestra.identifiers import RunId, Signature, WorkerId
 from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import HOLD_BACK_SECONDS
 from orchestra.matching import PIPELINE, exclusion
+from orchestra.policy import Permission, Principal
 from orchestra.queries.worker_facts import WorkerFacts
 from orchestra.specification import Matching
 from orchestra.storage.pending import pending_signatures
@@ -27,16 +28,19 @@ class Elder:
 
     run: RunId
     signature: Signature
+    is_visible: bool
+    """The person who asks may see the run."""
     terms: Terms
     since: Instant
 
     @property
     def words(self) -> str:
         """Whom it is kept for."""
-        return f"#{self.run}, which has waited since {rfc3339(self.since)} for all that it needs at once"
+        run = f"#{self.run}" if self.is_visible else "a run of another project"
+        return f"{run}, which has waited since {rfc3339(self.since)} for all that it needs at once"
 
 
-def elder_of(connection: Connection, fleet: Sequence[WorkerFacts], *, now: Instant) -> Elder | None:
+def elder_of(connection: Connection, who: Principal, fleet: Sequence[WorkerFacts], *, now: Instant) -> Elder | None:
     """The run for which masters keep room free now, or None."""
     found = []
     waited = after(now, -HOLD_BACK_SECONDS)
@@ -55,7 +59,13 @@ def elder_of(connection: Connection, fleet: Sequence[WorkerFacts], *, now: Insta
         )
         row = connection.execute(next_one).one_or_none()
         if row is not None and row.pending_at <= waited:
-            elder = Elder(run=RunId(row.id), signature=signature, terms=terms, since=Instant(row.pending_at))
+            elder = Elder(
+                run=RunId(row.id),
+                signature=signature,
+                is_visible=who.scope(Permission.READ).covers(project_of(signature)),
+                terms=terms,
+                since=Instant(row.pending_at),
+            )
             found.append((row.rank, row.id, elder))
     return min(found, default=(0, 0, None), key=lambda each: each[:2])[2]
 
@@ -70,6 +80,7 @@ def kept_resource(demands: Sequence[Demand], elder: Elder | None) -> Iterator[st
 
 def kept_workers(
     connection: Connection,
+    who: Principal,
     signature: Signature,
     slots: int,
     fleet: Sequence[WorkerFacts],
@@ -85,7 +96,7 @@ def kept_workers(
     # Each master keeps a reserve, and room for an elder, among its own workers.
     for master in {master_of[each.name] for each in open_workers}:
         own = [each for each in open_workers if master_of[each.name] == master]
-        found |= _reserved(connection, signature, slots, own, id_of)
+        found |= _reserved(connection, who, signature, slots, own, id_of)
         if elder is not None and elder.terms.matching.slots > 1:
             suiting = [
                 each
@@ -100,6 +111,7 @@ def kept_workers(
 
 def _reserved(
     connection: Connection,
+    who: Principal,
     signature: Signature,
     slots: int,
     fleet: Sequence[WorkerFacts],
@@ -115,8 +127,11 @@ def _reserved(
         used = sum(use.slots for use in slots_in_use(connection) if use.project == project and use.worker in ids)
         kept = each.reserve.count - used
         if kept > 0 and sum(_free(one) for one in members) - slots < kept:
-            name = connection.execute(select(projects.c.name).where(projects.c.id == project)).scalar_one()
-            words = f"{kept} free slot{'' if kept == 1 else 's'} {'is' if kept == 1 else 'are'} kept for project {name}"
+            owner = "another project"
+            if who.scope(Permission.READ).covers(project):
+                name = connection.execute(select(projects.c.name).where(projects.c.id == project)).scalar_one()
+                owner = f"project {name}"
+            words = f"{kept} free slot{'' if kept == 1 else 's'} {'is' if kept == 1 else 'are'} kept for {owner}"
             found |= {one.name: words for one in members if _free(one)}
     return found
 

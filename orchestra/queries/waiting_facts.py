@@ -51,7 +51,7 @@ def _pending_facts(
     terms = terms_of(connection, signature) or Terms(matching=Matching())
     matching = msgspec.structs.replace(terms.matching, slots=row.slots)
     shortages = shortages_of(connection, who, terms.demands, now=now)
-    elder = elder_of(connection, fleet, now=now)
+    elder = elder_of(connection, who, fleet, now=now)
     if elder is not None and elder.run == row.id:
         elder = None
     obstacles = [*_quarantine(row), *map(shortage_words, shortages), *kept_resource(terms.demands, elder)]
@@ -59,15 +59,15 @@ def _pending_facts(
         _facts(row, matching, fleet, now),
         before=_runs_before(connection, row),
         obstacles=tuple(obstacles),
-        kept=kept_workers(connection, signature, row.slots, fleet, elder, now),
+        kept=kept_workers(connection, who, signature, row.slots, fleet, elder, now),
     )
     if row.quarantined_at is not None:
         # It waits for a person: no clock tells when that one comes.
         return facts
-    return _foretold(connection, facts, shortages)
+    return _foretold(connection, who, facts, shortages)
 
 
-def _foretold(connection: Connection, facts: RunFacts, shortages: Sequence[Shortage]) -> RunFacts:
+def _foretold(connection: Connection, who: Principal, facts: RunFacts, shortages: Sequence[Shortage]) -> RunFacts:
     matching, now = facts.matching, facts.now
     room = {
         each.name: 0 if each.name in facts.kept else max(0, each.slots - each.slots_used)
@@ -84,7 +84,7 @@ def _foretold(connection: Connection, facts: RunFacts, shortages: Sequence[Short
         room=room,
         slots=matching.slots,
         before=facts.before,
-        busy=busy_slots(connection, sorted(room), now=now),
+        busy=busy_slots(connection, who, sorted(room), now=now),
         shortages=shortages,
         ends=likely_ends(connection, holders, now=now),
         now=now,
