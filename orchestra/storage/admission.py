@@ -61,8 +61,6 @@ class Admission:
 class Candidate:
     """A run about which others are asked."""
 
-    run: RunId | None
-    """None: it is not made yet."""
     job: JobId
     signature: Signature
     unique: Uniqueness | None
@@ -70,6 +68,8 @@ class Candidate:
     group: Demand | None
     """Only if the group's policy looks at others."""
     when_full: WhenFull
+    is_due: bool = False
+    """It was made for later, and its time has come."""
     is_retry: bool = False
     """A person wants it again: what is over does not stand against that."""
     is_queued: bool = False
@@ -116,13 +116,13 @@ def candidates_due(connection: Connection, due: Collection[RunId], now: Instant)
         when_full = WhenFull.QUEUE if group is None else group.when_full
         terms = None if when_full is WhenFull.QUEUE else terms_of(connection, signature)
         candidate = Candidate(
-            run=RunId(row.id),
             job=JobId(row.job_id),
             signature=signature,
             unique=policies.unique,
             unique_key=row.unique_key,
             group=None if terms is None else _group_among(terms.demands, when_full),
             when_full=when_full,
+            is_due=True,
             is_queued=bool(row.is_queued),
             now=now,
         )
@@ -134,7 +134,6 @@ def candidates_due(connection: Connection, due: Collection[RunId], now: Instant)
 
 def _candidate(new: NewRun) -> Candidate:
     return Candidate(
-        run=None,
         job=new.job_id,
         signature=new.signature,
         unique=new.unique,
@@ -204,16 +203,15 @@ def _same(connection: Connection, candidate: Candidate, unique: Uniqueness, key:
         return same
     assert unique.window_seconds is not None, "a window has a length"
     newest = newest_with_key(connection, candidate.job, key, unique.window_seconds, candidate.now)
-    return [] if newest is None or newest.id == candidate.run else [newest]
+    return [] if newest is None else [newest]
 
 
 def _counts(other: OtherRun, candidate: Candidate) -> bool:
-    if other.id == candidate.run:
-        return False
     if candidate.is_queued and other.is_stopping:
         return False
-    # Of two that are due at different times the later one is asked when its own time has come.
-    return candidate.run is None or not other.is_for_later
+    # Of two that are due at different times the later one is asked when its own time has come. So this one is itself no
+    # rival of its own.
+    return not candidate.is_due or not other.is_for_later
 
 
 def _kept_out_by(other: OtherRun, unique: Uniqueness, key: str) -> Admission:
@@ -242,9 +240,7 @@ def _superseded(
     """
     holders = [each for each in holders_of(connection, group.resource) if each.id not in replaced]
     waiters = [
-        each
-        for each in waiters_for(connection, group.resource)
-        if each.id != candidate.run and each.id not in replaced and not each.is_for_later
+        each for each in waiters_for(connection, group.resource) if each.id not in replaced and not each.is_for_later
     ]
     room = group.most - sum(each.amount for each in holders)
     alike = [each for each in waiters if each.state is RunState.PENDING and each.signature == candidate.signature]
