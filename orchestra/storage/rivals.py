@@ -41,11 +41,10 @@ def open_with_key(connection: Connection, job: JobId, key: str) -> Sequence[Othe
 def newest_with_key(
     connection: Connection, job: JobId, key: str, window_seconds: float, now: Instant
 ) -> OtherRun | None:
-    """The job's newest run with this key that was made in this time and is over. One that was skipped does not count:
-    it was as good as never made."""
-    asked = {"job": job, "wanted": key, "since": after(now, -window_seconds)}
-    row = _NEWEST_WITH_KEY.first(connection, asked)
-    return None if row is None else _other(row)
+    """The job's newest run with this key that is over, if it was made in this time. A skipped one does not count: it
+    was as good as never made."""
+    row = _NEWEST_WITH_KEY.first(connection, {"job": job, "wanted": key})
+    return None if row is None or row.created_at <= after(now, -window_seconds) else _other(row)
 
 
 def holders_of(connection: Connection, resource: str) -> Sequence[OtherRun]:
@@ -65,6 +64,7 @@ class _Row(NamedTuple):
     attempt: int
     due_at: int | None
     stop_requested_at: int | None
+    created_at: int
 
 
 class _Demanding(NamedTuple):
@@ -74,6 +74,7 @@ class _Demanding(NamedTuple):
     attempt: int
     due_at: int | None
     stop_requested_at: int | None
+    created_at: int
     amount: int
 
 
@@ -93,15 +94,11 @@ def _other(row: _Row | _Demanding) -> OtherRun:
 _COLUMNS = [runs.c[name] for name in _Row._fields]
 _WITH_KEY = select(*_COLUMNS).where(runs.c.job_id == bindparam("job"), runs.c.unique_key == bindparam("wanted"))
 _OPEN_WITH_KEY = PreparedQuery(_Row, lambda _: _WITH_KEY.where(runs.c.ended_at.is_(None)).order_by(runs.c.id))
+# Along the index from its end, however long the history of a key is: what the window holds is decided by the newest.
 _NEWEST_WITH_KEY = PreparedQuery(
     _Row,
     lambda _: (
-        _WITH_KEY.where(
-            # What was made in the window cannot have ended before it.
-            runs.c.ended_at > bindparam("since"),
-            runs.c.created_at > bindparam("since"),
-            runs.c.state != RunState.SKIPPED,
-        )
+        _WITH_KEY.where(runs.c.ended_at.is_not(None), runs.c.state != RunState.SKIPPED)
         .order_by(runs.c.id.desc())
         .limit(1)
     ),

@@ -10,6 +10,7 @@ from orchestra.storage.attempts import open_attempts
 from orchestra.storage.database import Database
 from orchestra.storage.pending import due_runs, expired_runs, next_due, next_expiry, pending_heads, pending_signatures
 from orchestra.storage.queued import open_run_of_job, queued_behind, queued_first
+from orchestra.storage.rivals import newest_with_key, open_with_key
 from orchestra.storage.schedules import due_schedules, next_due_at
 from orchestra.storage.tables import run_events, run_results, runs
 from tests.support.history import fill_history
@@ -48,6 +49,8 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], str]] = {
     "a creation that is repeated": (ask(select(runs.c.id).where(runs.c.creation_key == "k7")), "uq_runs_creation_key"),
     "whose turn it is": (lambda c: queued_first(c, lock=False), "ix_runs_"),
     "who waited for these": (lambda c: queued_behind(c, [RunId(7)]), "_runs_"),
+    "runs with a key that are not over": (lambda c: open_with_key(c, JobId(7), "web"), "ix_runs_"),
+    "the newest run with a key": (lambda c: newest_with_key(c, JobId(7), "web", 60.0, Instant(NOW)), "ix_runs_"),
     "due schedules": (lambda c: due_schedules(c, now=Instant(NOW), limit=10), "ix_schedules_next_fire_at"),
     "when a schedule is due": (next_due_at, "ix_schedules_next_fire_at"),
     "runs of a job": (page(runs.c.job_id == 7), "ix_runs_job"),
