@@ -60,7 +60,8 @@ class RunMove:
         self._changes |= {**(changes or {}), "state": self.state, "reason": reason}
         if self.state in TERMINAL_STATES:
             self._changes |= {"ended_at": now, "sealed_secrets": None}
-        if self.state is RunState.PENDING:
+        # An offer that was taken back never ran: the run has waited all the while.
+        if self.state is RunState.PENDING and event is not RunEvent.WITHDRAWN:
             self._changes["pending_at"] = now
         self.events.append(RunEventRow(run=self.run, at=now, kind=event, actor=actor, attempt=attempt, detail=reason))
 

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from orchestra.clock import Instant
 from orchestra.identifiers import JobId, ProjectId, RunId
 from orchestra.lifecycle import RunState
-from orchestra.limits import HOLD_BACK_SECONDS
+from orchestra.limits import HOLD_BACK_SECONDS, REFUSED_OFFER_SECONDS
 from orchestra.policies import Concurrency, LockDemand, Policies, Rate
 from orchestra.protocol.messages import Offer, Refuse
 from orchestra.specification import Matching, Operator, Requirement, RetryPolicy, SlotReserve
@@ -230,6 +230,20 @@ async def test_a_large_run_is_not_passed_by_for_ever(room: Room) -> None:
     assert await room.dispatch() == [large]
     await room.end(worker, large)
     assert await room.dispatch() == late[1:4]
+
+
+async def test_a_large_run_whose_offer_was_refused_has_waited_all_the_while(room: Room) -> None:
+    worker = await room.master.worker(slots=3)
+    large = await room.run(matching=Matching(slots=3))
+    room.master.clock.advance(seconds=HOLD_BACK_SECONDS)
+    assert await room.dispatch() == [large]
+    worker.say(Refuse(run=large, attempt=ATTEMPT, reason="disk is full"))
+    await room.master.reaches(large, RunState.PENDING)
+    await room.run(job="small", priority=9)
+
+    room.master.clock.advance(seconds=REFUSED_OFFER_SECONDS)
+
+    assert await room.dispatch() == [large]
 
 
 async def test_no_room_is_kept_for_a_large_run_that_no_worker_here_can_take(room: Room) -> None:
