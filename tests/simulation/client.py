@@ -38,7 +38,15 @@ class Client:
         self._pauses = Pauses(database=database, clock=clock)
         self._switches = Switches(database=database, clock=clock)
 
-    async def create(self, at: float, job: str) -> RunId:
+    async def create(
+        self,
+        at: float,
+        job: str,
+        *,
+        project: str = PROJECT,
+        parameters: dict[str, str] | None = None,
+        priority: int | None = None,
+    ) -> RunId:
         """Makes a run at this moment; asks again until there is an answer, and sometimes once more."""
         await asyncio.sleep(at)
         request = Request(key=f"key-{len(self._truth.requests)}", job=job)
@@ -49,9 +57,14 @@ class Client:
             try:
                 made = await self.triggers.trigger(
                     self._who,
-                    PROJECT,
+                    project,
                     job,
-                    TriggerRequest(delay_seconds=delay, secrets={"token": SECRET} if job == SECRETIVE else {}),
+                    TriggerRequest(
+                        parameters={**(parameters or {})},
+                        priority=priority,
+                        delay_seconds=delay,
+                        secrets={"token": SECRET} if job == SECRETIVE else {},
+                    ),
                     Repetition(key=request.key, request_digest=job),
                 )
             except StorageError:
@@ -123,6 +136,18 @@ class Client:
         await self._switch(job, enabled=False)
         await asyncio.sleep(seconds)
         await self._switch(job, enabled=True)
+
+    async def release(self, job: str) -> None:
+        """Lets the job out of quarantine, if it is there."""
+        while True:
+            try:
+                await self._switches.release_job(self._who, PROJECT, job, reason="simulated")
+            except StorageError:
+                await asyncio.sleep(RETRY_SECONDS)
+            except Conflict:
+                return
+            else:
+                return
 
     async def _switch(self, job: str, *, enabled: bool) -> None:
         while True:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestra.errors import DatabaseAway, OutcomeUnknown
 from orchestra.limits import BATCH_CHANGES_MAX
@@ -41,6 +43,7 @@ class DatabaseServer:
 
     def __init__(self, path: Path, loop: SimulatedLoop, chance: random.Random) -> None:
         self.file = SqliteFile(path=path, readers=1)
+        event.listen(self.file._writing, "connect", self._tell_time)
         self.loop = loop
         self.chance = chance
         self.clients: list[SimulatedDatabase] = []
@@ -65,6 +68,10 @@ class DatabaseServer:
         change: Change[None] = Change(function=function, future=self.loop.create_future(), signals=())
         self.file.commit([change])
         change.settle()
+
+    def _tell_time(self, connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        """So that what the database notes by itself has a true time."""
+        connection.create_function("simulated_seconds", 0, lambda: self.loop.now)
 
     def delay(self) -> float:
         """Of one way to the server or back."""

@@ -169,6 +169,8 @@ class Machine:
         if "PARAM_SIZE" in order.environment:
             found = {FOUND: members_found(order.environment["PARAM_SIZE"])}
             (order.folder / "results.json").write_text(json.dumps(found))
+        if "PARAM_POISON" in order.environment:
+            self.loop.in_world(0.5 * seconds, lambda: None if process.is_over else self.lose_keeper())
         exit_code = plan.choice((0, 0, 0, 0, 1, 75))
         # The time of an exit is after all of its output, which the pipe keeps in order.
         self.loop.in_world(seconds + 0.0001, self._exit, process, exit_code)

@@ -14,6 +14,8 @@ from orchestra.limits import SECRET_BYTES_MIN
 from orchestra.specification import JobSpecification, Overlap
 from orchestra.storage.tables import attempts, job_versions, jobs, run_events, runs, schedule_ticks, schedules
 from tests.simulation.jobs import SECRET
+from tests.simulation.limit_judge import LimitJudge
+from tests.simulation.limit_witness import limit_notes
 from tests.simulation.pipeline_facts import PipelineFacts
 from tests.simulation.pipeline_judge import PipelineJudge
 from tests.simulation.pipeline_order import PipelineOrder
@@ -47,6 +49,8 @@ class Oracle:
             self._schedules = list(connection.execute(select(schedules)))
             self._passes: dict[int, list[Pass]] = passes(connection) if self._schedules else {}
             self._pipelines = PipelineFacts(connection)
+            self._limit_notes = limit_notes(connection)
+            self._job_names = {row.id: row.name for row in connection.execute(select(jobs.c.id, jobs.c.name))}
             self._overlaps = {row.job_id: policy_of(row.specification).overlap for row in self._schedules}
             versions = connection.execute(
                 select(job_versions.c.id, job_versions.c.specification, jobs.c.name).join(
@@ -74,6 +78,7 @@ class Oracle:
         yield from self._logs()
         yield from self._ticks_decided()
         yield from self._pipelines_decided()
+        yield from self._limits_kept()
         yield from self._nothing_lives_on()
 
     def _specification(self, run: Row[tuple[object, ...]]) -> JobSpecification:
@@ -293,6 +298,18 @@ class Oracle:
             if pipeline.run.ended_at is not None:
                 yield from PipelineJudge(self._pipelines, pipeline, seed=self._world.seed).violations()
         yield from PipelineOrder(self._pipelines).violations()
+
+    def _limits_kept(self) -> Iterator[str]:
+        if self._limit_notes:
+            yield from LimitJudge(
+                self._world,
+                notes=self._limit_notes,
+                runs=self._runs,
+                attempts=self._attempts,
+                job_names=self._job_names,
+                spawns=self._spawns,
+            ).violations()
+            yield from self._world.server.file.read(lambda connection: list(self._world.waits.violations(connection)))
 
     def _nothing_lives_on(self) -> Iterator[str]:
         for spawn in self._truth.spawns:

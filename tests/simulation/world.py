@@ -30,6 +30,9 @@ from tests.simulation.client import Client
 from tests.simulation.clock import SimulatedClock
 from tests.simulation.database import DatabaseServer, SimulatedDatabase
 from tests.simulation.jobs import OF_SILENCE, project
+from tests.simulation.limit_people import LimitPeople
+from tests.simulation.limit_witness import begin_limit_notes
+from tests.simulation.limited_jobs import limited_projects
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.machine import Machine
 from tests.simulation.nemesis import Nemesis
@@ -44,6 +47,7 @@ from tests.simulation.pipelined_jobs import pipelined_jobs
 from tests.simulation.tick_witness import begin_notes
 from tests.simulation.timed_jobs import timed_jobs
 from tests.simulation.truth import Truth
+from tests.simulation.waiting_judge import WaitingJudge
 from tests.support.clocks import START
 
 SETTLE_SECONDS_MAX = 5400.0
@@ -94,6 +98,10 @@ class World:
         """Jobs run by themselves under every policy, and people pause them."""
         self._is_about_pipelines = random.Random(f"pipelines {seed}").random() < 0.25
         """People begin, abort and retry them, and answer what they are asked."""
+        self._is_about_limits = random.Random(f"limits {seed}").random() < 0.25
+        """Runs stand in each other's way: locks, groups, rates, reserves, shares, quarantine."""
+        self._mine, self._locks, self._neighbour = limited_projects(random.Random(f"limited jobs {seed}"))
+        self.waits = WaitingJudge(self, has_reserve=self._neighbour.reserve is not None)
         self.is_about_silence = random.Random(f"theme {seed}").random() < 0.15
         """Workers are cut off for longer than jobs wait, under masters that would not excuse it by their own start."""
         self.is_crowded = random.Random(f"crowd {seed}").random() < 0.3
@@ -137,6 +145,10 @@ class World:
         names = [job.name for job in definition.jobs if job.schedule is None]
         pipelined = pipelined_jobs(random.Random(f"pipelined jobs {self.seed}")) if self._is_about_pipelines else ()
         definition = msgspec.structs.replace(definition, jobs=definition.jobs + timed + pipelined)
+        definitions = [definition]
+        if self._is_about_limits:
+            limited = msgspec.structs.replace(definition, jobs=(*definition.jobs, *self._mine), locks=dict(self._locks))
+            definitions = [limited, self._neighbour]
 
         def prepare(connection: Connection) -> Pass:
             if self._has_schedules or timed:
@@ -145,9 +157,12 @@ class World:
                 begin_pipeline_notes(connection)
             first_administrator(connection, token=token, now=START)
             user = local_worker_user(connection, "machines", token=worker_token, now=START)
-            apply_definition(
-                connection, definition=definition, owner_file=None, source="simulated", by="user admin", now=START
-            )
+            for each in definitions:
+                apply_definition(
+                    connection, definition=each, owner_file=None, source="simulated", by="user admin", now=START
+                )
+            if self._is_about_limits:
+                begin_limit_notes(connection)
             return Pass(user=user, digest=worker_token.digest)
 
         admission = await database.write(prepare)
@@ -182,7 +197,12 @@ class World:
                 self.loop.create_task(people.answer(), name="answers")
                 for name in [job.name for job in pipelined if job.name.startswith("pipeline")]:
                     tasks.create_task(people.work(name, active_seconds))
+            if self._is_about_limits:
+                limited_people = LimitPeople(client=client, server=self.server, truth=self.truth, seed=self.seed)
+                self.loop.create_task(limited_people.release(), name="releases")
+                tasks.create_task(limited_people.work(active_seconds))
             tasks.create_task(Nemesis(self, active_seconds).rage())
+        self.waits.begin_quiet()
         for job in timed:
             await client.resume(0.0, job.name)
         await self._catch_up()
@@ -264,7 +284,9 @@ class World:
     def _slots(self, number: int) -> int:
         """The first has at least two, for what takes as many."""
         slots = self.chance.choice((1, 2, 3)) + (number == 1)
-        return min(slots, 1 + (number == 1)) if self.is_crowded else slots
+        slots = min(slots, 1 + (number == 1)) if self.is_crowded else slots
+        # What takes two must find them beside a slot that is kept for somebody else.
+        return max(slots, 3) if number == 1 and self._is_about_limits else slots
 
     async def _catch_up(self) -> None:
         """No more faults: every instant that has passed must be decided."""
@@ -300,6 +322,8 @@ class World:
             self.truth.seen_over.setdefault(row.id, tuple(row))
         if self._is_about_pipelines:
             self.errors.extend(self.server.file.read(lambda connection: list(undecided(PipelineFacts(connection)))))
+        if self._is_about_limits:
+            self.errors.extend(self.server.file.read(lambda connection: list(self.waits.look(connection))))
 
     def _end_schedules(self) -> None:
         def end(connection: Connection) -> None:
