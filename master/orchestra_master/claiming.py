@@ -58,6 +58,8 @@ class Outcome:
     """Signatures of which every pending run was looked at and given away."""
     lacking: frozenset[Signature]
     """Signatures whose next run must wait for something else than a worker with room."""
+    short: frozenset[Signature]
+    """Those of them that wait for what others hold."""
     void: frozenset[WorkerId]
     """Workers that were chosen, but whose session is not the newest any more or that take nothing."""
     frees_at: Instant | None
@@ -104,12 +106,14 @@ class Claiming:
         claims = [Claim(run=head.run, worker=worker, epoch=epochs[worker]) for head, worker in planned.given]
         done = claim_runs(connection, claims, actor=self._actor, now=now)
         self._keep_starts(connection, request, planned, done, now)
-        exhausted, lacking = _read_off(request, planned, done, heads, unread)
+        # What was planned for a run that was not to be had after all may be enough for another one.
+        is_whole = len(done.claimed) == len(planned.given)
         waits = [stock.frees_at for stock in stocks.values() if stock.frees_at is not None]
         return Outcome(
             claimed=[(each, self._versions.get(connection, each.job_version_id)) for each in done.claimed],
-            exhausted=exhausted,
-            lacking=lacking,
+            exhausted=_exhausted(request, done, heads, unread),
+            lacking=planned.lacking if is_whole else frozenset(),
+            short=planned.short if is_whole else frozenset(),
             void=done.void,
             frees_at=min(waits, default=None),
             in_use=in_use,
@@ -170,13 +174,10 @@ def _reserves(
     return found
 
 
-def _read_off(
-    request: Request, planned: Plan, done: Claimed, heads: Sequence[PendingRun], unread: Collection[Signature]
-) -> tuple[frozenset[Signature], frozenset[Signature]]:
-    """Which signatures are exhausted, and which lack something."""
+def _exhausted(
+    request: Request, done: Claimed, heads: Sequence[PendingRun], unread: Collection[Signature]
+) -> frozenset[Signature]:
+    """The signatures of which no run is left."""
     claimed = {each.run for each in done.claimed}
     left = {head.signature for head in heads if head.run not in claimed}
-    # What was planned for a run that was not to be had after all may be enough for another one.
-    is_whole = len(claimed) == len(planned.given)
-    lacking = planned.lacking if is_whole else frozenset()
-    return frozenset(request.wanted.keys() - left - set(unread)), lacking
+    return frozenset(request.wanted.keys() - left - set(unread))

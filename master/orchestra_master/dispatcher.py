@@ -43,6 +43,8 @@ class Dispatcher:
         """May have pending runs that a worker could take now."""
         self._blocked: dict[Signature, float] = {}
         """Had pending runs when none of them could go, and since when (monotonic)."""
+        self._short: set[Signature] = set()
+        """The blocked ones that wait for what others hold: they are looked at once that is released, not before."""
         self._looked_to = Signature("")
         self._polled_at: float | None = None
         self._rates_free_at: float | None = None
@@ -81,7 +83,7 @@ class Dispatcher:
 
     def capacity_changed(self) -> None:
         """A worker may be able to take what was blocked."""
-        self._hungry.update(self._blocked)
+        self._hungry.update(self._blocked.keys() - self._short)
 
     def _released(self, signature: Signature) -> None:
         """What a run with this signature held is free for those that demand it too."""
@@ -100,7 +102,7 @@ class Dispatcher:
         now = self._parts.clock.monotonic()
         if self._rates_free_at is not None and self._rates_free_at <= now:
             self._rates_free_at = None
-            self.capacity_changed()
+            self._hungry.update(self._blocked)
         request = self._request(now)
         if not request.wanted:
             return bool(self._hungry)
@@ -131,6 +133,7 @@ class Dispatcher:
             if len(wanted) == SIGNATURES_PER_PASS_MAX:
                 break
             self._looked_to = signature
+            self._short.discard(signature)
             room = _room(self._terms[signature].matching, candidates)
             if room:
                 wanted[signature] = min(room, OFFERS_PER_PASS_MAX)
@@ -169,6 +172,9 @@ class Dispatcher:
         given = Counter(run.signature for run, _ in done.claimed)
         for signature in {*request.wanted, *given}:
             if signature in done.lacking:
+                # What was released meanwhile has made it hungry again.
+                if signature in done.short and signature not in self._hungry:
+                    self._short.add(signature)
                 continue
             if signature not in done.exhausted:
                 self._hungry.add(signature)

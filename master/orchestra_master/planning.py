@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from orchestra.demands import project_of
+from orchestra.demands import Demand, project_of
 from orchestra.identifiers import ProjectId, RunId, Signature, WorkerId
 from orchestra.limits import OFFERS_PER_PASS_MAX, SHARE_OF_A_START_SECONDS
 from orchestra.matching import NO_HISTORY, RunHistory
@@ -58,6 +58,8 @@ class Plan:
     """No candidate has room for their next run."""
     lacking: frozenset[Signature]
     """Their next run must wait for something else than a worker with room."""
+    short: frozenset[Signature]
+    """Those of them that wait for what others hold: no worker that comes free changes that."""
 
 
 def plan(situation: Situation, selector: WorkerSelector) -> Plan:
@@ -83,6 +85,7 @@ class _Planning:
         crowded: set[Signature] = set()
         lacking: set[Signature] = set()
         kept_out: set[Signature] = set()
+        short: set[Signature] = set()
         elder = self._situation.elder
         if elder is not None and not self._give(elder):
             self._keep_free_for(elder)
@@ -96,14 +99,18 @@ class _Planning:
             # Behind one that could not go, those of the same signature cannot either.
             if head.signature in crowded or head.signature in lacking or head.signature in kept_out:
                 continue
-            if not self._is_at_hand(head):
+            if self._uses_up_a_rate(head):
+                crowded.add(head.signature)
+            elif not self._is_at_hand(head):
                 lacking.add(head.signature)
+                if self._is_short(head):
+                    short.add(head.signature)
             elif not self._give(head):
                 is_kept = self._kept_worker is not None or bool(self._situation.reserves)
                 (kept_out if is_kept else crowded).add(head.signature)
         # Who was kept out of a reserve that is filled now, which the rows will say, is to be looked at again.
         (crowded if self._fills_reserve else lacking).update(kept_out)
-        return Plan(given=self._given, crowded=frozenset(crowded), lacking=frozenset(lacking))
+        return Plan(given=self._given, crowded=frozenset(crowded), lacking=frozenset(lacking), short=frozenset(short))
 
     def _by_project(self) -> dict[ProjectId, list[PendingRun]]:
         """The heads of each project, those whose turn comes first at the end."""
@@ -140,11 +147,22 @@ class _Planning:
 
     def _is_at_hand(self, head: PendingRun) -> bool:
         """Whether there is all that it demands."""
-        return all(
-            demand.resource not in self._kept_resources
-            and self._situation.stocks[demand.resource].left_for(demand) - self._taken[demand.resource] >= demand.amount
-            for demand in self._situation.terms[head.signature].demands
+        demands = self._situation.terms[head.signature].demands
+        return not self._is_short(head) and not any(each.resource in self._kept_resources for each in demands)
+
+    def _is_short(self, head: PendingRun) -> bool:
+        """Whether others have what it demands."""
+        return any(self._left_for(each) < each.amount for each in self._situation.terms[head.signature].demands)
+
+    def _uses_up_a_rate(self, head: PendingRun) -> bool:
+        """Whether there was enough for it before this plan: when there will be again only the next look can say."""
+        rates = [each for each in self._situation.terms[head.signature].demands if each.window_seconds is not None]
+        return any(
+            self._left_for(each) < each.amount <= self._situation.stocks[each.resource].left_for(each) for each in rates
         )
+
+    def _left_for(self, demand: Demand) -> int:
+        return self._situation.stocks[demand.resource].left_for(demand) - self._taken[demand.resource]
 
     def _keep_free_for(self, elder: PendingRun) -> None:
         terms = self._situation.terms[elder.signature]
