@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from orchestra.clock import Instant, after, rfc3339
+from orchestra.clock import Instant, after, rfc3339, seconds_between
+from orchestra.durations import format_duration
 from orchestra.identifiers import ProjectId
 from orchestra.lifecycle import HOLDING_STATES
 from orchestra.policy import Permission, Principal
@@ -53,7 +54,8 @@ def foretell(
     if unknown := next((each for each in moments if isinstance(each, str)), None):
         return _unknown(unknown)
     at = max([now, *(each for each in moments if not isinstance(each, str))])
-    return Forecast(expected_at=at, words=f"it is expected to start at about {rfc3339(at)}")
+    wait = format_duration(round(seconds_between(now, at)))
+    return Forecast(expected_at=at, words=f"it is expected to start at about {rfc3339(at)} (in {wait})")
 
 
 def _worker_free(
