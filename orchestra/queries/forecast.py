@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from orchestra.clock import Instant, after, rfc3339, seconds_between
-from orchestra.durations import format_duration
+from orchestra.durations import duration_in_words
 from orchestra.identifiers import ProjectId
 from orchestra.lifecycle import HOLDING_STATES
 from orchestra.policy import Permission, Principal
@@ -54,7 +54,7 @@ def foretell(
     if unknown := next((each for each in moments if isinstance(each, str)), None):
         return _unknown(unknown)
     at = max([now, *(each for each in moments if not isinstance(each, str))])
-    wait = format_duration(round(seconds_between(now, at)))
+    wait = duration_in_words(round(seconds_between(now, at)))
     return Forecast(expected_at=at, words=f"it is expected to start at about {rfc3339(at)} (in {wait})")
 
 

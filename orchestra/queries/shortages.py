@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from orchestra.clock import Instant, rfc3339
 from orchestra.demands import Demand, ResourceKind
-from orchestra.durations import format_duration
+from orchestra.durations import duration_in_words
 from orchestra.identifiers import ProjectId
 from orchestra.lifecycle import HOLDING_STATES
 from orchestra.policy import Permission, Principal
@@ -67,7 +67,7 @@ def shortage_words(shortage: Shortage) -> str:
     match demand.kind:
         case ResourceKind.RATE:
             attempts = f"{most} attempt{'' if most == 1 else 's'}"
-            words = f"{attempts} of {demand.name} may start within {format_duration(demand.window_seconds or 0)}"
+            words = f"{attempts} of {demand.name} may start within {duration_in_words(demand.window_seconds or 0)}"
             return words + (f": the next at {rfc3339(shortage.frees_at)}" if shortage.frees_at else "")
         case ResourceKind.GROUP:
             return f"group {demand.name} is full: {shortage.held} of {most} under way, {_held_by(shortage)}"

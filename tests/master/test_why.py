@@ -99,9 +99,9 @@ async def test_a_rate_says_when_the_next_may_start(room: Room) -> None:
 
     view = await why(room, made[1])
 
-    assert view.reasons[0].startswith("1 attempt of ops/scan may start within 1m: the next at ")
+    assert view.reasons[0].startswith("1 attempt of ops/scan may start within 1 min: the next at ")
     assert view.expected_start is not None
-    at = view.reasons[1].removeprefix("it is expected to start at about ").removesuffix(" (in 1m)")
+    at = view.reasons[1].removeprefix("it is expected to start at about ").removesuffix(" (in 1 min)")
     assert view.reasons[0].endswith(at)
 
 
