@@ -1,6 +1,7 @@
 """An attempt's log leaves masked, by offset, and its digest survives restarts and holes."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -120,14 +121,15 @@ def test_acknowledged_bytes_leave_the_disk_and_the_digest_stays_right(
     again.close()
 
 
-def test_a_torn_list_of_segments_is_made_whole_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [lambda kept: kept[:45], lambda kept: kept[:32] + bytes(32)])
+def test_a_torn_list_of_segments_is_made_whole_again(tmp_path: Path, left: Callable[[bytes], bytes]) -> None:
     content = random.Random(6).randbytes(2 * SEGMENT_BYTES + 100)
     append(tmp_path, content)
     first = LogSource(tmp_path, Masker([]))
     drain(first, ended=False)
     first.close()
     segments = tmp_path / "log.segments"
-    segments.write_bytes(segments.read_bytes()[:45])
+    segments.write_bytes(left(segments.read_bytes()))
 
     second = LogSource(tmp_path, Masker([]))
     second.rewind(SEGMENT_BYTES + 7)
