@@ -233,7 +233,9 @@ class _OpenLog:
             # And never cut: another master may have written more of the same digests.
             descriptor = os.open(self._segments_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                offset = self._segments_kept * DIGEST_BYTES
+                # Nor with a gap: a power failure may have taken the end of it meanwhile.
+                there = os.fstat(descriptor).st_size // DIGEST_BYTES
+                offset = min(self._segments_kept, there) * DIGEST_BYTES
                 os.pwrite(descriptor, self.digest.whole_segments[offset:], offset)
             finally:
                 os.close(descriptor)
