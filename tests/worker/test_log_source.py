@@ -88,6 +88,7 @@ def test_a_new_agent_goes_on_from_the_files_alone(tmp_path: Path, acknowledged: 
 
     after = LogSource(tmp_path, Masker([SECRET]))
     after.rewind(acknowledged)
+    assert (after.length, after.acknowledged) == (len(content), acknowledged)
     pieces = drain(after, ended=True)
 
     assert b"".join(piece for _, piece in pieces) == masked[acknowledged:]
