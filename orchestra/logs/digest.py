@@ -11,6 +11,16 @@ from orchestra.limits import SEGMENT_BYTES
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
+def whole_digests(kept: bytes) -> bytes:
+    """What is whole at the beginning of a list of digests that was not synced when the power failed.
+
+    Its end may be torn off, and where the file had become longer than what had reached the disk, there are zeros.
+    """
+    count = len(kept) // DIGEST_BYTES
+    known = next((n for n in range(count) if not any(kept[n * DIGEST_BYTES : (n + 1) * DIGEST_BYTES])), count)
+    return kept[: known * DIGEST_BYTES]
+
+
 class SegmentedDigest:
     """Takes a log's bytes in order and knows its digest at any time.
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from orchestra.errors import FolderUnusable, OrchestraError
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.limits import FILES_PER_SYNCFS_MIN, LOGS_OPEN_MAX, SEGMENT_BYTES
-from orchestra.logs.digest import DIGEST_BYTES, SegmentedDigest
+from orchestra.logs.digest import DIGEST_BYTES, SegmentedDigest, whole_digests
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ class _OpenLog:
     def _restore(self, committed: int) -> None:
         self._path.touch(0o600)
         found = self._path.stat().st_size
-        kept = self._segments_path.read_bytes() if self._segments_path.exists() else b""
+        kept = whole_digests(self._segments_path.read_bytes()) if self._segments_path.exists() else b""
         if found < committed:
             logger.error("log_damaged file=%s bytes=%d committed=%d", self._path, found, committed)
             # They would hide the hole: from now on, and, once the file is long enough again, at the next restart.
@@ -233,7 +233,9 @@ class _OpenLog:
             # And never cut: another master may have written more of the same digests.
             descriptor = os.open(self._segments_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                offset = self._segments_kept * DIGEST_BYTES
+                # Nor with a gap: a power failure may have taken the end of it meanwhile.
+                there = os.fstat(descriptor).st_size // DIGEST_BYTES
+                offset = min(self._segments_kept, there) * DIGEST_BYTES
                 os.pwrite(descriptor, self.digest.whole_segments[offset:], offset)
             finally:
                 os.close(descriptor)

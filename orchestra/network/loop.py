@@ -6,6 +6,8 @@ import importlib
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
+from orchestra.network.heap import give_back_memory
+
 T = TypeVar("T")
 
 
@@ -16,6 +18,7 @@ def run(main: Coroutine[object, object, T]) -> T:
     it gained nothing, because threads answer it one by one; and it spawns four times slower.
     """
     leave_code_uncollected()
+    give_back_memory()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(main)
 

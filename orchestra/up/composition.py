@@ -16,6 +16,7 @@ from orchestra.folder import lock_folder
 from orchestra.logs.store import FileLogStore
 from orchestra.metrics import new_registry
 from orchestra.network.client import ApiClient
+from orchestra.network.heap import give_back_memory
 from orchestra.network.loop import leave_code_uncollected
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
@@ -63,6 +64,7 @@ def run_up(settings: UpSettings) -> int:
     with lock_folder(settings.data, "orchestra up"):
         upgrade_apart(settings.data)
         leave_code_uncollected()
+        give_back_memory()
         return asyncio.run(_serve(settings))
 
 

@@ -100,6 +100,23 @@ def test_a_lost_list_of_segments_is_made_again_from_the_log(tmp_path: Path) -> N
     assert store.digest(RUN, ATTEMPT) == digest_of(content)
 
 
+@pytest.mark.parametrize("zeroed", [slice(0, 64), slice(32, 64)])
+def test_a_list_of_segments_with_zeros_in_it_is_made_again_from_the_log(tmp_path: Path, zeroed: slice) -> None:
+    """It is not synced: a power failure leaves zeros where the file was longer than what had reached the disk."""
+    content = b"y" * (3 * SEGMENT_BYTES)
+    before = FileLogStore(tmp_path)
+    before.write([piece(0, content)])
+    segments = before.path(RUN, ATTEMPT).with_suffix(".segments")
+    kept = bytearray(segments.read_bytes())
+    kept[zeroed] = bytes(zeroed.stop - zeroed.start)
+    segments.write_bytes(kept)
+
+    store = FileLogStore(tmp_path)
+    store.resume(RUN, ATTEMPT, len(content))
+
+    assert store.digest(RUN, ATTEMPT) == digest_of(content)
+
+
 def test_a_log_that_lost_committed_bytes_goes_on_with_a_hole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = FileLogStore(tmp_path)
     before.write([piece(0, b"hello")])

@@ -1,6 +1,7 @@
 """An attempt's log leaves masked, by offset, and its digest survives restarts and holes."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,7 @@ def test_a_new_agent_goes_on_from_the_files_alone(tmp_path: Path, acknowledged: 
 
     after = LogSource(tmp_path, Masker([SECRET]))
     after.rewind(acknowledged)
+    assert (after.length, after.acknowledged) == (len(content), acknowledged)
     pieces = drain(after, ended=True)
 
     assert b"".join(piece for _, piece in pieces) == masked[acknowledged:]
@@ -120,14 +122,15 @@ def test_acknowledged_bytes_leave_the_disk_and_the_digest_stays_right(
     again.close()
 
 
-def test_a_torn_list_of_segments_is_made_whole_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [lambda kept: kept[:45], lambda kept: kept[:32] + bytes(32)])
+def test_a_torn_list_of_segments_is_made_whole_again(tmp_path: Path, left: Callable[[bytes], bytes]) -> None:
     content = random.Random(6).randbytes(2 * SEGMENT_BYTES + 100)
     append(tmp_path, content)
     first = LogSource(tmp_path, Masker([]))
     drain(first, ended=False)
     first.close()
     segments = tmp_path / "log.segments"
-    segments.write_bytes(segments.read_bytes()[:45])
+    segments.write_bytes(left(segments.read_bytes()))
 
     second = LogSource(tmp_path, Masker([]))
     second.rewind(SEGMENT_BYTES + 7)

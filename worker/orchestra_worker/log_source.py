@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from orchestra.limits import CHUNK_BYTES_MAX, SEGMENT_BYTES
-from orchestra.logs.digest import DIGEST_BYTES, SegmentedDigest
+from orchestra.logs.digest import DIGEST_BYTES, SegmentedDigest, whole_digests
 from orchestra_worker.masking import Masker
 from orchestra_worker.punching import punch_hole
 
@@ -163,8 +163,7 @@ class LogSource:
 def _read_segments(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            content = file.read()
+            # What a crash has torn is made again from the log, which was not punched without it.
+            return whole_digests(file.read())
     except FileNotFoundError:
         return b""
-    # A digest that a crash has torn is made again from the log, which was not punched without it.
-    return content[: len(content) // DIGEST_BYTES * DIGEST_BYTES]

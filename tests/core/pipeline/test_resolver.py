@@ -2,8 +2,9 @@
 
 import pytest
 
-from orchestra.elements import Approval, Element, Matrix, Rule
+from orchestra.elements import Approval, Element, Matrix, Pipeline, Rule
 from orchestra.lifecycle import RunState
+from orchestra.pipeline.graph import Graph
 from tests.core.pipeline.played import Played
 
 ENDS = ("succeeded", "failed", "exception", "aborted", "cancelled")
@@ -321,6 +322,23 @@ def test_a_failed_closing_element_makes_the_whole_fail() -> None:
     assert played.outcome is RunState.FAILED
 
 
+def test_an_approval_whose_message_cannot_be_filled_in_is_an_exception() -> None:
+    approval = Approval(message="Deploy {results.plan.version}?")
+    played = Played(job("plan"), Element(name="ask", approval=approval, after=after("plan")))
+
+    played.end("plan")
+
+    assert played.states["ask"] == "exception"
+    assert "{results.plan.version}" in played.reasons["ask"]
+
+
+def test_a_matrix_may_have_nothing_but_what_it_includes() -> None:
+    played = Played(job("build", matrix=Matrix(include=({"os": "linux"}, {"os": "mac"})), parameters={"jobs": 4}))
+
+    assert played.running == ["build[os=linux]", "build[os=mac]"]
+    assert played.started["build[os=mac]"] == {"jobs": 4}
+
+
 def test_an_approval_asks_with_its_message_and_goes_on_or_fails() -> None:
     approval = Approval(message="Deploy {parameters.env}?")
     elements = (Element(name="ask", approval=approval), job("deploy", after=after("ask")))
@@ -330,3 +348,10 @@ def test_an_approval_asks_with_its_message_and_goes_on_or_fails() -> None:
         assert played.states["deploy"] == "blocked"
         played.end("ask", said)
         assert played.states["deploy"] == expected
+
+
+def test_the_order_of_elements_does_not_mind_a_name_that_nobody_has() -> None:
+    """A definition is looked at as a whole before it is refused."""
+    graph = Graph(Pipeline(elements=(job("ship", after=after("biuld", "build")), job("build"))))
+
+    assert [element.name for element in graph.elements] == ["build", "ship"]
