@@ -58,6 +58,15 @@ Index(
     sqlite_where=_IS_UNIQUE,
     postgresql_where=_IS_UNIQUE,
 )
+_IS_UNIQUE_AND_OPEN = and_(runs.c.ended_at.is_(None), _IS_UNIQUE)
+Index(
+    "ix_runs_open_unique",
+    runs.c.job_id,
+    runs.c.unique_key,
+    runs.c.id,
+    sqlite_where=_IS_UNIQUE_AND_OPEN,
+    postgresql_where=_IS_UNIQUE_AND_OPEN,
+)
 _ASKED_TO_STOP = and_(runs.c.ended_at.is_(None), runs.c.stop_requested_at.is_not(None))
 Index("ix_runs_stop", runs.c.stop_requested_at, sqlite_where=_ASKED_TO_STOP, postgresql_where=_ASKED_TO_STOP)
 _HAS_PARENT = runs.c.parent_id.is_not(None)

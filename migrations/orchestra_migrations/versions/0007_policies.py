@@ -11,6 +11,7 @@ _KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _RANK_OF_A_POINT = 600_000_000
 _HAS_NOT_ENDED = sa.text("ended_at IS NULL")
 _IS_UNIQUE = sa.text("unique_key IS NOT NULL")
+_IS_UNIQUE_AND_OPEN = sa.text("ended_at IS NULL AND unique_key IS NOT NULL")
 _IS_LOST = sa.text("cause = 'lost'")
 
 
@@ -43,6 +44,13 @@ def upgrade() -> None:
         ["job_id", "unique_key", "id"],
         sqlite_where=_IS_UNIQUE,
         postgresql_where=_IS_UNIQUE,
+    )
+    op.create_index(
+        "ix_runs_open_unique",
+        "runs",
+        ["job_id", "unique_key", "id"],
+        sqlite_where=_IS_UNIQUE_AND_OPEN,
+        postgresql_where=_IS_UNIQUE_AND_OPEN,
     )
     op.create_index("ix_attempts_lost", "attempts", ["ended_at"], sqlite_where=_IS_LOST, postgresql_where=_IS_LOST)
 
