@@ -139,7 +139,7 @@ class RetryCause(StrEnum):
 
 
 def names_of_cause(cause: str) -> tuple[str, ...]:
-    """By which names a policy may mean such an end of an attempt: `exit:75` is `exit` too, `setup` is `exception` too."""
+    """By which names a policy may mean such an end: `exit:75` is `exit` too, `setup` is `exception` too."""
     if cause == RetryCause.SETUP:
         return RetryCause.SETUP, RetryCause.EXCEPTION
     kind = cause.partition(":")[0]
