@@ -78,7 +78,9 @@ def _tables() -> None:
         "locks",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("capacity", sa.Integer(), nullable=False),
-        sa.Column("project_id", _KEY, sa.ForeignKey("projects.id", name="fk_locks_project_id_projects"), nullable=False),
+        sa.Column(
+            "project_id", _KEY, sa.ForeignKey("projects.id", name="fk_locks_project_id_projects"), nullable=False
+        ),
         sa.PrimaryKeyConstraint("name", name="pk_locks"),
     )
     op.create_index("ix_locks_project_id", "locks", ["project_id"])

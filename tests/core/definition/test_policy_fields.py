@@ -281,6 +281,8 @@ def test_what_changes_is_told_in_the_words_of_the_file(before: str, after: str, 
 
 
 def test_a_job_that_says_nothing_of_policies_is_stored_as_it_was_before_there_were_any() -> None:
-    (job,) = read_definition("orchestra: 1\nproject: ops\njobs:\n  tidy: { run: ls, timeout: 1m }\n", "orchestra.yaml").jobs
+    text = "orchestra: 1\nproject: ops\njobs:\n  tidy: { run: ls, timeout: 1m }\n"
+
+    (job,) = read_definition(text, "orchestra.yaml").jobs
 
     assert "policies" not in encode_specification(job.specification)
