@@ -43,7 +43,7 @@ def quarantine_if_poison(connection: Connection, run: RunId, guard: PoisonGuard,
     if job.quarantined_at is not None:
         return None
     since = max(after(now, -guard.within_seconds), Instant(job.trusted_at or 0))
-    lost = _LOST.all(connection, {"job": job.id, "since": since, "most": guard.lost})
+    lost = lost_attempts(connection, JobId(job.id), since, limit=guard.lost)
     if len(lost) < guard.lost:
         return None
     named = ", ".join(f"#{each.run_id}" + (f" attempt {each.number}" if each.number > 1 else "") for each in lost[::-1])
@@ -53,6 +53,18 @@ def quarantine_if_poison(connection: Connection, run: RunId, guard: PoisonGuard,
     # Pages of whatever waits of it say why at once.
     announce(connection, Signal(Topic.RUN))
     return Quarantine(project=job.project, job=job.name, since=now, reason=words)
+
+
+class LostAttempt(NamedTuple):
+    """An attempt whose end nobody knows."""
+
+    run_id: int
+    number: int
+
+
+def lost_attempts(connection: Connection, job: JobId, since: Instant, *, limit: int) -> list[LostAttempt]:
+    """The job's that were lost since then, the newest first."""
+    return _LOST.all(connection, {"job": job, "since": since, "most": limit})
 
 
 def quarantine_of(connection: Connection, job: JobId) -> Quarantine | None:
@@ -90,11 +102,6 @@ class _Job(NamedTuple):
     trusted_at: int | None
 
 
-class _Lost(NamedTuple):
-    run_id: int
-    number: int
-
-
 _JOB = PreparedQuery(
     _Job,
     lambda _: (
@@ -108,7 +115,7 @@ _JOB = PreparedQuery(
     ),
 )
 _LOST = PreparedQuery(
-    _Lost,
+    LostAttempt,
     lambda _: (
         select(attempts.c.run_id, attempts.c.number)
         .join(runs, runs.c.id == attempts.c.run_id)
@@ -116,7 +123,8 @@ _LOST = PreparedQuery(
             # Not as a parameter, of which no plan knows that the partial index covers it.
             attempts.c.cause == literal_column(f"'{RetryCause.LOST}'"),
             attempts.c.ended_at > bindparam("since"),
-            runs.c.job_id == bindparam("job"),
+            # Not as a bare column: SQLite would look at all that the job ever ran.
+            runs.c.job_id + 0 == bindparam("job"),
         )
         .order_by(attempts.c.ended_at.desc(), attempts.c.run_id.desc(), attempts.c.number.desc())
         .limit(bindparam("most"))

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text
 
 from orchestra.clock import Instant, after
-from orchestra.demands import Demand, ResourceKind
+from orchestra.demands import DEMANDING_SIGNATURES, Demand, ResourceKind
 from orchestra.identifiers import AttemptNumber, ProjectId, RunId, WorkerId
 from orchestra.lifecycle import HOLDING_STATES, AttemptState
 from orchestra.specification import SlotReserve
@@ -61,23 +61,32 @@ def lock_names(connection: Connection, names: Iterable[str]) -> None:
 
 def stock_of(connection: Connection, demands: Iterable[Demand], now: Instant) -> dict[str, Stock]:
     """How it stands with the resources of these demands."""
-    return {demand.resource: _stock(connection, demand, now) for demand in demands}
+    asked = {demand.resource: demand for demand in demands}
+    stocks = {
+        each.resource: _stock_of_rate(connection, each, each.window_seconds, now)
+        for each in asked.values()
+        if each.window_seconds is not None
+    }
+    others = [each for each in asked.values() if each.window_seconds is None]
+    held = {row.resource: row.amount for row in _HELD.all(connection, {})} if others else {}
+    return stocks | {each.resource: _stock(connection, each, held.get(each.resource, 0)) for each in others}
 
 
-def _stock(connection: Connection, demand: Demand, now: Instant) -> Stock:
-    if demand.window_seconds is not None:
-        since = after(now, -demand.window_seconds)
-        starts = _STARTS.all(connection, {"wanted": demand.resource, "since": since})
-        # With the oldest of the newest so many gone there is room for one.
-        first = starts[demand.most - 1].at if 0 < demand.most <= len(starts) else None
-        frees_at = None if first is None else after(Instant(first), demand.window_seconds)
-        return Stock(most=None, held=len(starts), frees_at=frees_at)
-    held = _HELD.first(connection, {"wanted": demand.resource})
+def _stock_of_rate(connection: Connection, demand: Demand, window_seconds: float, now: Instant) -> Stock:
+    since = after(now, -window_seconds)
+    starts = _STARTS.all(connection, {"wanted": demand.resource, "since": since})
+    # With the oldest of the newest so many gone there is room for one.
+    first = starts[demand.most - 1].at if 0 < demand.most <= len(starts) else None
+    frees_at = None if first is None else after(Instant(first), window_seconds)
+    return Stock(most=None, held=len(starts), frees_at=frees_at)
+
+
+def _stock(connection: Connection, demand: Demand, held: int) -> Stock:
     most = None
     if demand.kind is ResourceKind.LOCK:
         lock = _CAPACITY.first(connection, {"wanted": demand.name})
         most = None if lock is None else lock.capacity
-    return Stock(most=most, held=0 if held is None else held.amount)
+    return Stock(most=most, held=held)
 
 
 def keep_starts(
@@ -136,6 +145,7 @@ def declared_locks(connection: Connection, names: Collection[str]) -> dict[str, 
 
 
 class _Held(NamedTuple):
+    resource: str
     amount: int
 
 
@@ -159,16 +169,21 @@ class _ProjectRow(NamedTuple):
     reserve: str | None
 
 
+_IS_HELD = [runs.c.state == state for state in sorted(HOLDING_STATES)]
+# All at once, from the runs that hold anything: of those there are as many as slots. The signatures that ever demanded
+# one lock, each with a group's name of its own, may be many more.
 _HELD = PreparedQuery(
     _Held,
     lambda _: (
-        select(func.coalesce(func.sum(run_demands.c.amount), 0))
-        .select_from(run_demands.join(runs, runs.c.signature == run_demands.c.signature))
+        select(run_demands.c.resource, func.sum(run_demands.c.amount))
+        .select_from(runs.join(run_demands, run_demands.c.signature == runs.c.signature))
         .where(
-            run_demands.c.resource == bindparam("wanted"),
             runs.c.ended_at.is_(None),
-            or_(*(runs.c.state == state for state in sorted(HOLDING_STATES))),
+            or_(*_IS_HELD),
+            runs.c.signature.like(DEMANDING_SIGNATURES),
+            run_demands.c.window_seconds.is_(None),
         )
+        .group_by(run_demands.c.resource)
     ),
 )
 _CAPACITY = PreparedQuery(_Capacity, lambda _: select(locks.c.capacity).where(locks.c.name == bindparam("wanted")))
@@ -193,7 +208,8 @@ _IN_USE = PreparedQuery(
     _InUse,
     lambda _: (
         select(runs.c.project_id, runs.c.worker_id, func.sum(runs.c.slots))
-        .where(runs.c.ended_at.is_(None), runs.c.worker_id.is_not(None))
+        # By the states too: with the worker alone SQLite reads the whole history, in the order of an index of it.
+        .where(runs.c.ended_at.is_(None), or_(*_IS_HELD), runs.c.worker_id.is_not(None))
         .group_by(runs.c.project_id, runs.c.worker_id)
     ),
 )

@@ -103,9 +103,10 @@ _NEWEST_WITH_KEY = PreparedQuery(
         .limit(1)
     ),
 )
+# Not as a bare column: SQLite would begin with all that waits, not with the signatures that demand the resource.
 _DEMANDING = (
     select(*_COLUMNS, run_demands.c.amount)
-    .join(run_demands, run_demands.c.signature == runs.c.signature)
+    .join(run_demands, run_demands.c.signature.concat("") == runs.c.signature)
     .where(run_demands.c.resource == bindparam("wanted"), runs.c.ended_at.is_(None))
 )
 _HOLDING = [runs.c.state == state for state in sorted(HOLDING_STATES)]

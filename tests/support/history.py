@@ -31,7 +31,7 @@ insert into schedules (id, job_id, specification, enabled, next_fire_at)
     {_numbers(50)} select i, i, '{{}}', true, i * 1000000 from n;
 insert into runs (creation_key, project_id, job_id, job_version_id, signature, slots, priority, parameters, source,
     state, reason, attempt, attempts_counted, worker_id,
-    created_at, due_at, pending_at, expires_at, ended_at, stop_requested_at, log_length)
+    created_at, due_at, pending_at, expires_at, ended_at, stop_requested_at, log_length, rank, unique_key)
     {_numbers(ENDED + PENDING + SCHEDULED + RUNNING)}
     select 'k' || i, 1 + i % 2, 1 + i % 50, 1 + i % 50, 's' || i % 9, 1, i % 3, '{{}}', 'user ana',
         case when i <= {ENDED} then case when i % 10 = 0 then 'failed' else 'succeeded' end
@@ -40,11 +40,20 @@ insert into runs (creation_key, project_id, job_id, job_version_id, signature, s
         '', 1, 1, case when i <= {ENDED} or i > {ENDED + PENDING + SCHEDULED} then 1 + i % 20 end,
         i, case when i > {ENDED + PENDING} then i * 1000 end, case when i > {ENDED} then i end,
         case when i > {ENDED} then i * 1000 end, case when i <= {ENDED} then i end,
-        case when i % 5000 = 0 then i end, 0 from n;
+        case when i % 5000 = 0 then i end, 0, i, case when i % 4 = 0 then 'repo-' || i % 100 end from n;
+insert into run_matchings (signature, matching) {_numbers(3000)} select 's' || (i - 1), '{{}}' from n;
+insert into run_demands (signature, resource, amount, most)
+    {_numbers(3000)} select 's' || (i - 1), 'group p/g' || (i - 1), 1, 2 from n;
+insert into run_demands (signature, resource, amount, most)
+    {_numbers(300)} select 's' || (i - 1), 'lock gate', 1, 1 from n;
+insert into locks (name, capacity, project_id) {_numbers(50)} select 'lock-' || i, 2, 1 from n;
 insert into attempts (run_id, number, worker_id, epoch, state, reason, offered_at, ended_at,
     sequence, log_length, lost_bytes)
     select id, 1, worker_id, 1, case when ended_at is null then 'started' else 'succeeded' end, '', 1, ended_at,
         0, 0, 0 from runs where worker_id is not null;
+update attempts set cause = 'lost' where number = 1 and run_id % 100 = 0 and ended_at > 0;
+insert into run_starts (resource, at, run_id, attempt)
+    select 'rate p/job-' || job_id, created_at, id, 1 from runs where id < 10000;
 insert into run_events (run_id, at, kind, actor, detail) select id, 1, 'created', 'user ana', '' from runs;
 insert into run_results (run_id, name, value, text)
     select id, 'version', '"1"', cast(id % 1000 as text) from runs where ended_at > 0;

@@ -5,18 +5,24 @@ from collections.abc import Callable
 from sqlalchemy import ColumnElement, Connection, Executable, func, select
 
 from orchestra.clock import Instant
+from orchestra.demands import Demand
 from orchestra.identifiers import JobId, RunId, Signature, WorkerId
 from orchestra.storage.attempts import open_attempts
 from orchestra.storage.database import Database
 from orchestra.storage.pending import due_runs, expired_runs, next_due, next_expiry, pending_heads, pending_signatures
+from orchestra.storage.quarantine import lost_attempts
 from orchestra.storage.queued import open_run_of_job, queued_behind, queued_first
-from orchestra.storage.rivals import newest_with_key, open_with_key
+from orchestra.storage.resources import slots_in_use, stock_of
+from orchestra.storage.rivals import holders_of, newest_with_key, open_with_key, waiters_for
 from orchestra.storage.schedules import due_schedules, next_due_at
 from orchestra.storage.tables import run_events, run_results, runs
+from orchestra.storage.terms import terms_of
 from tests.support.history import fill_history
 from tests.support.plans import plans_of
 
 NOW = 1_000_000
+GROUP = Demand(resource="group p/g3")
+RATE = Demand(resource="rate p/job-7", most=5, window_seconds=0.1)
 
 
 def ask(query: Executable) -> Callable[[Connection], object]:
@@ -34,6 +40,13 @@ def explained(question: Callable[[Connection], object]) -> Callable[[Connection]
 is_open = runs.c.ended_at.is_(None)
 QUESTIONS: dict[str, tuple[Callable[[Connection], object], str]] = {
     "heads of a signature": (lambda c: pending_heads(c, Signature("s3"), limit=64), "ix_runs_open"),
+    "what is held": (lambda c: stock_of(c, [GROUP], Instant(NOW)), "ix_runs_open"),
+    "what is left of a rate": (lambda c: stock_of(c, [RATE], Instant(10_000)), "pk_run_starts"),
+    "who uses the slots": (slots_in_use, "ix_runs_open"),
+    "what a signature demands": (lambda c: terms_of(c, Signature("s3")), "pk_run_"),
+    "who holds a group": (lambda c: holders_of(c, "group p/g3"), "ix_runs_open"),
+    "who waits for a group": (lambda c: waiters_for(c, "group p/g3"), "ix_runs_open (state=? AND signature=?)"),
+    "what a job has lost": (lambda c: lost_attempts(c, JobId(7), Instant(NOW), limit=3), "ix_attempts_lost"),
     "signatures that wait": (pending_signatures, "ix_runs_open"),
     "due runs": (lambda c: due_runs(c, now=Instant(NOW * 50), limit=100), "ix_runs_due"),
     "when the next is due": (next_due, "ix_runs_due"),
@@ -85,6 +98,7 @@ QUESTIONS: dict[str, tuple[Callable[[Connection], object], str]] = {
 # PostgreSQL knows how common a value is. What a bounded list finds everywhere it takes from the newest rows, or
 # the next best; and a table of fifty schedules it reads whole.
 ALSO_GOOD_ON_POSTGRES = {
+    "who waits for a group": "(signature = (run_demands.signature || ''::text))",
     "due schedules": "schedules",
     "when a schedule is due": "schedules",
     "whose turn it is": "ix_runs_open",
@@ -101,7 +115,7 @@ async def test_every_question_that_is_asked_often_has_its_index_on_sqlite(sqlite
 
     faults: list[str] = []
     for name, (question, index) in QUESTIONS.items():
-        known = "sqlite_autoindex" if index.startswith("uq_") else index
+        known = "sqlite_autoindex" if index.startswith(("uq_", "pk_")) else index
         plans = await sqlite_database.write(explained(question))
         faults += [f"{name}: {plan}" for plan in plans if known not in plan]
 
