@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks import (
     decisions,
     fleet,
+    full_groups,
     full_house,
     gentleness,
     history,
@@ -43,6 +44,7 @@ ROWS = (
     idle.ROW,
     noise.ROW,
     full_house.ROW,
+    full_groups.ROW,
     schedules.ROW,
     same_second.ROW,
     decisions.ROW,

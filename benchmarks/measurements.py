@@ -85,7 +85,7 @@ def measure_latency(peer: Peer, folder: Path, samples: int, *, rest_seconds: flo
     starts, ends = [], []
     with Foreign(peer.roots) as foreign:
         for number in range(samples + 1):
-            start, end = _sample(peer, folder / f"stamp-{number}")
+            start, end = time_one_run(peer, folder / f"stamp-{number}")
             if number:  # The first one warms up.
                 starts.append(start)
                 ends.append(end)
@@ -127,7 +127,8 @@ def measure_log(peer: Peer, megabytes: int) -> LargeLog:
     )
 
 
-def _sample(peer: Peer, stamp: Path) -> tuple[float, float]:
+def time_one_run(peer: Peer, stamp: Path) -> tuple[float, float]:
+    """How many milliseconds after the request it started, and was known to be over; somebody must have subscribed."""
     sent = time.time_ns()
     run = peer.trigger(Kind.STAMP, str(stamp))
     # The client only listens: a poll would take the processor from what is being measured.
