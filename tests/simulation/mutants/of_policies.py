@@ -32,13 +32,10 @@ def _held_in(*states: RunState) -> "PreparedQuery[resources._Held]":
     return PreparedQuery(
         resources._Held,
         lambda _: (
-            select(func.coalesce(func.sum(run_demands.c.amount), 0))
-            .select_from(run_demands.join(runs, runs.c.signature == run_demands.c.signature))
-            .where(
-                run_demands.c.resource == bindparam("wanted"),
-                runs.c.ended_at.is_(None),
-                or_(*(runs.c.state == state for state in states)),
-            )
+            select(run_demands.c.resource, func.sum(run_demands.c.amount))
+            .select_from(runs.join(run_demands, run_demands.c.signature == runs.c.signature))
+            .where(runs.c.ended_at.is_(None), or_(*(runs.c.state == state for state in states)))
+            .group_by(run_demands.c.resource)
         ),
     )
 
