@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select, update
 
-from orchestra.identifiers import AttemptNumber, Epoch, RunId, WorkerId, WorkerName
+from orchestra.identifiers import AttemptNumber, Epoch, RunId, Signature, WorkerId, WorkerName
 from orchestra.lifecycle import AttemptState, RunEvent, RunState, WorkerState
 from orchestra.limits import HOLD_BACK_SECONDS, OFFERS_PER_PASS_MAX
 from orchestra.logs.store import FileLogStore
@@ -21,7 +21,7 @@ from orchestra.storage.pending import pending_signatures
 from orchestra.storage.resources import declare_locks
 from orchestra.storage.runs import move_run, request_stop
 from orchestra.storage.tables import attempts, projects, runs, workers
-from orchestra.storage.terms import terms_of
+from orchestra.storage.terms import Terms, terms_of
 from orchestra_master.claiming import Claiming, Request
 from orchestra_master.losing import lose_attempt
 from orchestra_master.parts import MasterParts
@@ -61,6 +61,8 @@ class LimitedSide:
         self._clock = FakeClock()
         self._jobs_of: dict[RunId, str] = {}
         self._versions = JobVersions()
+        self._terms: dict[Signature, Terms] = {}
+        """The same in every history."""
         user = add_user(connection, "builders", password_hash=None, now=self._clock.now())
         insert = projects.insert().values(name="ops", created_at=self._clock.now()).returning(projects.c.id)
         project = connection.execute(insert).scalar_one()
@@ -151,7 +153,7 @@ class LimitedSide:
         """A pass of one of the masters."""
         fleet = self._fleets[self._chance.randrange(2) if master is None else master]
         signatures = pending_signatures(self._connection)
-        terms = {each: found for each in signatures if (found := terms_of(self._connection, each)) is not None}
+        terms = {each: self._terms_of(each) for each in signatures}
         used = Counter[int]()
         for row in self._connection.execute(select(runs.c.worker_id, runs.c.slots).where(runs.c.ended_at.is_(None))):
             used[row.worker_id or 0] += row.slots
@@ -229,6 +231,13 @@ class LimitedSide:
         wanted = states or (RunState.ASSIGNED, RunState.RUNNING)
         query = select(runs.c.id).where(runs.c.state.in_(wanted)).order_by(runs.c.id)
         return [RunId(each) for each in self._connection.scalars(query)]
+
+    def _terms_of(self, signature: Signature) -> Terms:
+        if signature not in self._terms:
+            found = terms_of(self._connection, signature)
+            assert found is not None, signature
+            self._terms[signature] = found
+        return self._terms[signature]
 
     def _attempt(self, run: RunId, **changes: object) -> AttemptNumber:
         """The run's newest attempt, changed."""
