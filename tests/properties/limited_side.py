@@ -111,6 +111,8 @@ class LimitedSide:
             [(each, self._chance.randint(2, 4)) for each in fleet[: self._chance.randint(1, 2)]]
             for fleet in self._workers
         ]
+        for _ in range(self._chance.randint(0, 12)):
+            self.make()
 
     def step(self) -> None:
         """Something happens."""
@@ -128,8 +130,8 @@ class LimitedSide:
             if not self._held():
                 break
             self.go_on()
-            while self._held(RunState.RUNNING):
-                self.end()
+            for run in self._held(RunState.RUNNING):
+                self._end(run)
         left = select(runs.c.id, runs.c.state).where(runs.c.ended_at.is_(None))
         assert self._connection.execute(left).all() == []
 
@@ -186,9 +188,7 @@ class LimitedSide:
     def end(self) -> None:
         """A run is over."""
         if running := self._held(RunState.RUNNING):
-            run = self._chance.choice(running)
-            self._attempt(run, state=AttemptState.SUCCEEDED, ended_at=self._clock.now())
-            move_run(self._connection, run, RunEvent.SUCCEEDED, actor="w", now=self._clock.now())
+            self._end(self._chance.choice(running))
 
     def lose(self) -> None:
         """Nobody has heard of a worker for too long; the run may be tried once more."""
@@ -228,9 +228,14 @@ class LimitedSide:
     # --- what is there ---
 
     def _held(self, *states: RunState) -> list[RunId]:
+        # Asked after every step: no statement is to be built for it.
+        found = self._connection.exec_driver_sql("select id, state from runs where ended_at is null order by id")
         wanted = states or (RunState.ASSIGNED, RunState.RUNNING)
-        query = select(runs.c.id).where(runs.c.state.in_(wanted)).order_by(runs.c.id)
-        return [RunId(each) for each in self._connection.scalars(query)]
+        return [RunId(run) for run, state in found if state in wanted]
+
+    def _end(self, run: RunId) -> None:
+        self._attempt(run, state=AttemptState.SUCCEEDED, ended_at=self._clock.now())
+        move_run(self._connection, run, RunEvent.SUCCEEDED, actor="w", now=self._clock.now())
 
     def _terms_of(self, signature: Signature) -> Terms:
         if signature not in self._terms:
@@ -241,18 +246,18 @@ class LimitedSide:
 
     def _attempt(self, run: RunId, **changes: object) -> AttemptNumber:
         """The run's newest attempt, changed."""
-        number = self._connection.execute(select(runs.c.attempt).where(runs.c.id == run)).scalar_one()
+        number = self._connection.exec_driver_sql("select attempt from runs where id = ?", (run,)).scalar_one()
         if changes:
             of_run = update(attempts).where(attempts.c.run_id == run, attempts.c.number == number)
             self._connection.execute(of_run.values(**changes))
         return AttemptNumber(number)
 
     def _connected(self, worker: WorkerId, slots: int) -> ConnectedWorker:
-        epoch = select(workers.c.session_epoch).where(workers.c.id == worker)
+        epoch = self._connection.exec_driver_sql("select session_epoch from workers where id = ?", (worker,))
         return ConnectedWorker(
             worker=worker,
             name=WorkerName(f"w{worker}"),
-            epoch=Epoch(self._connection.execute(epoch).scalar_one()),
+            epoch=Epoch(epoch.scalar_one()),
             instance="i",
             properties={},
             slots=slots,
