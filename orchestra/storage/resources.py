@@ -54,9 +54,12 @@ def lock_names(connection: Connection, names: Iterable[str]) -> None:
     """Nobody else decides about these before this transaction ends. To be asked before any row is locked."""
     if connection.dialect.name == "sqlite":
         return  # It has one writer.
-    for name in sorted(set(names)):
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": key})
+    keys = [
+        int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True) for name in sorted(set(names))
+    ]
+    # One question for all of them, since a pass may look at many: they are locked in the order in which they are named.
+    if keys:
+        connection.execute(_LOCK_NAMES, {"keys": keys}).all()
 
 
 def stock_of(connection: Connection, demands: Iterable[Demand], now: Instant) -> dict[str, Stock]:
@@ -142,6 +145,9 @@ def declared_locks(connection: Connection, names: Collection[str]) -> dict[str, 
     )
     rows = connection.execute(query.where(locks.c.name.in_(names)))
     return {row.name: (row.capacity, row.project) for row in rows}
+
+
+_LOCK_NAMES = text("select pg_advisory_xact_lock(key) from unnest(cast(:keys as bigint[])) as key")
 
 
 class _Held(NamedTuple):
