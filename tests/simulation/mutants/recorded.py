@@ -6,7 +6,7 @@ SEEDS: dict[str, tuple[int, ...]] = {
     "acknowledge-before-commit": (32,),
     "amount-ignored": (14,),
     "any-log-will-do": (1,),
-    "append-without-offset": (34,),
+    "append-without-offset": (59,),
     "assigned-runs-hold-nothing": (3,),
     "begun-by-two-masters": (4,),
     "cancelled-without-a-look-at-its-pipeline": (4,),
