@@ -17,6 +17,7 @@ from orchestra.storage.pending import PendingRun, pending_heads
 from orchestra.storage.resources import (
     ProjectSlots,
     SlotUse,
+    Stock,
     keep_starts,
     lock_names,
     slots_in_use,
@@ -81,9 +82,11 @@ class Claiming:
         demanding = [each for each in (*request.wanted, *request.elders) if is_demanding(each)]
         demands = {demand.resource: demand for each in demanding for demand in request.terms[each].demands}
         lock_names(connection, demands)
-        heads, unread = _heads(connection, request.wanted)
-        elder = _elder(connection, request.elders, now)
         stocks = stock_of(connection, demands.values(), now)
+        # Of what others hold there may be any number of kinds: their runs are not looked at.
+        short = {each for each in request.wanted if _is_short(request.terms[each], stocks)}
+        heads, unread = _heads(connection, {each: most for each, most in request.wanted.items() if each not in short})
+        elder = _elder(connection, request.elders, now)
         slots = slots_of_projects(connection)
         are_several = len({project_of(each.signature) for each in heads}) > 1
         in_use = slots_in_use(connection) if are_several or any(each.reserve for each in slots.values()) else None
@@ -111,9 +114,9 @@ class Claiming:
         waits = [stock.frees_at for stock in stocks.values() if stock.frees_at is not None]
         return Outcome(
             claimed=[(each, self._versions.get(connection, each.job_version_id)) for each in done.claimed],
-            exhausted=_exhausted(request, done, heads, unread),
-            lacking=planned.lacking if is_whole else frozenset(),
-            short=planned.short if is_whole else frozenset(),
+            exhausted=_exhausted(request, done, heads, unread | short),
+            lacking=(planned.lacking if is_whole else frozenset()) | short,
+            short=(planned.short if is_whole else frozenset()) | short,
             void=done.void,
             frees_at=min(waits, default=None),
             in_use=in_use,
@@ -136,6 +139,10 @@ class Claiming:
     ) -> None:
         demands = {head.run: request.terms[head.signature].demands for head, _ in planned.given}
         keep_starts(connection, [(each.run, each.attempt, demands[each.run]) for each in done.claimed], now)
+
+
+def _is_short(terms: Terms, stocks: Mapping[str, Stock]) -> bool:
+    return any(stocks[each.resource].left_for(each) < each.amount for each in terms.demands)
 
 
 def _heads(connection: Connection, wanted: Mapping[Signature, int]) -> tuple[list[PendingRun], set[Signature]]:

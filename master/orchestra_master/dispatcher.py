@@ -203,10 +203,15 @@ class Dispatcher:
         if self._polled_at is None or now - self._polled_at >= self._parts.poll_seconds:
             self._polled_at = now
             try:
-                self._hungry |= set(await self._parts.database.read(pending_signatures))
+                waiting = set(await self._parts.database.read(pending_signatures))
             except BaseException:
                 self._polled_at = None
                 raise
+            self._hungry |= waiting
+            # Of what waits for others nobody sees that its last run is gone.
+            for gone in self._short - self._hungry:
+                self._short.discard(gone)
+                self._blocked.pop(gone, None)
 
     def _candidates(self, now: float) -> list[Candidate]:
         return [

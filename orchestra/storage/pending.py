@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from orchestra.clock import Instant
 from orchestra.identifiers import JobId, JobVersionId, RunId, Signature
@@ -80,15 +80,23 @@ _HEADS = PreparedQuery(
 
 def pending_signatures(connection: Connection) -> list[Signature]:
     """Every signature that has a pending run, each found by one step along the index, however many runs wait."""
-    found: list[Signature] = []
-    while True:
-        query = select(func.min(runs.c.signature)).where(
-            runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING, runs.c.signature > (found[-1] if found else "")
-        )
-        following = connection.execute(query).scalar_one()
-        if following is None:
-            return found
-        found.append(Signature(following))
+    return [Signature(row.signature) for row in _SIGNATURES.all(connection, {})]
+
+
+class _Waiting(NamedTuple):
+    signature: str
+
+
+def _signatures() -> Select[tuple[str | None]]:
+    first = select(func.min(runs.c.signature).label("signature")).where(*_IS_PENDING)
+    found = first.cte("found", recursive=True)
+    following = select(func.min(runs.c.signature)).where(*_IS_PENDING, runs.c.signature > found.c.signature)
+    steps = found.union_all(select(following.scalar_subquery()).where(found.c.signature.is_not(None)))
+    return select(steps.c.signature).where(steps.c.signature.is_not(None))
+
+
+_IS_PENDING = (runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING)
+_SIGNATURES = PreparedQuery(_Waiting, lambda _: _signatures())
 
 
 def due_runs(connection: Connection, now: Instant, limit: int) -> list[tuple[RunId, Signature]]:

@@ -8,6 +8,7 @@ import pytest
 
 from orchestra.policies import Concurrency, Policies, Rate
 from orchestra.storage.database import Database
+from orchestra.storage.runs import request_stop
 from tests.master.demand_room import Room
 from tests.master.still_master import StillMaster
 from tests.support import given
@@ -52,6 +53,22 @@ async def test_a_group_that_was_released_while_no_worker_had_room_goes_once_one_
     await room.end(worker, urgent[0])
 
     assert await room.dispatch() == [second]
+
+
+async def test_a_full_group_for_which_nobody_waits_any_more_is_not_counted_for_ever(room: Room) -> None:
+    await room.master.worker(slots=2)
+    first, second = [await room.run(Policies(concurrency=Concurrency()), job="build") for _ in range(2)]
+    assert await room.dispatch() == [first]
+    blocked = room.master.dispatcher.blocked
+
+    await room.database.write(
+        lambda connection: request_stop(connection, second, by="ana", reason="", now=room.master.clock.now())
+    )
+    await room.dispatch()
+    room.master.clock.advance(seconds=room.master.parts.poll_seconds)
+    assert await room.dispatch() == []
+
+    assert (blocked, room.master.dispatcher.blocked) == (1, 0)
 
 
 async def test_a_rate_that_one_burst_uses_up_is_looked_at_when_its_window_ends(room: Room) -> None:
