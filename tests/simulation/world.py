@@ -5,7 +5,7 @@ import hashlib
 import logging
 import random
 import shutil
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -202,9 +202,13 @@ class World:
                 self.loop.create_task(limited_people.release(), name="releases")
                 tasks.create_task(limited_people.work(active_seconds))
             tasks.create_task(Nemesis(self, active_seconds).rage())
+        await self._quieten([job.name for job in timed])
+
+    async def _quieten(self, timed: Sequence[str]) -> None:
+        """No more faults: nothing is paused any more, and all comes to its end."""
         self.waits.begin_quiet()
-        for job in timed:
-            await client.resume(0.0, job.name)
+        for name in timed:
+            await self.client.resume(0.0, name)
         await self._catch_up()
         await self._settle()
 
