@@ -262,9 +262,9 @@ class Machine:
 
     def end_lost(self, process: Process) -> None:
         """Ends what is left of a step whose keeper is dead."""
-        if not process.keeper.is_alive and not process.is_over:
+        if not process.keeper.is_alive and process.spawn.ended_at is None:
+            process.spawn.was_stopped |= not process.is_over
             process.is_over = True
-            process.spawn.was_stopped = True
             process.spawn.ended_at = self.loop.now
 
     async def end_unknown(self, folders: Sequence[Path]) -> None:
@@ -373,7 +373,7 @@ class Machine:
         self.loop.in_world(wait, self._report_end, process, exit_code)
 
     def _report_end(self, process: Process, exit_code: int) -> None:
-        process.spawn.ended_at = self.loop.now
+        process.spawn.ended_at = process.spawn.ended_at or self.loop.now
         if not process.keeper.is_alive or process.boot != self.boots:
             return
         process.report = StepReport(
