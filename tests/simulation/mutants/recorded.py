@@ -16,7 +16,7 @@ SEEDS: dict[str, tuple[int, ...]] = {
     "child-key-without-its-combination": (1,),
     "children-left-running": (1,),
     "claim-ignored-at-readoption": (2,),
-    "claim-without-compare-and-set": (3,),
+    "claim-without-compare-and-set": (9, 3),
     "closing-elements-skipped-after-an-abort": (20,),
     "double-go": (41,),
     "elder-never-kept-for": (73,),
