@@ -19,14 +19,14 @@ from orchestra.limits import (
     SIGNATURES_PER_PASS_MAX,
 )
 from orchestra.matching import exclusion
-from orchestra.specification import Matching
 from orchestra.storage.database import Signal, Topic
 from orchestra.storage.pending import pending_signatures
 from orchestra.storage.terms import Terms, terms_of
 from orchestra_master.claiming import Claiming, Outcome, Request
 from orchestra_master.offering import Offering
 from orchestra_master.parts import MasterParts
-from orchestra_master.selection import Candidate, able, able_soon
+from orchestra_master.planning import where_to_wait
+from orchestra_master.selection import Candidate, able
 from orchestra_master.shares import Shares
 
 
@@ -134,7 +134,7 @@ class Dispatcher:
                 break
             self._looked_to = signature
             self._short.discard(signature)
-            room = _room(self._terms[signature].matching, candidates)
+            room = _room(self._terms[signature], candidates)
             if room:
                 wanted[signature] = min(room, OFFERS_PER_PASS_MAX)
             else:
@@ -237,10 +237,11 @@ class Dispatcher:
                 self._terms[signature] = found
 
 
-def _room(matching: Matching, candidates: Sequence[Candidate]) -> int:
+def _room(terms: Terms, candidates: Sequence[Candidate]) -> int:
     """How many runs of this kind fit on the candidates now, or will in a moment."""
+    matching = terms.matching
     now = sum(each.free_slots // matching.slots for each in able(matching, candidates))
-    return now + sum(each.prefetch_room for each in able_soon(matching, candidates))
+    return now + sum(each.prefetch_room for each in where_to_wait(terms, candidates))
 
 
 def _signals_of(done: Outcome) -> list[Signal]:

@@ -62,6 +62,11 @@ class Plan:
     """Those of them that wait for what others hold: no worker that comes free changes that."""
 
 
+def where_to_wait(terms: Terms, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those at which such a run may wait for a slot: none, if it held meanwhile what others could use."""
+    return [] if terms.demands else able_soon(terms.matching, candidates)
+
+
 def plan(situation: Situation, selector: WorkerSelector) -> Plan:
     """Gives out what can be given."""
     return _Planning(situation, selector).plan()
@@ -131,7 +136,7 @@ class _Planning:
         if possible := able(matching, self._where_allowed(head, matching.slots)):
             chosen = self._selector.select(matching, possible, history)
             changed = replace(chosen, free_slots=chosen.free_slots - matching.slots)
-        elif possible := able_soon(matching, self._where_to_wait(head)):
+        elif possible := where_to_wait(terms, self._where_to_wait(head)):
             chosen = self._selector.select(matching, possible, history)
             changed = replace(chosen, prefetch_room=chosen.prefetch_room - 1)
         else:

@@ -174,6 +174,15 @@ def test_nothing_waits_at_a_worker_whose_next_slot_is_to_be_kept() -> None:
     assert runs_of(made) == [2]
 
 
+def test_what_demands_something_waits_at_no_busy_worker() -> None:
+    gate, free = terms(GATE), terms()
+
+    made = planned([(head(1, gate), gate), (head(2, free), free)], [worker(1, free=0, prefetch=2)])
+
+    assert runs_of(made) == [2]
+    assert made.crowded == {signature(gate)}
+
+
 def test_room_is_kept_free_for_an_elder() -> None:
     large, small = terms(slots=4), terms()
     workers = [worker(1, free=1), worker(2, free=3), worker(3, free=1, slots=2)]
