@@ -33,7 +33,7 @@ CORE_TESTS := tests/properties tests/core/protocol \
 	$(addprefix tests/core/test_,lifecycle.py logs.py matching.py demands.py cron.py cron_clock_changes.py schedule_calendar.py schedule_preview.py expected.py) \
 	tests/core/pipeline tests/core/test_formatter.py $(addprefix tests/core/definition/test_,schedule_fields.py rule_checks.py conditions_of_elements.py element_values.py) \
 	$(addprefix tests/repository/test_,schedule_page.py pipeline_page.py) tests/website/test_pipeline_graph.py \
-	$(addprefix tests/master/test_,passed_instants.py reconcile.py report.py prefetch.py pipelines.py planning.py demands.py retrying.py) \
+	$(addprefix tests/master/test_,passed_instants.py reconcile.py report.py prefetch.py pipelines.py planning.py demands.py quarantine.py retrying.py) \
 	$(addprefix tests/worker/test_,engine_outbox.py log_source.py masking.py)
 
 # --no-print-directory keeps "Entering directory" out of what people read.
