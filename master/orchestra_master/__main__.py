@@ -16,7 +16,7 @@ from orchestra.clock import Clock, SystemClock
 from orchestra.limits import DEFAULT_MASTER_PORT
 from orchestra.logs.store import FileLogStore
 from orchestra.metrics import HttpMetrics, LoopLag, StorageMetrics, new_registry
-from orchestra.network.loop import run
+from orchestra.network.loop import leave_code_uncollected, run
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.database import Database
@@ -72,10 +72,15 @@ async def run_master(installation: Installation, *, open_database: OpenDatabase 
                 port=installation.port,
                 closing=asyncio.Event(),
                 before_close=master.say_bye,
-                ready=lambda port: click.echo(f"The master waits for workers at {installation.host}:{port}", err=True),
+                ready=lambda port: _say_ready(installation.host, port),
             )
     finally:
         await database.close()
+
+
+def _say_ready(host: str, port: int) -> None:
+    leave_code_uncollected()
+    click.echo(f"The master waits for workers at {host}:{port}", err=True)
 
 
 def _metrics_route(database: Database, clock: Clock, registry: CollectorRegistry) -> list[BaseRoute]:

@@ -140,6 +140,7 @@ class _Up:
     async def _beside_the_server(self) -> None:
         """What happens once the port is open: credentials, workers, the demo."""
         port = await self._ready
+        leave_code_uncollected()
         address = f"http://{self._settings.host}:{port}"
         data = self._settings.data
         token_file = await make_administrator(self._database, data, self._clock)

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from orchestra.clock import SystemClock
 from orchestra.logs.store import FileLogStore
+from orchestra.network.loop import leave_code_uncollected
 from orchestra.network.server import serve
 from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import OpenDatabase
@@ -43,6 +44,11 @@ async def serve_process(
     open_database: OpenDatabase,
 ) -> None:
     """Serves until SIGTERM or SIGINT. Raises NeedsServer, DatabaseAway, WrongSchemaVersion, PortInUse."""
+
+    def ready(port: int) -> None:
+        leave_code_uncollected()
+        click.echo(f"The {name} is up at http://{installation.host}:{port}", err=True)
+
     database = await open_database(installation.database)
     try:
         closing = asyncio.Event()
@@ -61,7 +67,7 @@ async def serve_process(
             port=installation.port,
             closing=closing,
             before_close=_nothing_to_say,
-            ready=lambda port: click.echo(f"The {name} is up at http://{installation.host}:{port}", err=True),
+            ready=ready,
             trusted_proxies=installation.trusted_proxies,
         )
     finally:

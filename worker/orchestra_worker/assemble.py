@@ -15,6 +15,7 @@ from pathlib import Path
 from orchestra.clock import Instant, SystemClock
 from orchestra.errors import FolderUnusable
 from orchestra.folder import lock_folder
+from orchestra.network.heap import give_back_memory
 from orchestra.protocol.messages import Welcome
 from orchestra.specification import PropertyValue
 from orchestra_worker.agent import Agent
@@ -58,6 +59,7 @@ class WorkerSettings:
 
 def run_worker(settings: WorkerSettings) -> None:
     """Runs the agent until it is told to end; raises FolderInUse, FolderUnusable, BadMasterAddress."""
+    give_back_memory()
     connectors = [
         WebSocketConnector(address=link_address(master), token_file=settings.token_file, proxy=settings.proxy)
         for master in settings.masters
