@@ -51,9 +51,9 @@ test: $(DEVELOPMENT)
 unit: $(DEVELOPMENT)
 	@.venv/bin/pytest -n 3 --dist worksteal $(SLOW_TESTS:%=--ignore=%) --ignore=$(BROWSER_TESTS) --ignore=$(SIMULATION_TESTS) tests $(ARGS)
 
-# It takes all processors by itself.
+# Two at a time: some of its tests take all processors by themselves, and some but one.
 simulation: $(DEVELOPMENT)
-	@.venv/bin/pytest --timeout 1200 $(SIMULATION_TESTS) $(ARGS)
+	@.venv/bin/pytest -n 2 --dist worksteal --timeout 1200 $(SIMULATION_TESTS) $(ARGS)
 
 simulate: $(DEVELOPMENT)
 	@.venv/bin/python -m tests.simulation $(SEEDS) --every-fault $(ARGS)

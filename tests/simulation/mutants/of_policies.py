@@ -158,8 +158,7 @@ def what_one_pass_gives_is_not_taken(graft: Graft) -> None:
     def at_hand(self: planning._Planning, head: PendingRun) -> bool:
         stocks = self._situation.stocks
         return all(
-            stocks[each.resource].left_for(each) >= each.amount
-            for each in self._situation.terms[head.signature].demands
+            stocks[each.stock].left_for(each) >= each.amount for each in self._situation.terms[head.signature].demands
         )
 
     graft.replace(planning._Planning, "_is_at_hand", at_hand)
@@ -170,7 +169,7 @@ def one_more_start_in_a_window(graft: Graft) -> None:
     """A rate of two lets three start."""
 
     def stock(connection: Connection, demands: Iterable[Demand], now: Instant) -> dict[str, Stock]:
-        wanted = {each.resource: each for each in demands}
+        wanted = {each.stock: each for each in demands}
         found = stock_of(connection, wanted.values(), now)
         return {
             resource: replace(each, held=each.held - 1) if wanted[resource].window_seconds is not None else each
@@ -193,8 +192,8 @@ def rate_counted_by_the_period(graft: Graft) -> None:
             passed = now % round(demand.window_seconds * 1_000_000) / 1_000_000
             looked = msgspec.structs.replace(demand, window_seconds=passed + 0.000001)
             rest = after(now, demand.window_seconds - passed)
-            for resource, each in stock_of(connection, [looked], now).items():
-                found[resource] = replace(each, frees_at=None if each.frees_at is None else rest)
+            for each in stock_of(connection, [looked], now).values():
+                found[demand.stock] = replace(each, frees_at=None if each.frees_at is None else rest)
         return found
 
     graft.replace(claiming, "stock_of", stock)
