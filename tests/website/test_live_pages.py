@@ -22,6 +22,10 @@ class Lines(msgspec.Struct):
     open: str
 
 
+class Waiting(msgspec.Struct):
+    html: str
+
+
 class Look(msgspec.Struct):
     state: str
     head: str
@@ -153,6 +157,27 @@ async def test_the_script_goes_on_behind_the_last_event_and_may_want_the_run_alo
     assert [name for name, _, _ in resumed] == ["lines", "run", "end"]
     assert re.findall(r"</a>(\w+)", msgspec.json.decode(resumed[0][1], type=Lines).html) == ["two"]
     assert [name for name, _, _ in alone] == ["run", "end"]
+
+
+async def test_the_script_gets_the_reasons_for_waiting_when_they_change(database: Database) -> None:
+    world, token, run = await running_world(database)
+    await world.change_run(run, state="pending", attempt=0)
+
+    async with (
+        listening(world.app, closing=world.closing) as server,
+        client_of(server.address, token) as client,
+        client.stream("GET", f"/runs/{run}/log/follow?only=run") as response,
+    ):
+        stream = events_of(response)
+        names = [(await anext(stream)).name]
+        first = await anext(stream)
+        await world.quarantine("backup", reason="2 attempts were lost within 1h: #1, #2")
+        await grow(world, run, 1, b"")
+        second = await anext(stream)
+
+    assert [*names, first.name, second.name] == ["run", "waiting", "waiting"]
+    assert "quarantine" not in msgspec.json.decode(first.text, type=Waiting).html
+    assert "2 attempts were lost within 1h" in msgspec.json.decode(second.text, type=Waiting).html
 
 
 @pytest.mark.parametrize(("path", "kind"), [("live", "text/html"), ("follow", "text/event-stream")])

@@ -1,7 +1,5 @@
 """One job: what it does, how it is doing, which workers can do it, and the switch that lets it make runs or not."""
 
-from collections.abc import Sequence
-
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.definition.element_text import describe_elements
@@ -10,12 +8,13 @@ from orchestra.definition.retry_text import describe_retry
 from orchestra.errors import Conflict, InvalidFields
 from orchestra.matching import describe_wishes
 from orchestra.queries.elements import elements_of
-from orchestra.queries.job_page import show_job_facts, show_job_page
+from orchestra.queries.job_page import show_job_page
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.parts import WebParts
 from orchestra_website.duration_plot import plot_durations
+from orchestra_website.job_confirmation import JobConfirmation
 from orchestra_website.pipeline_graph import draw_pipeline
 from orchestra_website.renderer import Renderer
 
@@ -36,6 +35,9 @@ class JobPages:
         self._database = parts.database
         self._clock = parts.clock
         self._switches = parts.switches
+        self._confirmation = JobConfirmation(
+            database=parts.database, renderer=renderer, clock=parts.clock, template="job_disable.html"
+        )
 
     @property
     def handlers(self) -> Handlers:
@@ -73,7 +75,7 @@ class JobPages:
     async def confirm(self, asking: Asking) -> Response:
         """What disabling means, before it is done."""
         asking.query()
-        return await self._confirmation(asking)
+        return await self._confirmation.show(asking)
 
     async def disable(self, asking: Asking) -> Response:
         """Nothing makes runs of the job any more."""
@@ -89,20 +91,10 @@ class JobPages:
             await self._switches.switch_job(asking.who, project, name, enabled=enabled, reason=reason)
         except InvalidFields as error:
             problems = error.by_field
-            return await self._confirmation(asking, reason=reason, problems=problems, status=422)
+            return await self._confirmation.show(asking, reason=reason, problems=problems, status=422)
         except Conflict as error:
             if enabled:
                 raise
-            return await self._confirmation(asking, reason=reason, problems=[("", str(error))], status=409)
+            return await self._confirmation.show(asking, reason=reason, problems=[("", str(error))], status=409)
         done = "enabled" if enabled else "disabled"
         return RedirectResponse(f"/projects/{project}/jobs/{name}?done={done}", status_code=303, headers=NO_STORE)
-
-    async def _confirmation(
-        self, asking: Asking, *, reason: str = "", problems: Sequence[tuple[str, str]] = (), status: int = 200
-    ) -> Response:
-        project, name, now = asking.path("project"), asking.path("job"), self._clock.now()
-        facts = await self._database.read(
-            lambda connection: show_job_facts(connection, asking.who, project, name, now=now)
-        )
-        values = {"facts": facts, "job": facts.detail, "reason": reason, "problems": problems}
-        return self._renderer.page(asking, "job_disable.html", values, status=status)

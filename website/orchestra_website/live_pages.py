@@ -15,7 +15,7 @@ from orchestra.web.parts import WebParts
 from orchestra.web.run_follower import LogPosition, RunFollower
 from orchestra.web.server_events import STREAM_HEADERS, UNGATHERED, last_place
 from orchestra_website.renderer import Renderer
-from orchestra_website.run_follow import LivePage, RunEvent, RunEvents, live_page
+from orchestra_website.run_follow import LivePage, RunEvent, RunEvents, WaitingEvent, live_page
 from orchestra_website.run_shown import ShownRun, committed_log, exit_text, show, step_state
 
 _PLACE_BEHIND = re.compile(r"([1-9]\d{0,8})-([1-9]\d{0,17})", re.ASCII)
@@ -61,7 +61,7 @@ class LivePages:
         return StreamingResponse(page, headers=headers)
 
     async def follow(self, asking: Asking) -> Response:
-        """New lines, and the head and steps of the run when they change, as server-sent events."""
+        """New lines, and the head, the steps and the reasons for waiting when they change, as server-sent events."""
         query = asking.query("attempt", "line", "only")
         asked = (number_asked(query, "attempt", least=0) or 0, number_asked(query, "line") or 1)
         attempt, line = last_place(asking, _PLACE_BEHIND) or asked
@@ -73,6 +73,7 @@ class LivePages:
             follower=await self._follower(asking, shown, None if only_run else line),
             only_run=only_run,
             render=partial(self._rendered, asking),
+            render_waiting=partial(self._rendered_waiting, asking),
             run=shown.run.id,
             line=line,
         )
@@ -117,6 +118,9 @@ class LivePages:
             steps=self._text(asking, "run_steps.html", values),
             title=self._text(asking, "run_title.html", values),
         )
+
+    def _rendered_waiting(self, asking: Asking, overview: RunOverview) -> WaitingEvent:
+        return WaitingEvent(html=self._text(asking, "run_waiting.html", {"run": overview.run}))
 
     def _half(self, asking: Asking, shown: ShownRun, line: int) -> str:
         """The page up to where the log begins."""

@@ -1,15 +1,13 @@
 """Jobs in quarantine: the page that says what releasing one means, and the button that does it."""
 
-from collections.abc import Sequence
-
 from starlette.responses import RedirectResponse, Response
 
 from orchestra.errors import Conflict, InvalidFields
-from orchestra.queries.job_page import show_job_facts
 from orchestra.web.answers import NO_STORE
 from orchestra.web.asking import Asking
 from orchestra.web.endpoint import Handlers
 from orchestra.web.parts import WebParts
+from orchestra_website.job_confirmation import JobConfirmation
 from orchestra_website.renderer import Renderer
 
 _RELEASE = "/projects/{project}/jobs/{job}/release"
@@ -19,10 +17,10 @@ class QuarantinePages:
     """The handlers for the quarantine of one job."""
 
     def __init__(self, *, parts: WebParts, renderer: Renderer) -> None:
-        self._renderer = renderer
-        self._database = parts.database
-        self._clock = parts.clock
         self._switches = parts.switches
+        self._confirmation = JobConfirmation(
+            database=parts.database, renderer=renderer, clock=parts.clock, template="job_release.html"
+        )
 
     @property
     def handlers(self) -> Handlers:
@@ -32,7 +30,7 @@ class QuarantinePages:
     async def confirm(self, asking: Asking) -> Response:
         """By what the job is in quarantine, and what releasing it means."""
         asking.query()
-        return await self._confirmation(asking)
+        return await self._confirmation.show(asking)
 
     async def release(self, asking: Asking) -> Response:
         """What waits of it may start; a job that somebody else has released already is no mistake of this person."""
@@ -40,17 +38,7 @@ class QuarantinePages:
         try:
             await self._switches.release_job(asking.who, project, name, reason=reason)
         except InvalidFields as error:
-            return await self._confirmation(asking, reason=reason, problems=error.by_field, status=422)
+            return await self._confirmation.show(asking, reason=reason, problems=error.by_field, status=422)
         except Conflict:
-            return await self._confirmation(asking, status=409)
+            return await self._confirmation.show(asking, status=409)
         return RedirectResponse(f"/projects/{project}/jobs/{name}?done=released", status_code=303, headers=NO_STORE)
-
-    async def _confirmation(
-        self, asking: Asking, *, reason: str = "", problems: Sequence[tuple[str, str]] = (), status: int = 200
-    ) -> Response:
-        project, name, now = asking.path("project"), asking.path("job"), self._clock.now()
-        facts = await self._database.read(
-            lambda connection: show_job_facts(connection, asking.who, project, name, now=now)
-        )
-        values = {"facts": facts, "job": facts.detail, "reason": reason, "problems": problems}
-        return self._renderer.page(asking, "job_release.html", values, status=status)

@@ -1,6 +1,6 @@
 """Following a run as fragments of HTML: for the script by server-sent events, without one as a page that goes on."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -71,6 +71,12 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
     title: str
 
 
+class WaitingEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the run waits has changed, if only by the time that has passed."""
+
+    html: str
+
+
 class RunEvents:
     """The news of a run for the script of its pages."""
 
@@ -79,18 +85,21 @@ class RunEvents:
         *,
         follower: RunFollower[RunOverview],
         render: Callable[[RunOverview], RunEvent],
+        render_waiting: Callable[[RunOverview], WaitingEvent],
         run: int,
         line: int,
         only_run: bool,
     ) -> None:
         self._follower = follower
         self._render = render
+        self._render_waiting = render_waiting
         self._run = run
         self._first_line = line
         self._only_run = only_run
         self._attempt = 0
         self._lines: FollowedLines | None = None
         self._seen: tuple[RunDetail, PipelineView | None] | None = None
+        self._seen_waiting: WaitingEvent | None = None
 
     async def events(self) -> AsyncIterator[bytes]:
         """The stream, until the run is over."""
@@ -101,16 +110,25 @@ class RunEvents:
                     if not self._only_run:
                         yield self._grown(news)
                 case Looked():
-                    look = _without_the_moment(news.view.run), news.view.pipeline
-                    if look != self._seen or news.is_over:
-                        self._seen = look
-                        yield server_event("run", self._render(news.view))
-                    if news.is_over:
-                        yield server_event("end", {})
+                    for event in self._looked(news):
+                        yield event
                 case Quiet():
                     yield PING
                 case Bye():
                     yield BYE
+
+    def _looked(self, news: Looked[RunOverview]) -> Iterator[bytes]:
+        look = _without_the_moment(news.view.run), news.view.pipeline
+        if look != self._seen or news.is_over:
+            self._seen = look
+            yield server_event("run", self._render(news.view))
+        if news.view.run.waiting is not None:
+            waiting = self._render_waiting(news.view)
+            if waiting != self._seen_waiting:
+                self._seen_waiting = waiting
+                yield server_event("waiting", waiting)
+        if news.is_over:
+            yield server_event("end", {})
 
     def _grown(self, news: Grown) -> bytes:
         if self._lines is None or news.attempt != self._attempt:
@@ -123,7 +141,7 @@ class RunEvents:
 
 
 def _without_the_moment(run: RunDetail) -> RunDetail:
-    """What makes a page look different; logs and contacts go on all the time."""
+    """What makes the head look different; logs, contacts and waiting go on all the time."""
     attempts = tuple(msgspec.structs.replace(each, log_length=0, log_digest=None) for each in run.attempts)
     return msgspec.structs.replace(run, log_length=0, worker_last_contact_at=None, attempts=attempts, waiting=None)
 

@@ -4,6 +4,8 @@ import signal
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from markupsafe import Markup, escape
+
 from orchestra.errors import NotFound
 from orchestra.identifiers import AttemptNumber, RunId
 from orchestra.lifecycle import TERMINAL_STATES, RunState
@@ -42,8 +44,8 @@ class ShownRun:
     """The one that is shown; None before the first."""
     steps: tuple[StepView, ...]
     """Of that attempt."""
-    headline: str
-    """What follows the state's word: `: exit code 3 in 4 min 12 s, usually 3 min 50 s`."""
+    headline: Markup
+    """What follows the state's word: `: exit code 3 in 4 min 12 s, usually 3 min 50 s`; in an open page it goes on."""
     cut_off_since: datetime | None
     """The worker is out of contact since then, and the run goes on there as far as anybody knows."""
     awaited_until: datetime | None
@@ -125,15 +127,17 @@ def show(overview: RunOverview, *, attempt: int | None, now: datetime, key: str 
     )
 
 
-def headline(run: RunView, usual_seconds: float | None, now: datetime) -> str:
+def headline(run: RunView, usual_seconds: float | None, now: datetime) -> Markup:
     """Why, how long, and whether that is usual."""
     begun = run.started_at or run.created_at
     seconds = ((run.ended_at or now) - begun).total_seconds()
-    took = duration_text(seconds)
+    took = escape(duration_text(seconds))
+    if run.ended_at is None:
+        took = Markup('<time datetime="{}" data-took>{}</time>').format(begun.isoformat(), took)
     word = "in" if run.ended_at and run.started_at else "after" if run.ended_at else "for"
     is_telling = usual_seconds is not None and run.started_at is not None and max(usual_seconds, seconds) >= 1
     usual = f", usually {duration_text(usual_seconds)}" if is_telling and usual_seconds is not None else ""
-    return f"{_why(run)} {word} {took}{usual}"
+    return Markup("{} {} {}{}").format(_why(run), word, took, usual)
 
 
 def _why(run: RunView) -> str:

@@ -94,6 +94,20 @@ def test_a_log_is_followed_holds_still_and_ends_with_the_result(browsing: Browsi
     assert after == before, "the lines move under the reader"
 
 
+def test_why_a_run_waits_changes_before_the_readers_eyes(browsing: Browsing) -> None:
+    orchestra = browsing.seeded.orchestra
+    first, second = browsing.seeded.trigger("ops/render"), browsing.seeded.trigger("ops/render")
+    page = browsing.page("vera", script=True)
+    page.goto(f"/runs/{second}")
+    expect(page.get_by_text("2 runs with the same demands are before it")).to_be_visible()
+
+    orchestra.api.post(f"/api/v1/runs/{first}/cancel", {"reason": "not needed"})
+
+    expect(page.get_by_text("1 run with the same demands is before it")).to_be_visible(timeout=15_000)
+    orchestra.api.post(f"/api/v1/runs/{second}/cancel", {"reason": "not needed"})
+    expect(page.locator(".headline")).to_contain_text("cancelled", timeout=15_000)
+
+
 @with_and_without_script
 def test_a_run_is_aborted_after_a_page_that_says_what_will_happen(browsing: Browsing, script: bool) -> None:
     number, _ = browsing.seeded.watching(f"gate of the aborted {script}")

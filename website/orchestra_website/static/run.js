@@ -91,6 +91,10 @@ class Following {
       this.log?.add(event);
     });
     this.on("run", (event) => this.swap(event));
+    this.on("waiting", ({ html }) => {
+      const place = by("run-waiting");
+      if (place && !isHeld(place)) place.innerHTML = html;
+    });
     this.on("end", () => {
       this.stop();
       this.isOver = true;
