@@ -102,17 +102,21 @@ async def test_moving_the_deadline_leaves_the_steps_own_timeout_as_it_is(room: K
     assert now(room) - began < 5.0
 
 
-async def test_a_timeout_is_held_without_an_agent_and_does_not_begin_anew_with_the_next_one(room: KeeperRoom) -> None:
+@pytest.mark.parametrize(("limit", "reason"), [("timeout", "too slow"), ("silence", "silent")])
+async def test_a_limit_does_not_begin_anew_with_an_agent_that_comes_back(
+    room: KeeperRoom, limit: str, reason: str
+) -> None:
     began = now(room)
-    await room.client.spawn(order(room, "sleep 600", timeout=2.0))
+    step = order(room, "sleep 600", **{limit: 2.0})
+    await room.client.spawn(step)
     await room.client.close()
-    await passes(room, 1.0)
+    await passes(room, 1.2)
     await room.client.connect()
 
-    await room.client.spawn(order(room, "sleep 600", timeout=2.0))
+    await room.client.spawn(step)
 
-    assert (await room.end_of(1)).reason == "too slow"
-    assert 2.0 <= now(room) - began < 2.9
+    assert (await room.end_of(1)).reason == reason
+    assert 2.0 <= now(room) - began < 3.0
 
 
 async def test_silence_ends_a_step_without_an_agent_too(room: KeeperRoom) -> None:
@@ -136,18 +140,6 @@ async def test_output_and_check_ins_are_signs_of_life(room: KeeperRoom) -> None:
     assert ended.reason == "silent"
     assert (room.folder / "through").exists()
     assert now(room) - began > 6 * 0.3 + 5 * 0.3 + 0.9
-
-
-async def test_an_agent_that_comes_back_does_not_begin_the_silence_anew(room: KeeperRoom) -> None:
-    began = now(room)
-    await room.client.spawn(order(room, "sleep 600", silence=2.0))
-    await room.client.close()
-    await passes(room, 1.2)
-    await room.client.connect()
-    await room.client.spawn(order(room, "sleep 600", silence=2.0))
-
-    assert (await room.end_of(1)).reason == "silent"
-    assert 2.0 <= now(room) - began < 3.0
 
 
 async def test_a_step_that_is_held_back_is_not_silent(room: KeeperRoom) -> None:
