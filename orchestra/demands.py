@@ -44,6 +44,12 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
         """Of the resource, among those of its kind."""
         return self.resource.partition(" ")[2]
 
+    @property
+    def stock(self) -> str:
+        """What is counted for it: for a rate that was changed while runs waited both lengths have starts of their
+        own."""
+        return self.resource if self.window_seconds is None else f"{self.resource} {self.most}/{self.window_seconds}"
+
 
 def demands_of(
     policies: Policies, *, project: str, job: str, parameters: Mapping[str, PropertyValue]

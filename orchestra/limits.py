@@ -166,6 +166,8 @@ SHARE_STEP_SECONDS_MAX: Final = 5.0
 """Of time between two looks, that is charged."""
 HOLD_BACK_SECONDS: Final = 60.0
 """A run that needs much waits so long before room is kept free for it."""
+SIGNATURES_REMEMBERED_MAX: Final = 10_000
+"""What their runs need is remembered of so many signatures that nobody waits with."""
 ELDERS_LOOKED_AT_MAX: Final = 32
 """Signatures that need much and are blocked, whose next run one pass looks at."""
 POINT_OF_PRIORITY_SECONDS: Final = 600

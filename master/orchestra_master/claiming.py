@@ -80,13 +80,13 @@ class Claiming:
     def claim(self, connection: Connection, request: Request, now: Instant) -> Outcome:
         """Gives away what can be given, in the transaction of this connection."""
         demanding = [each for each in (*request.wanted, *request.elders) if is_demanding(each)]
-        demands = {demand.resource: demand for each in demanding for demand in request.terms[each].demands}
-        lock_names(connection, demands)
-        stocks = stock_of(connection, demands.values(), now)
+        demands = [demand for each in demanding for demand in request.terms[each].demands]
+        lock_names(connection, {each.resource for each in demands})
+        stocks = stock_of(connection, demands, now)
         # Of what others hold there may be any number of kinds: their runs are not looked at.
         short = {each for each in request.wanted if _is_short(request.terms[each], stocks)}
         heads, unread = _heads(connection, {each: most for each, most in request.wanted.items() if each not in short})
-        elder = _elder(connection, request.elders, now)
+        elder = _elder(connection, _waiting_for_others(request, stocks), now)
         slots = slots_of_projects(connection)
         are_several = len({project_of(each.signature) for each in heads}) > 1
         in_use = slots_in_use(connection) if are_several or any(each.reserve for each in slots.values()) else None
@@ -142,7 +142,13 @@ class Claiming:
 
 
 def _is_short(terms: Terms, stocks: Mapping[str, Stock]) -> bool:
-    return any(stocks[each.resource].left_for(each) < each.amount for each in terms.demands)
+    return any(stocks[each.stock].left_for(each) < each.amount for each in terms.demands)
+
+
+def _waiting_for_others(request: Request, stocks: Mapping[str, Stock]) -> list[Signature]:
+    """The elders that can go once others are over: what is kept free for any other one would lie idle."""
+    demands = {each: request.terms[each].demands for each in request.elders}
+    return [each for each in request.elders if all(stocks[one.stock].comes_free_for(one) for one in demands[each])]
 
 
 def _heads(connection: Connection, wanted: Mapping[Signature, int]) -> tuple[list[PendingRun], set[Signature]]:

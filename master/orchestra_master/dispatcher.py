@@ -17,6 +17,7 @@ from orchestra.limits import (
     OFFERS_PER_PASS_MAX,
     REFUSED_OFFER_SECONDS,
     SIGNATURES_PER_PASS_MAX,
+    SIGNATURES_REMEMBERED_MAX,
 )
 from orchestra.matching import exclusion
 from orchestra.storage.database import Signal, Topic
@@ -59,6 +60,11 @@ class Dispatcher:
     def blocked(self) -> int:
         """How many have runs, but no worker could take one."""
         return len(self._blocked)
+
+    @property
+    def remembered(self) -> int:
+        """Of how many it is known what their runs need."""
+        return len(self._terms)
 
     @property
     def rest_seconds(self) -> float | None:
@@ -212,6 +218,13 @@ class Dispatcher:
             for gone in self._short - self._hungry:
                 self._short.discard(gone)
                 self._blocked.pop(gone, None)
+            self._forget_terms()
+
+    def _forget_terms(self) -> None:
+        """Groups and locks may be named after anything: there is no end of signatures."""
+        if len(self._terms) > SIGNATURES_REMEMBERED_MAX:
+            for signature in self._terms.keys() - self._hungry - self._blocked.keys():
+                del self._terms[signature]
 
     def _candidates(self, now: float) -> list[Candidate]:
         return [

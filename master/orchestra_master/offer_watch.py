@@ -17,7 +17,6 @@ from orchestra.storage.tables import attempts
 from orchestra_master.duty import keep_doing
 from orchestra_master.parts import MasterParts
 from orchestra_master.recalling import recall
-from orchestra_master.roster import ConnectedWorker
 
 LEFT_BEHIND_SECONDS = OFFER_SECONDS_MAX + 2.0
 SWEEP_SECONDS = 2.0
@@ -74,20 +73,16 @@ class OfferWatch:
         assert self._sweep_at is not None, "it has been swept once"
         deadlines = [self._sweep_at]
         for connected in self._parts.roster.connected():
-            deadlines += [*connected.offers.values(), *self._accepted(connected).values()]
+            deadlines += [*connected.offers.values(), *connected.accepted_in_wait().values()]
         return max(0.0, min(deadlines) - now)
 
     async def _recall(self, now: float) -> None:
         """The runs that wait at a worker behind others that take longer than those before."""
         for connected in self._parts.roster.connected():
-            overdue = [key for key, deadline in self._accepted(connected).items() if deadline <= now]
+            overdue = [key for key, deadline in connected.accepted_in_wait().items() if deadline <= now]
             if overdue or connected.recalled:
                 words = f"worker {connected.name} had no free slot for {PREFETCHED_SECONDS_MAX:.0f} s"
                 await recall(self._parts, connected, overdue, words=words)
-
-    @staticmethod
-    def _accepted(connected: ConnectedWorker) -> dict[AttemptKey, float]:
-        return {key: due_at for key, due_at in connected.recallable().items() if key not in connected.offers}
 
     async def _sweep(self, now: float) -> None:
         """Takes back offers so old that the master that made them should have done so. Should that one be alive, its

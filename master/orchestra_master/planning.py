@@ -136,7 +136,7 @@ class _Planning:
         if possible := able(matching, self._where_allowed(head, matching.slots)):
             chosen = self._selector.select(matching, possible, history)
             changed = replace(chosen, free_slots=chosen.free_slots - matching.slots)
-        elif possible := where_to_wait(terms, self._where_to_wait(head)):
+        elif possible := where_to_wait(terms, self._beside_no_reserve(head)):
             chosen = self._selector.select(matching, possible, history)
             changed = replace(chosen, prefetch_room=chosen.prefetch_room - 1)
         else:
@@ -163,16 +163,17 @@ class _Planning:
         """Whether there was enough for it before this plan: when there will be again only the next look can say."""
         rates = [each for each in self._situation.terms[head.signature].demands if each.window_seconds is not None]
         return any(
-            self._left_for(each) < each.amount <= self._situation.stocks[each.resource].left_for(each) for each in rates
+            self._left_for(each) < each.amount <= self._situation.stocks[each.stock].left_for(each) for each in rates
         )
 
     def _left_for(self, demand: Demand) -> int:
-        return self._situation.stocks[demand.resource].left_for(demand) - self._taken[demand.resource]
+        return self._situation.stocks[demand.stock].left_for(demand) - self._taken[demand.resource]
 
     def _keep_free_for(self, elder: PendingRun) -> None:
         terms = self._situation.terms[elder.signature]
         self._kept_resources = frozenset(demand.resource for demand in terms.demands)
-        if terms.matching.slots > 1:
+        # Until it has all else, which others may hold for hours, slots that were kept for it would lie idle.
+        if terms.matching.slots > 1 and not self._is_short(elder):
             any_room = msgspec.structs.replace(terms.matching, slots=1)
             suiting = [
                 each for each in able(any_room, self._where_allowed(elder, 1)) if each.slots >= terms.matching.slots
@@ -186,7 +187,7 @@ class _Planning:
             return list(self._candidates.values())
         return [each for each in self._candidates.values() if self._may_have(head, each, slots)]
 
-    def _where_to_wait(self, head: PendingRun) -> list[Candidate]:
+    def _beside_no_reserve(self, head: PendingRun) -> list[Candidate]:
         """What waits at a worker takes the place of whatever ends there next: that may be one which is to be kept,
         also if its project fills it now."""
         return [

@@ -115,6 +115,10 @@ class ConnectedWorker:
         """What waits for a slot and cannot have run, with the moment (monotonic) at which it is taken back."""
         return {key: due_at for key, due_at in self.prefetched.items() if due_at is not None}
 
+    def accepted_in_wait(self) -> dict[AttemptKey, float]:
+        """Those of them that the worker has accepted: what is still offered to it is withdrawn as an offer."""
+        return {key: due_at for key, due_at in self.recallable().items() if key not in self.offers}
+
     def may_go(self, key: AttemptKey) -> bool:
         """Whether the attempt, once its acceptance is committed, has what it needs to start."""
         return key in self.held and key not in self.prefetched

@@ -1,4 +1,4 @@
-"""Carries out what people asked for: a run that is held by a worker of this master is withdrawn or told to stop."""
+"""Stops what the workers of this master have: what people asked for, and what is not to start in a quarantine."""
 
 from sqlalchemy import Connection, select
 
@@ -7,6 +7,7 @@ from orchestra.lifecycle import AttemptState
 from orchestra.protocol.messages import Forget, Stop
 from orchestra.storage.attempts import stopped_by, withdraw_offer
 from orchestra.storage.database import Signal, Topic
+from orchestra.storage.quarantine import in_quarantine
 from orchestra.storage.tables import attempts, runs
 from orchestra_master.parts import MasterParts
 from orchestra_master.recalling import recall
@@ -42,7 +43,20 @@ class Stopper:
             else:
                 connected.stopping.add(key)
                 connected.send(Stop(run=run, attempt=attempt, reason=words))
+        await self._recall_quarantined()
         return pause
+
+    async def _recall_quarantined(self) -> None:
+        """In quarantine nothing of a job starts, also none that waits at a worker for a slot."""
+        waiting = [run for connected in self._parts.roster.connected() for run, _ in connected.accepted_in_wait()]
+        if not waiting:
+            return
+        quarantined = await self._parts.database.read(lambda connection: in_quarantine(connection, waiting))
+        for connected in self._parts.roster.connected():
+            # What has gone meanwhile runs, as others do that were quicker than the quarantine.
+            keys = [key for key in connected.accepted_in_wait() if key[0] in quarantined]
+            if keys:
+                await recall(self._parts, connected, keys, words="its job is in quarantine")
 
     async def _withdraw(self, run: RunId, attempt: AttemptNumber, words: str) -> bool:
         now = self._parts.clock.now()

@@ -20,7 +20,7 @@ from orchestra.identifiers import ProjectId
 from orchestra.policy import Principal
 from orchestra.specification import JobDefinition, ProjectDefinition, ScheduleSpecification
 from orchestra.storage.database import Signal, Topic, announce
-from orchestra.storage.declared_locks import declared_locks
+from orchestra.storage.declared_locks import declare_locks, declared_locks
 from orchestra.storage.expectations import (
     ExpectationRecord,
     expectations_of_project,
@@ -38,7 +38,7 @@ from orchestra.storage.projects import (
     has_project,
     newest_definition,
 )
-from orchestra.storage.resources import declare_locks, lock_names
+from orchestra.storage.resources import lock_names
 from orchestra.storage.schedules import ScheduleRecord, retire_schedule, schedules_of_project, set_schedule
 
 _DECLARING = "declared locks"

@@ -48,11 +48,11 @@ def foretell(
     """`room`: the free slots of each worker that matches and takes runs. `busy`: what is on these workers. `before`:
     how many like it go before it. `ends`: when runs that hold something are likely to be over."""
     if not room:
-        return _unknown("no worker that matches takes runs now")
+        return unknown("no worker that matches takes runs now")
     moments = [_worker_free(room, slots, before, busy, now)]
     moments += [_stock_free(each, ends) for each in shortages]
-    if unknown := next((each for each in moments if isinstance(each, str)), None):
-        return _unknown(unknown)
+    if cause := next((each for each in moments if isinstance(each, str)), None):
+        return unknown(cause)
     at = max([now, *(each for each in moments if not isinstance(each, str))])
     wait = duration_in_words(round(seconds_between(now, at)))
     return Forecast(expected_at=at, words=f"it is expected to start at about {rfc3339(at)} (in {wait})")
@@ -101,7 +101,8 @@ def _untold(each: BusySlots | Holder) -> str:
     return f"nobody knows how long {f'#{each.run}' if each.is_visible else 'a run of another project'} takes"
 
 
-def _unknown(cause: str) -> Forecast:
+def unknown(cause: str) -> Forecast:
+    """Nobody can know, and this is why."""
     return Forecast(expected_at=None, words=f"when it starts is not known: {cause}")
 
 

@@ -8,14 +8,14 @@ from sqlalchemy import Connection, select
 from orchestra.clock import Instant, after, rfc3339
 from orchestra.demands import Demand, project_of
 from orchestra.identifiers import RunId, Signature, WorkerId
-from orchestra.lifecycle import RunState, WorkerState
+from orchestra.lifecycle import WorkerState
 from orchestra.limits import HOLD_BACK_SECONDS
 from orchestra.matching import PIPELINE, exclusion
 from orchestra.policy import Permission, Principal
 from orchestra.queries.worker_facts import WorkerFacts
 from orchestra.specification import Matching
-from orchestra.storage.pending import pending_signatures
-from orchestra.storage.resources import slots_in_use, slots_of_projects
+from orchestra.storage.pending import MAY_GO, pending_signatures
+from orchestra.storage.resources import slots_in_use, slots_of_projects, stock_of
 from orchestra.storage.tables import projects, runs, workers
 from orchestra.storage.terms import Terms, terms_of
 
@@ -31,6 +31,8 @@ class Elder:
     is_visible: bool
     """The person who asks may see the run."""
     terms: Terms
+    is_short: bool
+    """Others hold what it demands: until they are over no slots are kept for it."""
     since: Instant
 
     @property
@@ -44,16 +46,14 @@ def elder_of(connection: Connection, who: Principal, fleet: Sequence[WorkerFacts
     """The run for which masters keep room free now, or None."""
     found = []
     waited = after(now, -HOLD_BACK_SECONDS)
-    for signature in pending_signatures(connection)[:_SIGNATURES_LOOKED_AT]:
-        terms = None if signature == PIPELINE else terms_of(connection, signature)
-        if terms is None or not terms.may_be_passed_by:
-            continue
-        matching = terms.matching
-        if not any(exclusion(matching, each.properties, slots=each.slots) is None for each in _open(fleet, now)):
+    large = list(_passed_by(connection, _open(fleet, now)))
+    stocks = stock_of(connection, [each for _, terms in large for each in terms.demands], now)
+    for signature, terms in large:
+        if not all(stocks[each.stock].comes_free_for(each) for each in terms.demands):
             continue
         next_one = (
             select(runs.c.id, runs.c.rank, runs.c.pending_at)
-            .where(runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING, runs.c.signature == signature)
+            .where(*MAY_GO, runs.c.signature == signature)
             .order_by(runs.c.rank, runs.c.id)
             .limit(1)
         )
@@ -64,10 +64,21 @@ def elder_of(connection: Connection, who: Principal, fleet: Sequence[WorkerFacts
                 signature=signature,
                 is_visible=who.scope(Permission.READ).covers(project_of(signature)),
                 terms=terms,
+                is_short=any(stocks[each.stock].left_for(each) < each.amount for each in terms.demands),
                 since=Instant(row.pending_at),
             )
             found.append((row.rank, row.id, elder))
     return min(found, default=(0, 0, None), key=lambda each: each[:2])[2]
+
+
+def _passed_by(connection: Connection, fleet: Sequence[WorkerFacts]) -> Iterator[tuple[Signature, Terms]]:
+    """What smaller runs could pass by for ever, of what waits for these workers."""
+    for signature in pending_signatures(connection)[:_SIGNATURES_LOOKED_AT]:
+        terms = None if signature == PIPELINE else terms_of(connection, signature)
+        if terms is None or not terms.may_be_passed_by:
+            continue
+        if any(exclusion(terms.matching, each.properties, slots=each.slots) is None for each in fleet):
+            yield signature, terms
 
 
 def kept_resource(demands: Sequence[Demand], elder: Elder | None) -> Iterator[str]:
@@ -97,7 +108,7 @@ def kept_workers(
     for master in {master_of[each.name] for each in open_workers}:
         own = [each for each in open_workers if master_of[each.name] == master]
         found |= _reserved(connection, who, signature, slots, own, id_of)
-        if elder is not None and elder.terms.matching.slots > 1:
+        if elder is not None and elder.terms.matching.slots > 1 and not elder.is_short:
             suiting = [
                 each
                 for each in own
@@ -131,9 +142,12 @@ def _reserved(
             if who.scope(Permission.READ).covers(project):
                 name = connection.execute(select(projects.c.name).where(projects.c.id == project)).scalar_one()
                 owner = f"project {name}"
-            words = f"{kept} free slot{'' if kept == 1 else 's'} {'is' if kept == 1 else 'are'} kept for {owner}"
-            found |= {one.name: words for one in members if _free(one)}
+            found |= {one.name: f"{_kept_words(min(kept, _free(one)))} for {owner}" for one in members if _free(one)}
     return found
+
+
+def _kept_words(slots: int) -> str:
+    return f"{slots} free slot{'' if slots == 1 else 's'} {'is' if slots == 1 else 'are'} kept"
 
 
 def _open(fleet: Sequence[WorkerFacts], now: Instant) -> list[WorkerFacts]:

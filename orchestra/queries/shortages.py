@@ -57,7 +57,7 @@ def shortages_of(
             frees_at=stock.frees_at,
         )
         for demand in demands
-        if (stock := stocks[demand.resource]).left_for(demand) < demand.amount
+        if (stock := stocks[demand.stock]).left_for(demand) < demand.amount
     )
 
 

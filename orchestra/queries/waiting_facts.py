@@ -13,15 +13,18 @@ from orchestra.lifecycle import RunState, WorkerState
 from orchestra.limits import BEFORE_COUNT_MAX
 from orchestra.matching import PIPELINE, exclusion
 from orchestra.policy import Principal
-from orchestra.queries.forecast import busy_slots, foretell, likely_ends
+from orchestra.queries.forecast import busy_slots, foretell, likely_ends, unknown
 from orchestra.queries.kept_slots import elder_of, kept_resource, kept_workers
 from orchestra.queries.shortages import Shortage, shortage_words, shortages_of
 from orchestra.queries.waiting import WAITING_STATES, RunFacts, WaitingView, explain
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
 from orchestra.specification import Matching
+from orchestra.storage.pending import MAY_GO
 from orchestra.storage.quarantine import Quarantine
 from orchestra.storage.tables import jobs, projects, runs, workers
 from orchestra.storage.terms import Terms, terms_of
+
+_KEPT_FOR_ANOTHER = unknown("what comes free is kept for another one first")
 
 
 def waiting_of(
@@ -54,7 +57,8 @@ def _pending_facts(
     elder = elder_of(connection, who, fleet, now=now)
     if elder is not None and elder.run == row.id:
         elder = None
-    obstacles = [*_quarantine(row), *map(shortage_words, shortages), *kept_resource(terms.demands, elder)]
+    kept = list(kept_resource(terms.demands, elder))
+    obstacles = [*_quarantine(row), *map(shortage_words, shortages), *kept]
     facts = replace(
         _facts(row, matching, fleet, now),
         before=_runs_before(connection, row),
@@ -64,6 +68,8 @@ def _pending_facts(
     if row.quarantined_at is not None:
         # It waits for a person: no clock tells when that one comes.
         return facts
+    if kept:
+        return replace(facts, forecast=_KEPT_FOR_ANOTHER)
     return _foretold(connection, who, facts, shortages)
 
 
@@ -79,6 +85,8 @@ def _foretold(connection: Connection, who: Principal, facts: RunFacts, shortages
     if not shortages and any(free >= matching.slots for free in room.values()):
         # It is offered in a moment: there is nothing to foretell.
         return facts
+    if room.keys() & facts.kept.keys():
+        return replace(facts, forecast=_KEPT_FOR_ANOTHER)
     holders = {each.run: (each.job_id, each.since) for shortage in shortages for each in shortage.holders}
     forecast = foretell(
         room=room,
@@ -117,8 +125,7 @@ def _runs_before(connection: Connection, row: "_WaitingRow") -> int:
     before = (
         select(runs.c.id)
         .where(
-            runs.c.ended_at.is_(None),
-            runs.c.state == RunState.PENDING,
+            *MAY_GO,
             runs.c.signature == row.signature,
             or_(runs.c.rank < row.rank, (runs.c.rank == row.rank) & (runs.c.id < row.id)),
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, insert, select
 
 from orchestra.identifiers import ProjectId
 from orchestra.specification import JobSpecification
@@ -31,6 +31,16 @@ class LockUser:
     name: str
     """With its project: `ops/backup`."""
     specification: JobSpecification
+
+
+def declare_locks(connection: Connection, project: ProjectId, capacities: Mapping[str, int]) -> None:
+    """The project declares these locks and no others."""
+    connection.execute(delete(locks).where(locks.c.project_id == project))
+    if capacities:
+        connection.execute(
+            insert(locks),
+            [{"name": name, "capacity": count, "project_id": project} for name, count in capacities.items()],
+        )
 
 
 def declared_locks(connection: Connection) -> Mapping[str, DeclaredLock]:

@@ -51,6 +51,15 @@ def pending_heads(connection: Connection, signature: Signature, limit: int) -> l
     ]
 
 
+_IS_PENDING = (runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING)
+MAY_GO = (
+    *_IS_PENDING,
+    runs.c.stop_requested_at.is_(None),
+    ~select(jobs.c.id).where(jobs.c.id == runs.c.job_id, jobs.c.quarantined_at.is_not(None)).exists(),
+)
+"""Of the pending runs those that have a turn: nobody asked to stop them, and their jobs are not in quarantine."""
+
+
 class _Head(NamedTuple):
     id: int
     rank: int
@@ -64,13 +73,7 @@ _HEADS = PreparedQuery(
     _Head,
     lambda _: (
         select(*(runs.c[name] for name in _Head._fields))
-        .where(
-            runs.c.ended_at.is_(None),
-            runs.c.state == RunState.PENDING,
-            runs.c.signature == bindparam("wanted"),
-            runs.c.stop_requested_at.is_(None),
-            ~select(jobs.c.id).where(jobs.c.id == runs.c.job_id, jobs.c.quarantined_at.is_not(None)).exists(),
-        )
+        .where(*MAY_GO, runs.c.signature == bindparam("wanted"))
         .order_by(runs.c.rank, runs.c.id)
         .limit(bindparam("most"))
         .with_for_update(skip_locked=True, of=runs)
@@ -95,7 +98,6 @@ def _signatures() -> Select[tuple[str | None]]:
     return select(steps.c.signature).where(steps.c.signature.is_not(None))
 
 
-_IS_PENDING = (runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING)
 _SIGNATURES = PreparedQuery(_Waiting, lambda _: _signatures())
 
 

@@ -134,7 +134,11 @@ class Children:
         admission = admit(self._connection, child)
         if admission.ruling is not Ruling.MADE:
             # A run that somebody else wanted is no part of this pipeline, whatever the job says of its own callers.
-            raise ChildRefused(admission.words, state=ElementState.SKIPPED)
+            words = admission.words
+            if job.project_id != parent.project_id:
+                # Who may see the pipeline may not see that run, nor the key that it has.
+                words = f"job {job.project}/{job.name} has another run that is in the way of a new one"
+            raise ChildRefused(words, state=ElementState.SKIPPED)
         return admission
 
     def _matching(self, specification: JobSpecification, element: Element, start: Start) -> Matching | None:

@@ -1,5 +1,6 @@
 """Jobs that destroy what executes them: after too many lost attempts nothing of them starts until a person says so."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, literal_column, select, update
@@ -50,8 +51,8 @@ def quarantine_if_poison(connection: Connection, run: RunId, guard: PoisonGuard,
     were = "attempt was" if len(lost) == 1 else "attempts were"
     words = f"{len(lost)} {were} lost within {format_duration(guard.within_seconds)}: {named}"
     connection.execute(update(jobs).where(jobs.c.id == job.id).values(quarantined_at=now, quarantine_reason=words))
-    # Pages of whatever waits of it say why at once.
-    announce(connection, Signal(Topic.RUN))
+    # Pages of whatever waits of it say why at once, and what waits at workers is taken back.
+    announce(connection, Signal(Topic.RUN), Signal(Topic.STOPS))
     return Quarantine(project=job.project, job=job.name, since=now, reason=words)
 
 
@@ -79,6 +80,13 @@ def quarantine_of(connection: Connection, job: JobId) -> Quarantine | None:
     return Quarantine(
         project=row.project, job=row.name, since=Instant(row.quarantined_at), reason=row.quarantine_reason
     )
+
+
+def in_quarantine(connection: Connection, of_runs: Sequence[RunId]) -> frozenset[RunId]:
+    """Those of these runs whose job is in quarantine."""
+    query = select(runs.c.id).join(jobs, jobs.c.id == runs.c.job_id)
+    found = connection.scalars(query.where(runs.c.id.in_(of_runs), jobs.c.quarantined_at.is_not(None)))
+    return frozenset(RunId(each) for each in found)
 
 
 def release_job(connection: Connection, job: JobId, *, now: Instant) -> bool:

@@ -1,7 +1,7 @@
 """What is held of the resources that runs demand, and who uses the workers' slots: sums over rows, never counters."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,6 +30,12 @@ class Stock:
     def left_for(self, demand: Demand) -> int:
         """How much of it there is for this demand."""
         return (demand.most if self.most is None else self.most) - self.held
+
+    def comes_free_for(self, demand: Demand) -> bool:
+        """Whether there is enough of it once other runs are over: not if there is never so much, and not while a rate
+        is used up, which only time gives back."""
+        given_back = self.held if demand.window_seconds is None else 0
+        return self.left_for(demand) + given_back >= demand.amount
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,16 +69,16 @@ def lock_names(connection: Connection, names: Iterable[str]) -> None:
 
 
 def stock_of(connection: Connection, demands: Iterable[Demand], now: Instant) -> dict[str, Stock]:
-    """How it stands with the resources of these demands."""
-    asked = {demand.resource: demand for demand in demands}
+    """How it stands with the resources of these demands, by the `stock` of each."""
+    asked = {demand.stock: demand for demand in demands}
     stocks = {
-        each.resource: _stock_of_rate(connection, each, each.window_seconds, now)
+        each.stock: _stock_of_rate(connection, each, each.window_seconds, now)
         for each in asked.values()
         if each.window_seconds is not None
     }
     others = [each for each in asked.values() if each.window_seconds is None]
     held = {row.resource: row.amount for row in _HELD.all(connection, {})} if others else {}
-    return stocks | {each.resource: _stock(connection, each, held.get(each.resource, 0)) for each in others}
+    return stocks | {each.stock: _stock(connection, each, held.get(each.resource, 0)) for each in others}
 
 
 def _stock_of_rate(connection: Connection, demand: Demand, window_seconds: float, now: Instant) -> Stock:
@@ -101,11 +107,12 @@ def keep_starts(
         connection,
         [{"resource": each.resource, "at": now, "run_id": run, "attempt": attempt} for run, attempt, each in rates],
     )
-    windows = {each.resource: each.window_seconds or 0.0 for _, _, each in rates}
-    for resource, seconds in windows.items():
-        connection.execute(
-            delete(run_starts).where(run_starts.c.resource == resource, run_starts.c.at <= after(now, -seconds))
-        )
+    for resource in {each.resource for _, _, each in rates}:
+        # Runs that were made before the rate was changed, or after, may count for longer than these do.
+        longest = _LONGEST.first(connection, {"wanted": resource})
+        assert longest is not None, "what these demand is in the rows"
+        since = after(now, -longest.seconds)
+        connection.execute(delete(run_starts).where(run_starts.c.resource == resource, run_starts.c.at <= since))
 
 
 def slots_in_use(connection: Connection) -> list[SlotUse]:
@@ -128,25 +135,6 @@ def slots_of_projects(connection: Connection) -> Mapping[ProjectId, ProjectSlots
     }
 
 
-def declare_locks(connection: Connection, project: ProjectId, capacities: Mapping[str, int]) -> None:
-    """The project declares these locks and no others."""
-    connection.execute(delete(locks).where(locks.c.project_id == project))
-    if capacities:
-        connection.execute(
-            insert(locks),
-            [{"name": name, "capacity": count, "project_id": project} for name, count in capacities.items()],
-        )
-
-
-def declared_locks(connection: Connection, names: Collection[str]) -> dict[str, tuple[int, str]]:
-    """The capacities of those of these locks that are declared, and the names of the projects that do."""
-    query = select(locks.c.name, locks.c.capacity, projects.c.name.label("project")).join(
-        projects, projects.c.id == locks.c.project_id
-    )
-    rows = connection.execute(query.where(locks.c.name.in_(names)))
-    return {row.name: (row.capacity, row.project) for row in rows}
-
-
 _LOCK_NAMES = text("select pg_advisory_xact_lock(key) from unnest(cast(:keys as bigint[])) as key")
 
 
@@ -161,6 +149,10 @@ class _Capacity(NamedTuple):
 
 class _At(NamedTuple):
     at: int
+
+
+class _Longest(NamedTuple):
+    seconds: float
 
 
 class _InUse(NamedTuple):
@@ -209,6 +201,10 @@ _STARTS = PreparedQuery(
 )
 _START = PreparedChange(
     lambda _: insert(run_starts).values(inserted(run_starts, "resource", "at", "run_id", "attempt"))
+)
+_LONGEST = PreparedQuery(
+    _Longest,
+    lambda _: select(func.max(run_demands.c.window_seconds)).where(run_demands.c.resource == bindparam("wanted")),
 )
 _IN_USE = PreparedQuery(
     _InUse,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import Connection, bindparam, literal_column, or_, select
 
 from orchestra.clock import Instant, after
 from orchestra.identifiers import JobId, RunId, Signature
@@ -65,34 +65,26 @@ class _Row(NamedTuple):
     due_at: int | None
     stop_requested_at: int | None
     created_at: int
-
-
-class _Demanding(NamedTuple):
-    id: int
-    state: str
-    signature: str
-    attempt: int
-    due_at: int | None
-    stop_requested_at: int | None
-    created_at: int
     amount: int
 
 
-def _other(row: _Row | _Demanding) -> OtherRun:
+def _other(row: _Row) -> OtherRun:
     state = RunState(row.state)
     return OtherRun(
         id=RunId(row.id),
         state=state,
         signature=Signature(row.signature),
-        amount=row.amount if isinstance(row, _Demanding) else 1,
+        amount=row.amount,
         # One that waits for its next attempt has had one, and one that waits for earlier runs has no time.
         is_for_later=state is RunState.SCHEDULED and row.attempt == 0 and row.due_at is not None,
         is_stopping=row.stop_requested_at is not None,
     )
 
 
-_COLUMNS = [runs.c[name] for name in _Row._fields]
-_WITH_KEY = select(*_COLUMNS).where(runs.c.job_id == bindparam("job"), runs.c.unique_key == bindparam("wanted"))
+_COLUMNS = [runs.c[name] for name in _Row._fields if name != "amount"]
+_WITH_KEY = select(*_COLUMNS, literal_column("1")).where(
+    runs.c.job_id == bindparam("job"), runs.c.unique_key == bindparam("wanted")
+)
 _OPEN_WITH_KEY = PreparedQuery(_Row, lambda _: _WITH_KEY.where(runs.c.ended_at.is_(None)).order_by(runs.c.id))
 # Along the index from its end, however long the history of a key is: what the window holds is decided by the newest.
 _NEWEST_WITH_KEY = PreparedQuery(
@@ -111,5 +103,5 @@ _DEMANDING = (
 )
 _HOLDING = [runs.c.state == state for state in sorted(HOLDING_STATES)]
 _WAITING = [runs.c.state == state for state in (RunState.PENDING, RunState.SCHEDULED, RunState.WAITING)]
-_HOLDERS = PreparedQuery(_Demanding, lambda _: _DEMANDING.where(or_(*_HOLDING)).order_by(runs.c.id))
-_WAITERS = PreparedQuery(_Demanding, lambda _: _DEMANDING.where(or_(*_WAITING)).order_by(runs.c.rank, runs.c.id))
+_HOLDERS = PreparedQuery(_Row, lambda _: _DEMANDING.where(or_(*_HOLDING)).order_by(runs.c.id))
+_WAITERS = PreparedQuery(_Row, lambda _: _DEMANDING.where(or_(*_WAITING)).order_by(runs.c.rank, runs.c.id))

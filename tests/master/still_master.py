@@ -22,10 +22,17 @@ from orchestra_master.offering import Offering
 from orchestra_master.parts import MasterParts
 from orchestra_master.roster import Roster
 from orchestra_master.selection import SpreadingSelector
-from tests.master.conftest import NoSecrets
 from tests.support import given
 from tests.support.clocks import FakeClock
 from tests.support.worker_end import WorkerEnd, hello, started
+
+
+class NoSecrets:
+    """Opens nothing: these tests' runs have no secrets."""
+
+    def open(self, sealed: str) -> dict[str, str]:
+        """Never asked."""
+        raise AssertionError(sealed)
 
 
 class StillMaster:

@@ -12,7 +12,7 @@ from orchestra.logs.store import FileLogStore
 from orchestra.storage.database import Database, Topic
 from orchestra_master.assemble import build_master
 from orchestra_master.duty import Restarts
-from tests.master.conftest import NoSecrets
+from tests.master.still_master import NoSecrets
 from tests.support import given
 from tests.support.clocks import FakeClock
 

@@ -1,9 +1,5 @@
 """Why an attempt ended is kept with it, in the words of policies, and is what they decide on."""
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from sqlalchemy import Connection, select, update
 
@@ -14,7 +10,6 @@ from orchestra.logs.digest import SegmentedDigest
 from orchestra.protocol.messages import Event, Final, Started
 from orchestra.specification import Jitter, RetryPolicy
 from orchestra.storage.job_versions import JobVersions
-from orchestra.storage.sqlite_file import sqlite_engine
 from orchestra.storage.tables import attempts, runs
 from orchestra_master.losing import lose_attempt
 from orchestra_master.retrying import seconds_until_retry
@@ -24,25 +19,6 @@ from tests.support.worker_end import event
 
 FIRST = RunId(1)
 ALL = RetryPolicy(max_attempts=3, wait_seconds=60, on=("exit", "timeout", "lost", "exception"))
-
-
-@pytest.fixture(scope="module")
-def engine_connection(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    """A connection to a database of this module's own."""
-    path = tmp_path_factory.mktemp("causes") / "orchestra.db"
-    shutil.copyfile(sqlite_template, path)
-    engine = sqlite_engine(path, pragmas=["PRAGMA foreign_keys=ON"], begin="BEGIN IMMEDIATE", connections=1)
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
-
-
-@pytest.fixture
-def connection(engine_connection: Connection) -> Iterator[Connection]:
-    """A transaction that leaves nothing behind."""
-    transaction = engine_connection.begin()
-    yield engine_connection
-    transaction.rollback()
 
 
 def ended(outcome: AttemptState, cause: str | None) -> Event:

@@ -1,7 +1,6 @@
 """Groups, locks, rates, shares and reserves as the dispatcher keeps them, over rows of both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -16,10 +15,11 @@ from orchestra.limits import HOLD_BACK_SECONDS, REFUSED_OFFER_SECONDS
 from orchestra.policies import Concurrency, LockDemand, Policies, Rate
 from orchestra.protocol.messages import Offer, Refuse
 from orchestra.specification import Matching, Operator, Requirement, RetryPolicy, SlotReserve
-from orchestra.storage.database import Database, Signal, Topic
+from orchestra.storage.database import Signal, Topic
+from orchestra.storage.declared_locks import declare_locks
+from orchestra.storage.jobs import add_version
 from orchestra.storage.open import open_database
 from orchestra.storage.quarantine import release_job
-from orchestra.storage.resources import declare_locks
 from orchestra.storage.runs import request_stop
 from orchestra.storage.tables import jobs, projects, runs
 from tests.master.demand_room import ATTEMPT, Room
@@ -27,16 +27,6 @@ from tests.master.still_master import StillMaster
 from tests.support import given
 
 ONE_AT_A_TIME = Policies(concurrency=Concurrency())
-
-
-@pytest.fixture
-async def room(database: Database, tmp_path: Path) -> AsyncIterator[Room]:
-    """A master that does nothing by itself."""
-    async with asyncio.TaskGroup() as tasks:
-        master = StillMaster(database, tmp_path / "logs", tasks, await given.user(database))
-        yield Room(database, master)
-        for link in master.links:
-            link.cancel()
 
 
 async def test_a_group_lets_so_many_run_and_the_next_when_one_is_over(room: Room) -> None:
@@ -256,6 +246,67 @@ async def test_no_room_is_kept_for_a_large_run_that_no_worker_here_can_take(room
     await room.end(worker, small[0])
 
     assert await room.dispatch() == [small[3]]
+
+
+async def test_nothing_is_kept_for_a_run_that_needs_more_of_a_lock_than_there_is(room: Room) -> None:
+    await room.master.worker(slots=3)
+    await room.run(Policies(locks=(LockDemand(name="gate", count=2),)), matching=Matching(slots=2))
+    assert await room.dispatch() == []
+    room.master.clock.advance(seconds=HOLD_BACK_SECONDS)
+
+    small = [await room.run(Policies(locks=(LockDemand(name="gate"),))), await room.run(), await room.run()]
+
+    assert await room.dispatch() == small
+
+
+async def test_a_rate_that_is_changed_while_runs_wait_holds_for_those_that_are_made_by_it(room: Room) -> None:
+    worker = await room.master.worker(slots=5)
+    before, afterwards = Rate(starts=1, per_seconds=60), Rate(starts=2, per_seconds=3600)
+    old = [await room.run(Policies(rate=before), job="scan") for _ in range(2)]
+    assert await room.dispatch() == old[:1]
+    changed, now = given.specification(policies=Policies(rate=afterwards)), room.master.clock.now()
+    await room.database.write(lambda connection: add_version(connection, JobId(1), changed, now=now))
+    new = [await room.run(job="scan") for _ in range(5)]
+    assert await room.dispatch() == new[:1]
+
+    room.master.clock.advance(seconds=60)
+    await room.end(worker, old[0])
+    assert await room.dispatch() == old[1:]
+    room.master.clock.advance(seconds=60)
+    await room.end(worker, old[1])
+    assert await room.dispatch() == []
+    room.master.clock.advance(seconds=3600 - 120)
+    await room.end(worker, new[0])
+
+    assert await room.dispatch() == new[1:2]
+
+
+async def test_no_lock_is_kept_for_a_run_whose_rate_is_used_up(room: Room) -> None:
+    worker = await room.master.worker(slots=3)
+    gate = (LockDemand(name="gate"),)
+    rated = [await room.run(Policies(locks=gate, rate=Rate(starts=1, per_seconds=3600)), job="rated") for _ in range(2)]
+    assert await room.dispatch() == rated[:1]
+    await room.end(worker, rated[0])
+    room.master.clock.advance(seconds=HOLD_BACK_SECONDS)
+
+    other = await room.run(Policies(locks=gate))
+
+    assert await room.dispatch() == [other]
+
+
+async def test_no_slots_are_kept_for_a_large_run_whose_group_is_full(room: Room) -> None:
+    worker = await room.master.worker(slots=4)
+    large = [await room.run(ONE_AT_A_TIME, matching=Matching(slots=3), job="large") for _ in range(2)]
+    assert await room.dispatch() == large[:1]
+    room.master.clock.advance(seconds=HOLD_BACK_SECONDS)
+    small = [await room.run(job="small") for _ in range(3)]
+
+    assert await room.dispatch() == small[:1]
+    await room.end(worker, large[0])
+
+    assert await room.dispatch() == large[1:]
+    await room.end(worker, small[0])
+    assert await room.dispatch() == small[1:2]
 
 
 async def test_nothing_of_a_job_in_quarantine_starts_until_it_is_released(room: Room) -> None:

@@ -1,30 +1,13 @@
 """When what could not go is looked at again: not at every slot that comes free, and never too late."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from orchestra.policies import Concurrency, Policies, Rate
-from orchestra.storage.database import Database
 from orchestra.storage.runs import request_stop
 from tests.master.demand_room import Room
-from tests.master.still_master import StillMaster
-from tests.support import given
 
 GROUPS = 20
 IN_A_GROUP = Policies(concurrency=Concurrency(group="group-{parameters.number}"))
-
-
-@pytest.fixture
-async def room(sqlite_database: Database, tmp_path: Path) -> AsyncIterator[Room]:
-    """A master that does nothing by itself."""
-    async with asyncio.TaskGroup() as tasks:
-        master = StillMaster(sqlite_database, tmp_path / "logs", tasks, await given.user(sqlite_database))
-        yield Room(sqlite_database, master)
-        for link in master.links:
-            link.cancel()
 
 
 async def test_a_slot_that_comes_free_is_no_reason_to_look_at_full_groups(room: Room) -> None:
@@ -69,6 +52,24 @@ async def test_a_full_group_for_which_nobody_waits_any_more_is_not_counted_for_e
     assert await room.dispatch() == []
 
     assert (blocked, room.master.dispatcher.blocked) == (1, 0)
+
+
+async def test_what_nobody_waits_with_is_not_remembered_without_end(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestra_master.dispatcher.SIGNATURES_REMEMBERED_MAX", GROUPS)
+    await room.master.worker(slots=2 * GROUPS)
+    for number in 2 * list(range(GROUPS)):
+        await room.run(IN_A_GROUP, job="build", parameters={"number": str(number)})
+    for number in range(GROUPS, 2 * GROUPS - 1):
+        await room.run(IN_A_GROUP, job="build", parameters={"number": str(number)})
+    await room.dispatch()
+    before = room.master.dispatcher.remembered
+
+    room.master.clock.advance(seconds=room.master.parts.poll_seconds)
+    await room.dispatch()
+
+    assert (before, room.master.dispatcher.remembered) == (2 * GROUPS - 1, GROUPS)
 
 
 async def test_a_rate_that_one_burst_uses_up_is_looked_at_when_its_window_ends(room: Room) -> None:

@@ -204,6 +204,16 @@ def test_what_an_elder_demands_is_kept_free_for_it() -> None:
     assert made.lacking == {signature(gate), signature(both)}
 
 
+def test_no_slots_are_kept_for_an_elder_that_others_hold_up() -> None:
+    large, small = terms(GATE, slots=2), terms()
+
+    made = planned(
+        [(head(2, small), small)], [worker(1, free=1)], held={GATE.resource: 1}, elder=(head(1, large), large)
+    )
+
+    assert runs_of(made) == [2]
+
+
 def test_an_elder_that_can_go_goes_before_all_others() -> None:
     large, small = terms(slots=2), terms()
 

@@ -14,7 +14,7 @@ from orchestra.limits import PREFETCH_SECONDS, PREFETCHED_SECONDS_MAX
 from orchestra.protocol.messages import Accept, Forget, Go, Held, Offer, Refuse, Resume, Stop, Welcome
 from orchestra.specification import Matching
 from orchestra.storage.database import Database, Signal, Topic
-from orchestra.storage.tables import attempts, runs
+from orchestra.storage.tables import attempts, jobs, runs
 from orchestra_master.offer_watch import OfferWatch
 from orchestra_master.roster import ConnectedWorker
 from orchestra_master.stopper import Stopper
@@ -198,6 +198,24 @@ async def test_a_stop_cancels_what_waits_for_a_slot(master: StillMaster) -> None
     assert (await worker.hear(Forget)).run == run
     assert await given.state_of(master.database, run) is RunState.CANCELLED
     assert heard(worker, Stop) == []
+
+
+async def test_a_quarantine_takes_back_what_waits_of_its_job_and_nothing_else(master: StillMaster) -> None:
+    worker = await connect(master)
+    second, third = await busy(master, worker)
+    run = await prefetched(master, worker)
+    put_away = jobs.update().where(jobs.c.id.in_(select(runs.c.job_id).where(runs.c.id.in_([run, second]))))
+    values = {"quarantined_at": master.clock.now(), "quarantine_reason": "2 attempts were lost within 1h"}
+    await Stopper(parts=master.parts).run_once()
+    before = await given.state_of(master.database, run)
+    await master.database.write(lambda connection: connection.execute(put_away.values(values)).rowcount)
+
+    await Stopper(parts=master.parts).run_once()
+
+    assert (await worker.hear(Forget)).run == run
+    states = [await given.state_of(master.database, each) for each in (run, second, third)]
+    assert (before, states) == (RunState.ASSIGNED, [RunState.PENDING, RunState.RUNNING, RunState.RUNNING])
+    assert heard(worker, Stop) == [], "what runs goes on"
 
 
 async def test_a_worker_that_goes_away_gives_back_what_it_was_not_told_to_start(master: StillMaster) -> None:

@@ -100,11 +100,14 @@ async def test_what_workers_report_as_lost_counts(master: StillMaster, lines: Li
     tell_lost(worker, first)
     await worker.hear(Forget)
     before = (await is_quarantined(master), lines())
+    stops = master.database.subscribe(Topic.STOPS)
 
     tell_lost(worker, second)
     await worker.hear(Forget)
 
     assert before == (False, [])
+    assert await stops.wait(5), "what waits at workers is looked at"
+    stops.close()
     assert (await is_quarantined(master), lines()) == (True, [("ERROR", LINE)])
 
 

@@ -1,9 +1,7 @@
 """What a worker tells becomes rows: the same rows however the stream was cut, repeated, or lost before a commit."""
 
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from hypothesis import given as examples
@@ -34,7 +32,6 @@ from orchestra.protocol.messages import (
 from orchestra.specification import RetryPolicy
 from orchestra.storage.database import Database
 from orchestra.storage.results import comparable_text
-from orchestra.storage.sqlite_file import sqlite_engine
 from orchestra.storage.tables import run_events, runs
 from orchestra_master.retrying import seconds_until_retry
 from tests.master.stored_attempt import ATTEMPT, Rows, StoredAttempt, offered_attempt
@@ -43,25 +40,6 @@ from tests.support.worker_end import Told, event, final
 
 FIRST = RunId(1)
 JOB = given.specification()
-
-
-@pytest.fixture(scope="module")
-def engine_connection(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    """A connection to a database of this module's own."""
-    path = tmp_path_factory.mktemp("report") / "orchestra.db"
-    shutil.copyfile(sqlite_template, path)
-    engine = sqlite_engine(path, pragmas=["PRAGMA foreign_keys=ON"], begin="BEGIN IMMEDIATE", connections=1)
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
-
-
-@pytest.fixture
-def connection(engine_connection: Connection) -> Iterator[Connection]:
-    """A transaction that leaves nothing behind."""
-    transaction = engine_connection.begin()
-    yield engine_connection
-    transaction.rollback()
 
 
 @dataclass(frozen=True)

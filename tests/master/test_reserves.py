@@ -1,34 +1,16 @@
 """Slots that are kept free for a project: also from what would only wait at a worker for the next that comes free."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import msgspec
-import pytest
 from sqlalchemy import update
 
 from orchestra.identifiers import RunId
 from orchestra.protocol.messages import Welcome
 from orchestra.specification import SlotReserve
-from orchestra.storage.database import Database
 from orchestra.storage.tables import projects
 from tests.master.demand_room import ATTEMPT, Room
-from tests.master.still_master import StillMaster
-from tests.support import given
 from tests.support.worker_end import WorkerEnd, hello
 
 ONE = msgspec.json.encode(SlotReserve(count=1)).decode()
-
-
-@pytest.fixture
-async def room(database: Database, tmp_path: Path) -> AsyncIterator[Room]:
-    """A master that does nothing by itself."""
-    async with asyncio.TaskGroup() as tasks:
-        master = StillMaster(database, tmp_path / "logs", tasks, await given.user(database))
-        yield Room(database, master)
-        for link in master.links:
-            link.cancel()
 
 
 async def full_worker(room: Room) -> tuple[WorkerEnd, list[RunId], RunId]:

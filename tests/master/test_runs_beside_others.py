@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from orchestra.elements import Element, Pipeline
 from orchestra.lifecycle import RunEvent, RunState
 from orchestra.policies import Conflict, Policies, Uniqueness, UniqueScope, WhenFull
-from orchestra.specification import Execution, JobSpecification, Parameter, Step
+from orchestra.specification import Execution, JobSpecification, Parameter, PropertyValue, Step
 from orchestra.storage.admission import Admission
 from orchestra.storage.database import Database, Signal, Topic
 from orchestra.storage.jobs import find_job
 from orchestra.storage.new_runs import run_of
 from orchestra.storage.open import open_database
 from orchestra.storage.runs import admit_run
+from orchestra.storage.tables import pipeline_elements
 from orchestra_master.promoter import Promoter
 from tests.master.pipeline_room import PipelineRoom
 from tests.master.still_master import StillMaster
@@ -239,6 +240,20 @@ async def test_a_child_that_is_kept_out_is_skipped_and_the_pipeline_goes_on(
 
     assert await room.states(before) == {"scan": "running", "report": "running"}
     assert states == {"scan": "skipped", "report": "running"}
+
+
+async def test_an_element_says_nothing_of_the_runs_of_another_project(room: PipelineRoom) -> None:
+    named: dict[str, PropertyValue] = {"repo": "web"}
+    await given.pending_run(room.database, scan(Conflict.REJECT), project="ops", of_job="scan", parameters=named)
+    await room.job("report")
+    await room.pipeline(Element(name="scan", job="ops/scan", parameters=dict(named)))
+
+    run = await room.begin()
+
+    assert await room.states(run) == {"scan": "skipped"}
+    reason = select(pipeline_elements.c.reason).where(pipeline_elements.c.run_id == run)
+    words = await room.database.read(lambda connection: connection.execute(reason).scalar_one())
+    assert words == "job ops/scan has another run that is in the way of a new one"
 
 
 async def test_a_child_takes_the_place_of_one_of_another_pipeline(room: PipelineRoom) -> None:

@@ -1,10 +1,7 @@
 """Whatever situation a master has come to rest in: each run that waits has a reason, and each reason is true."""
 
-import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,12 +15,12 @@ from orchestra.policy import EVERYWHERE, Permission, Principal
 from orchestra.queries.waiting import WaitingView
 from orchestra.queries.waiting_facts import waiting_of
 from orchestra.specification import Matching, Operator, Requirement, SlotReserve
-from orchestra.storage.database import Database, Signal, Topic
-from orchestra.storage.resources import declare_locks, stock_of
+from orchestra.storage.database import Signal, Topic
+from orchestra.storage.declared_locks import declare_locks
+from orchestra.storage.resources import stock_of
 from orchestra.storage.tables import jobs, projects, run_demands, runs, workers
 from orchestra.storage.terms import terms_of
 from tests.master.demand_room import Room
-from tests.master.still_master import StillMaster
 from tests.support import given
 
 _PLAIN = re.compile(
@@ -31,17 +28,8 @@ _PLAIN = re.compile(
 )
 ROOT = Principal(user_id=UserId(1), name="root", scopes=dict.fromkeys(Permission, EVERYWHERE))
 """Sees everything."""
+KEPT = "when it starts is not known: what comes free is kept for another one first"
 WINDOWS = Requirement(name="os", operator=Operator.IN, values=("windows",))
-
-
-@pytest.fixture
-async def room(database: Database, tmp_path: Path) -> AsyncIterator[Room]:
-    """A master that does nothing by itself."""
-    async with asyncio.TaskGroup() as tasks:
-        master = StillMaster(database, tmp_path / "logs", tasks, await given.user(database))
-        yield Room(database, master)
-        for link in master.links:
-            link.cancel()
 
 
 async def why(room: Room, run: RunId) -> WaitingView:
@@ -75,6 +63,40 @@ async def test_a_full_group_is_named_with_its_limit(room: Room) -> None:
 
     assert view.reasons[0] == f"group ops/deploy-north is full: 2 of 2 under way, held by #{made[0]}, #{made[1]}"
     assert view.reasons[1] == "1 run with the same demands is before it"
+
+
+async def test_what_waits_in_a_quarantine_is_before_nobody(room: Room) -> None:
+    await room.master.worker(slots=1)
+    await room.run(job="poison")
+    holder = await room.run(job="good", priority=1)
+    await room.dispatch()
+    await room.change(
+        update(jobs).where(jobs.c.name == "poison").values(quarantined_at=1, quarantine_reason="it kills")
+    )
+    waiting = await room.run(job="good")
+
+    view = await why(room, waiting)
+
+    assert view.reasons == (
+        "1 of 1 worker can do the job, none of them now (1 connected)",
+        f"atlas: is busy: 1 of 1 slots used by #{holder}",
+        f"when it starts is not known: nobody knows how long #{holder} takes",
+    )
+
+
+async def test_nothing_is_kept_free_for_what_waits_in_a_quarantine(room: Room) -> None:
+    await room.master.worker(slots=2)
+    await room.run(matching=Matching(slots=2), job="poison")
+    await room.change(
+        update(jobs).where(jobs.c.name == "poison").values(quarantined_at=1, quarantine_reason="it kills")
+    )
+    room.master.clock.advance(seconds=HOLD_BACK_SECONDS)
+    await room.change(update(workers).values(last_contact_at=room.master.clock.now()))
+    run = await room.run(job="good")
+
+    view = await why(room, run)
+
+    assert view.reasons == ("a master will offer it in a moment: atlas can take it",)
 
 
 async def test_more_of_a_lock_than_there_is_says_so(room: Room) -> None:
@@ -118,6 +140,20 @@ async def test_a_reserve_is_named_with_its_project(room: Room) -> None:
 
     view = await why(room, scan)
 
+    assert view.reasons[1:] == ("atlas: 1 free slot is kept for project ops", KEPT)
+
+
+async def test_no_more_slots_are_said_to_be_kept_at_a_worker_than_it_has_free(room: Room) -> None:
+    await room.master.worker(slots=3)
+    await room.run(project="ops", job="deploy", matching=Matching(slots=2))
+    await room.dispatch()
+    scan = await room.run(project="scan")
+    reserve = msgspec.json.encode(SlotReserve(count=100)).decode()
+    await room.change(update(projects).where(projects.c.name == "ops").values(reserve=reserve))
+    assert await room.dispatch() == []
+
+    view = await why(room, scan)
+
     assert view.reasons[1] == "atlas: 1 free slot is kept for project ops"
 
 
@@ -134,6 +170,38 @@ async def test_what_is_kept_for_a_large_run_names_it(room: Room) -> None:
     view = await why(room, late)
 
     assert view.reasons[1].startswith(f"atlas: its free slots are kept for #{large}, which has waited since ")
+    assert (view.reasons[-1], view.expected_start) == (KEPT, None)
+
+
+async def test_what_waits_in_vain_or_for_its_rate_is_in_nobodys_way(room: Room) -> None:
+    worker = await room.master.worker(slots=1)
+    gate = (LockDemand(name="gate"),)
+    rated = [await room.run(Policies(locks=gate, rate=Rate(starts=1, per_seconds=3600)), job="rated") for _ in "ab"]
+    await room.run(Policies(locks=(LockDemand(name="gate", count=2),)))
+    await room.dispatch()
+    await room.end(worker, rated[0])
+    room.master.clock.advance(seconds=HOLD_BACK_SECONDS)
+    await room.change(update(workers).values(last_contact_at=room.master.clock.now()))
+    run = await room.run(Policies(locks=gate))
+
+    view = await why(room, run)
+
+    assert view.reasons == ("a master will offer it in a moment: atlas can take it",)
+
+
+async def test_the_slots_of_no_worker_are_kept_for_what_others_hold_up(room: Room) -> None:
+    await room.master.worker(slots=3)
+    policies = Policies(concurrency=Concurrency())
+    for _ in range(2):
+        await room.run(policies, matching=Matching(slots=2), job="large")
+    await room.dispatch()
+    room.master.clock.advance(seconds=HOLD_BACK_SECONDS)
+    await room.change(update(workers).values(last_contact_at=room.master.clock.now()))
+    run = await room.run(job="small")
+
+    view = await why(room, run)
+
+    assert view.reasons == ("a master will offer it in a moment: atlas can take it",)
 
 
 async def test_a_job_in_quarantine_says_by_what_and_how_it_is_released(room: Room) -> None:
@@ -284,7 +352,7 @@ async def _is_true(room: Room, run: RunId, reason: str) -> None:
             terms = terms_of(connection, row.signature)
             assert terms is not None
             rate = next(each for each in terms.demands if each.window_seconds is not None)
-            assert stock_of(connection, [rate], now)[rate.resource].left_for(rate) < 1
+            assert stock_of(connection, [rate], now)[rate.stock].left_for(rate) < 1
         elif "kept for project ops" in reason:
             assert connection.execute(select(projects.c.reserve).where(projects.c.name == "ops")).scalar_one()
         elif kept := re.search(r"kept (?:free )?for #(\d+), which", reason):

@@ -14,11 +14,11 @@ from orchestra.policies import Concurrency, LockDemand, Policies
 from orchestra.specification import Matching, RetryPolicy
 from orchestra.storage.access import add_user
 from orchestra.storage.attempts import withdraw_offer
+from orchestra.storage.declared_locks import declare_locks
 from orchestra.storage.job_versions import JobVersions
 from orchestra.storage.jobs import add_job, job_of
 from orchestra.storage.new_runs import create_run, run_of
 from orchestra.storage.pending import pending_signatures
-from orchestra.storage.resources import declare_locks
 from orchestra.storage.runs import move_run, request_stop
 from orchestra.storage.tables import attempts, projects, runs, workers
 from orchestra.storage.terms import Terms, terms_of

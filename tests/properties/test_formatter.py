@@ -56,6 +56,11 @@ def test_half_a_character_is_refused_in_words() -> None:
         format_argument("{run.number} \ud800", VALUES)
 
 
+def test_half_a_character_in_a_value_is_refused_in_words() -> None:
+    with pytest.raises(BadTemplate, match="holds half of a character"):
+        format_argument("{results.v}", {"results": {"v": "\ud800"}})
+
+
 def test_a_nul_is_refused_in_words() -> None:
     with pytest.raises(BadTemplate, match="holds a NUL character"):
         format_argument("{run.number!\0}", VALUES)
@@ -75,7 +80,7 @@ def test_any_character_anywhere_in_a_template_gives_what_a_second_reading_allows
 @effort(300)
 @given(
     st.text(alphabet=st.characters(), max_size=20),
-    st.one_of(st.integers(), st.floats(), st.booleans(), st.text(alphabet=st.characters())),
+    st.one_of(st.integers(), st.floats(), st.booleans(), st.text(alphabet=st.characters(codec="utf-8"))),
 )
 def test_any_value_comes_out_as_it_is_or_padded_to_a_bound(name: str, value: str | float | bool) -> None:
     plain = "true" if value is True else "false" if value is False else str(value)
