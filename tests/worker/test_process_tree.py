@@ -137,6 +137,20 @@ async def test_a_polite_step_gets_its_grace(room: KeeperRoom) -> None:
     assert room.log().endswith(b"bye\n")
 
 
+async def test_a_script_whose_commands_are_ended_does_not_go_on_with_the_next(room: KeeperRoom) -> None:
+    # Told one by one, a command among so many would be over, and the next begun, before the shell is told.
+    await room.client.spawn(
+        room.order(1, "/bin/sh", "-c", "for i in $(seq 300); do sleep 600 & done; (echo on; exec sleep 600); echo went on")
+    )
+    await until(lambda: (room.attempt / "log").exists() and room.log() == b"on\n")
+
+    await room.client.stop("7-1-1", "aborted", 10.0)
+    report = await room.end_of(1)
+
+    assert (report.reason, report.exit_code) == ("aborted", -signal.SIGTERM)
+    assert room.log() == b"on\n"
+
+
 async def test_a_second_stop_can_only_hurry(room: KeeperRoom) -> None:
     await room.client.spawn(room.order(1, "/bin/sh", "-c", "trap '' TERM; echo on; while :; do sleep 0.05; done"))
     await until(lambda: (room.attempt / "log").exists() and room.log() == b"on\n")

@@ -60,9 +60,12 @@ class ProcessTree:
         return bool(self.pids())
 
     def terminate(self) -> None:
-        """Asks every process to end."""
-        for pid in self.pids():
-            send(pid, signal.SIGTERM)
+        """Asks every process to end, each group of them at one moment: a shell that was told after its command would
+        have gone on with the next."""
+        # A step starts in a session of its own, so no group of it has a process that is not the step's.
+        for group in {group for pid in self.pids() if (group := _group_of(pid)) is not None}:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGTERM)
 
     def kill(self) -> None:
         """Kills what is there now; call it again until nothing is left: a fork bomb may have been faster."""
@@ -167,6 +170,13 @@ def send(pid: int, number: signal.Signals) -> None:
     """Sends a signal; a process that is gone, or not ours, is left out."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _is_marked(pid: int, marker: bytes) -> bool:
