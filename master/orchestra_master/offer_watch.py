@@ -3,6 +3,7 @@ that found no free slot."""
 
 import asyncio
 import contextlib
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -13,6 +14,7 @@ from orchestra.limits import OFFER_SECONDS_MAX, PREFETCHED_SECONDS_MAX, REFUSED_
 from orchestra.protocol.window import AttemptKey
 from orchestra.storage.attempts import is_open, withdraw_offer
 from orchestra.storage.database import Signal, Topic
+from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import attempts
 from orchestra_master.duty import keep_doing
 from orchestra_master.parts import MasterParts
@@ -113,9 +115,19 @@ class OfferWatch:
 
 
 def _offered(connection: Connection) -> list[tuple[AttemptKey, Instant]]:
-    rows = connection.execute(
-        select(attempts.c.run_id, attempts.c.number, attempts.c.offered_at).where(
-            attempts.c.ended_at.is_(None), attempts.c.state == AttemptState.OFFERED
-        )
-    )
+    rows = _OFFERED.all(connection, {})
     return [((RunId(row.run_id), AttemptNumber(row.number)), Instant(row.offered_at)) for row in rows]
+
+
+class _Offered(NamedTuple):
+    run_id: int
+    number: int
+    offered_at: int
+
+
+_OFFERED = PreparedQuery(
+    _Offered,
+    lambda _: select(*(attempts.c[name] for name in _Offered._fields)).where(
+        attempts.c.ended_at.is_(None), attempts.c.state == AttemptState.OFFERED
+    ),
+)

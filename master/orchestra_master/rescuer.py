@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, JobVersionId, RunId, WorkerId
 from orchestra.lifecycle import AttemptState
 from orchestra.limits import RESCUE_GAP_SECONDS_MAX, RESCUE_PATIENCE_SECONDS, RESCUE_SECONDS, SILENCE_SECONDS_MAX
 from orchestra.storage.database import Topic
+from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.tables import attempts, runs, workers
 from orchestra_master.losing import Loss, lose_attempt
 from orchestra_master.parts import MasterParts
@@ -113,15 +115,27 @@ class Rescuer:
         return bool(connection.execute(query).scalar_one() != last_contact_at)
 
 
-_IS_HELD = attempts.c.ended_at.is_(None) & attempts.c.state.in_((AttemptState.ACCEPTED, AttemptState.STARTED))
+_IS_HELD = attempts.c.ended_at.is_(None) & or_(
+    attempts.c.state == AttemptState.ACCEPTED, attempts.c.state == AttemptState.STARTED
+)
 
 
 def _contacts(connection: Connection) -> Mapping[WorkerId, Instant]:
     """The last contact of each worker that holds something."""
-    rows = connection.execute(
+    return {WorkerId(row.id): Instant(row.last_contact_at) for row in _CONTACTS.all(connection, {})}
+
+
+class _Contact(NamedTuple):
+    id: int
+    last_contact_at: int
+
+
+_CONTACTS = PreparedQuery(
+    _Contact,
+    lambda _: (
         select(workers.c.id, workers.c.last_contact_at)
         .join(attempts, attempts.c.worker_id == workers.c.id)
         .where(_IS_HELD, workers.c.last_contact_at.is_not(None))
         .distinct()
-    )
-    return {WorkerId(row.id): Instant(row.last_contact_at) for row in rows}
+    ),
+)

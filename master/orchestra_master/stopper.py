@@ -1,5 +1,7 @@
 """Stops what the workers of this master have: what people asked for, and what is not to start in a quarantine."""
 
+from typing import NamedTuple
+
 from sqlalchemy import Connection, select
 
 from orchestra.identifiers import AttemptNumber, RunId, WorkerId
@@ -7,6 +9,7 @@ from orchestra.lifecycle import AttemptState
 from orchestra.protocol.messages import Forget, Stop
 from orchestra.storage.attempts import stopped_by, withdraw_offer
 from orchestra.storage.database import Signal, Topic
+from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.quarantine import in_quarantine
 from orchestra.storage.tables import attempts, runs
 from orchestra_master.parts import MasterParts
@@ -67,7 +70,30 @@ class Stopper:
 
 
 def _asked(connection: Connection) -> list[tuple[RunId, AttemptNumber, AttemptState, WorkerId, str]]:
-    rows = connection.execute(
+    return [
+        (
+            RunId(row.run_id),
+            AttemptNumber(row.number),
+            AttemptState(row.state),
+            WorkerId(row.worker_id),
+            stopped_by(row.stop_requested_by, row.stop_reason),
+        )
+        for row in _ASKED.all(connection, {})
+    ]
+
+
+class _Asked(NamedTuple):
+    run_id: int
+    number: int
+    state: str
+    worker_id: int
+    stop_requested_by: str
+    stop_reason: str | None
+
+
+_ASKED = PreparedQuery(
+    _Asked,
+    lambda _: (
         select(
             attempts.c.run_id,
             attempts.c.number,
@@ -78,14 +104,5 @@ def _asked(connection: Connection) -> list[tuple[RunId, AttemptNumber, AttemptSt
         )
         .join(attempts, (attempts.c.run_id == runs.c.id) & (attempts.c.number == runs.c.attempt))
         .where(runs.c.ended_at.is_(None), runs.c.stop_requested_at.is_not(None), attempts.c.ended_at.is_(None))
-    )
-    return [
-        (
-            RunId(row.run_id),
-            AttemptNumber(row.number),
-            AttemptState(row.state),
-            WorkerId(row.worker_id),
-            stopped_by(row.stop_requested_by, row.stop_reason),
-        )
-        for row in rows
-    ]
+    ),
+)

@@ -13,7 +13,7 @@ from orchestra.clock import Clock, Instant, seconds_between
 from orchestra.errors import OrchestraError
 from orchestra.limits import BATCH_CHANGES_MAX, POLL_SECONDS, TICKER_SECONDS_MAX
 from orchestra.storage.database import Database, Subscription, Topic
-from orchestra.storage.schedules import DueSchedule, due_schedules, next_due_at
+from orchestra.storage.due_schedules import DueSchedule, due_schedules, next_due_at
 from orchestra_master.ticking import decide_due
 
 logger = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ from orchestra.errors import InvalidFields
 from orchestra.formatter import BadTemplate, UnknownValue
 from orchestra.specification import Overlap
 from orchestra.storage.admission import Ruling
+from orchestra.storage.due_schedules import DueSchedule
 from orchestra.storage.jobs import JobRecord, job_of
 from orchestra.storage.new_runs import NewRun, run_of
 from orchestra.storage.queued import open_run_of_job
 from orchestra.storage.runs import admit_run
 from orchestra.storage.schedules import (
-    DueSchedule,
     ScheduleRecord,
     Tick,
     add_ticks,

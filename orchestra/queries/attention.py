@@ -21,7 +21,7 @@ from orchestra.queries.quarantined import QuarantinedJob, quarantined_jobs
 from orchestra.queries.visibility import within
 from orchestra.queries.waiting_facts import waiting_of
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
-from orchestra.storage.schedules import is_not_paused
+from orchestra.storage.due_schedules import is_not_paused
 from orchestra.storage.tables import jobs, projects, runs, schedule_ticks, schedules
 
 SHOWN_MAX = 10

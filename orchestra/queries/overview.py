@@ -16,8 +16,8 @@ from orchestra.queries.job_history import USUAL_RUNS, Usual, newest_marks, usual
 from orchestra.queries.run_views import RunView, run_view, select_runs
 from orchestra.queries.visibility import within
 from orchestra.queries.worker_facts import WorkerFacts, all_workers
+from orchestra.storage.due_schedules import is_not_paused
 from orchestra.storage.paging import Count, count_capped
-from orchestra.storage.schedules import is_not_paused
 from orchestra.storage.tables import definitions, jobs, projects, role_assignments, runs, schedules, users, workers
 
 DEMO_SOURCE = "demo.yaml"

@@ -19,8 +19,9 @@ from orchestra.policy import Permission, Principal
 from orchestra.queries.addresses import moment, schedule_address
 from orchestra.queries.visibility import within
 from orchestra.specification import Overlap, PropertyValue, ScheduleSpecification
+from orchestra.storage.due_schedules import is_not_paused
 from orchestra.storage.paging import Page, PageAsked, count_capped, cursor_of, page_by_key
-from orchestra.storage.schedules import is_not_paused, pause_of
+from orchestra.storage.schedules import pause_of
 from orchestra.storage.tables import jobs, projects, schedule_ticks, schedules
 
 DISABLED_BY_DEFINITION = "disabled by its definition"

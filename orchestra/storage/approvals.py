@@ -1,5 +1,7 @@
 """Elements that wait for a person: which are due, and what is said to them."""
 
+from typing import NamedTuple
+
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from orchestra.clock import Instant
@@ -10,6 +12,7 @@ from orchestra.pipeline.states import ElementState
 from orchestra.storage.database import Signal, Topic, announce
 from orchestra.storage.pipeline_versions import specification_of_version
 from orchestra.storage.pipelines import resolve_pipeline
+from orchestra.storage.prepared import NextInstant, PreparedQuery
 from orchestra.storage.run_events import RunEventRow, add_run_events
 from orchestra.storage.run_moves import state_of_run
 from orchestra.storage.runs import follow_ends
@@ -64,19 +67,27 @@ def answer_in_time(connection: Connection, *, run: RunId, element: str, now: Ins
         return
 
 
-_WAITING = pipeline_elements.c.state == ElementState.WAITING
+class _Due(NamedTuple):
+    run_id: int
+    element: str
+
+
+_IS_WAITING = pipeline_elements.c.state == ElementState.WAITING
+_DUE = PreparedQuery(
+    _Due,
+    lambda _: select(pipeline_elements.c.run_id, pipeline_elements.c.element).where(
+        _IS_WAITING, pipeline_elements.c.due_at <= bindparam("now")
+    ),
+)
+_NEXT_DUE = PreparedQuery(NextInstant, lambda _: select(func.min(pipeline_elements.c.due_at)).where(_IS_WAITING))
 
 
 def approvals_due(connection: Connection, *, now: Instant) -> list[tuple[RunId, str]]:
     """Those that should have been answered by now."""
-    due = pipeline_elements.c.due_at <= bindparam("now")
-    rows = connection.execute(
-        select(pipeline_elements.c.run_id, pipeline_elements.c.element).where(_WAITING, due), {"now": now}
-    )
-    return [(RunId(row.run_id), row.element) for row in rows]
+    return [(RunId(row.run_id), row.element) for row in _DUE.all(connection, {"now": now})]
 
 
 def next_approval_due(connection: Connection) -> Instant | None:
     """When the next one must be answered."""
-    found = connection.execute(select(func.min(pipeline_elements.c.due_at)).where(_WAITING)).scalar_one()
-    return None if found is None else Instant(found)
+    (found,) = _NEXT_DUE.all(connection, {})
+    return found.at

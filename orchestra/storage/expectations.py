@@ -1,15 +1,17 @@
 """Jobs of which runs are expected: their cursor, and the runs that were missed."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from orchestra.clock import Instant
 from orchestra.cron.expected import expected_at, missed_at
 from orchestra.identifiers import JobId, ProjectId, RunId
 from orchestra.limits import STARTS_LOOKED_AT
 from orchestra.specification import ExpectationSpecification
+from orchestra.storage.prepared import NextInstant, PreparedQuery
 from orchestra.storage.tables import expectations, jobs, missed_runs, runs
 from orchestra.storage.upserts import insert_into
 
@@ -83,36 +85,30 @@ def switch_expectation(connection: Connection, job: JobId, *, is_active: bool, n
 
 def expectation_of(connection: Connection, job: JobId) -> ExpectationRecord | None:
     """What is expected of the job, or None."""
-    query = select(expectations).where(expectations.c.job_id == job, expectations.c.retired_at.is_(None))
+    query = _expectations().where(expectations.c.job_id == job, expectations.c.retired_at.is_(None))
     row = connection.execute(query).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else _record(_ExpectationRow._make(row))
 
 
 def expectations_of_project(connection: Connection, project: ProjectId) -> list[ExpectationRecord]:
     """What is expected of the project's jobs."""
     query = (
-        select(expectations)
+        _expectations()
         .join(jobs, jobs.c.id == expectations.c.job_id)
         .where(jobs.c.project_id == project, expectations.c.retired_at.is_(None))
     )
-    return [_record(row) for row in connection.execute(query)]
+    return [_record(_ExpectationRow._make(row)) for row in connection.execute(query)]
 
 
 def due_looks(connection: Connection, *, now: Instant, limit: int) -> list[ExpectationRecord]:
     """The jobs that must be looked at now, the longest due first."""
-    query = (
-        select(expectations)
-        .where(expectations.c.look_at <= now, expectations.c.retired_at.is_(None))
-        .order_by(expectations.c.look_at)
-        .limit(limit)
-    )
-    return [_record(row) for row in connection.execute(query)]
+    return [_record(row) for row in _DUE_LOOKS.all(connection, {"now": now, "most": limit})]
 
 
 def next_look_at(connection: Connection) -> Instant | None:
     """When the next job must be looked at."""
-    query = select(expectations.c.look_at).where(expectations.c.look_at.is_not(None))
-    return connection.execute(query.order_by(expectations.c.look_at).limit(1)).scalar_one_or_none()
+    (found,) = _NEXT_LOOK.all(connection, {})
+    return found.at
 
 
 def move_look(connection: Connection, record: ExpectationRecord, look_at: Instant | None) -> bool:
@@ -152,14 +148,13 @@ def add_missed_run(
 
 def open_missed_runs(connection: Connection) -> list[MissedRun]:
     """What is missed and has not come yet."""
-    query = select(missed_runs).where(missed_runs.c.recovered_at.is_(None)).order_by(missed_runs.c.id)
-    return [_missed(row) for row in connection.execute(query)]
+    return [_missed(row) for row in _OPEN_MISSED.all(connection, {})]
 
 
 def missed_runs_of_job(connection: Connection, job: JobId, limit: int) -> list[MissedRun]:
     """The newest runs of the job that were missed."""
-    query = select(missed_runs).where(missed_runs.c.job_id == job).order_by(missed_runs.c.due_at.desc()).limit(limit)
-    return [_missed(row) for row in connection.execute(query)]
+    query = _missed_runs().where(missed_runs.c.job_id == job).order_by(missed_runs.c.due_at.desc()).limit(limit)
+    return [_missed(_MissedRow._make(row)) for row in connection.execute(query)]
 
 
 def recover(connection: Connection, missed: MissedRun, start: Start) -> bool:
@@ -185,7 +180,32 @@ def _close_all(connection: Connection, job: JobId, now: Instant) -> None:
     )
 
 
-def _record(row: Row[tuple[object, ...]]) -> ExpectationRecord:
+class _ExpectationRow(NamedTuple):
+    job_id: int
+    specification: str
+    since: int
+    look_at: Instant | None
+
+
+class _MissedRow(NamedTuple):
+    id: int
+    job_id: int
+    due_at: int
+    counted_from: int
+    missed_at: int
+    recovered_at: Instant | None
+    run_id: int | None
+
+
+def _expectations() -> Select[tuple[object, ...]]:
+    return select(*(expectations.c[name] for name in _ExpectationRow._fields))
+
+
+def _missed_runs() -> Select[tuple[object, ...]]:
+    return select(*(missed_runs.c[name] for name in _MissedRow._fields))
+
+
+def _record(row: _ExpectationRow) -> ExpectationRecord:
     return ExpectationRecord(
         job_id=JobId(row.job_id),
         specification=msgspec.json.decode(row.specification, type=ExpectationSpecification),
@@ -194,7 +214,7 @@ def _record(row: Row[tuple[object, ...]]) -> ExpectationRecord:
     )
 
 
-def _missed(row: Row[tuple[object, ...]]) -> MissedRun:
+def _missed(row: _MissedRow) -> MissedRun:
     return MissedRun(
         id=row.id,
         job_id=JobId(row.job_id),
@@ -204,3 +224,18 @@ def _missed(row: Row[tuple[object, ...]]) -> MissedRun:
         recovered_at=row.recovered_at,
         run=None if row.run_id is None else RunId(row.run_id),
     )
+
+
+_DUE_LOOKS = PreparedQuery(
+    _ExpectationRow,
+    lambda _: (
+        _expectations()
+        .where(expectations.c.look_at <= bindparam("now"), expectations.c.retired_at.is_(None))
+        .order_by(expectations.c.look_at)
+        .limit(bindparam("most"))
+    ),
+)
+_NEXT_LOOK = PreparedQuery(NextInstant, lambda _: select(func.min(expectations.c.look_at)))
+_OPEN_MISSED = PreparedQuery(
+    _MissedRow, lambda _: _missed_runs().where(missed_runs.c.recovered_at.is_(None)).order_by(missed_runs.c.id)
+)

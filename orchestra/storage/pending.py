@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, func, select
+from sqlalchemy import Connection, Select, bindparam, func, or_, select
 
 from orchestra.clock import Instant
 from orchestra.identifiers import JobId, JobVersionId, RunId, Signature
 from orchestra.lifecycle import RunState
 from orchestra.matching import PIPELINE
-from orchestra.storage.prepared import PreparedQuery
+from orchestra.storage.prepared import NextInstant, PreparedQuery
 from orchestra.storage.tables import jobs, runs
 
 
@@ -101,40 +101,67 @@ def _signatures() -> Select[tuple[str | None]]:
 _SIGNATURES = PreparedQuery(_Waiting, lambda _: _signatures())
 
 
+_IS_SCHEDULED = (runs.c.ended_at.is_(None), runs.c.state == RunState.SCHEDULED)
+
+
+class _Due(NamedTuple):
+    id: int
+    signature: str
+
+
+class _Expired(NamedTuple):
+    id: int
+
+
 def due_runs(connection: Connection, now: Instant, limit: int) -> list[tuple[RunId, Signature]]:
     """Scheduled runs whose time has come, the longest overdue first."""
-    rows = connection.execute(
-        select(runs.c.id, runs.c.signature)
-        .where(runs.c.ended_at.is_(None), runs.c.state == RunState.SCHEDULED, runs.c.due_at <= now)
-        .order_by(runs.c.due_at)
-        .limit(limit)
-    )
+    rows = _DUE.all(connection, {"now": now, "most": limit})
     return [(RunId(row.id), Signature(row.signature)) for row in rows]
+
+
+_DUE = PreparedQuery(
+    _Due,
+    lambda _: (
+        select(runs.c.id, runs.c.signature)
+        .where(*_IS_SCHEDULED, runs.c.due_at <= bindparam("now"))
+        .order_by(runs.c.due_at)
+        .limit(bindparam("most"))
+    ),
+)
 
 
 def next_due(connection: Connection) -> Instant | None:
     """When the next scheduled run becomes due."""
-    query = select(func.min(runs.c.due_at)).where(runs.c.ended_at.is_(None), runs.c.state == RunState.SCHEDULED)
-    found = connection.execute(query).scalar_one()
-    return None if found is None else Instant(found)
+    (found,) = _NEXT_DUE.all(connection, {})
+    return found.at
+
+
+_NEXT_DUE = PreparedQuery(NextInstant, lambda _: select(func.min(runs.c.due_at)).where(*_IS_SCHEDULED))
 
 
 def next_expiry(connection: Connection) -> Instant | None:
     """When the next pending run will have waited for a worker for too long."""
-    query = select(func.min(runs.c.expires_at)).where(runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING)
-    found = connection.execute(query).scalar_one()
-    return None if found is None else Instant(found)
+    (found,) = _NEXT_EXPIRY.all(connection, {})
+    return found.at
+
+
+_NEXT_EXPIRY = PreparedQuery(NextInstant, lambda _: select(func.min(runs.c.expires_at)).where(*_IS_PENDING))
 
 
 def expired_runs(connection: Connection, now: Instant, limit: int) -> list[RunId]:
     """Pending runs that have waited for a worker for too long."""
-    rows = connection.execute(
+    return [RunId(row.id) for row in _EXPIRED.all(connection, {"now": now, "most": limit})]
+
+
+_EXPIRED = PreparedQuery(
+    _Expired,
+    lambda _: (
         select(runs.c.id)
-        .where(runs.c.ended_at.is_(None), runs.c.state == RunState.PENDING, runs.c.expires_at <= now)
+        .where(*_IS_PENDING, runs.c.expires_at <= bindparam("now"))
         .order_by(runs.c.expires_at)
-        .limit(limit)
-    )
-    return [RunId(row.id) for row in rows]
+        .limit(bindparam("most"))
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,15 +175,7 @@ class OpenPipelines:
 
 def open_pipelines(connection: Connection) -> OpenPipelines:
     """Those that are to be begun, the more important ones first, and those that run."""
-    rows = connection.execute(
-        select(runs.c.id, runs.c.state, runs.c.expires_at, runs.c.stop_requested_at)
-        .where(
-            runs.c.ended_at.is_(None),
-            runs.c.state.in_((RunState.PENDING, RunState.RUNNING)),
-            runs.c.signature == PIPELINE,
-        )
-        .order_by(runs.c.priority.desc(), runs.c.id)
-    ).all()
+    rows = _PIPELINES.all(connection, {})
     return OpenPipelines(
         pending=[RunId(row.id) for row in rows if row.state == RunState.PENDING],
         running={
@@ -166,3 +185,24 @@ def open_pipelines(connection: Connection) -> OpenPipelines:
             if row.state == RunState.RUNNING
         },
     )
+
+
+class _Pipeline(NamedTuple):
+    id: int
+    state: str
+    expires_at: Instant | None
+    stop_requested_at: int | None
+
+
+_PIPELINES = PreparedQuery(
+    _Pipeline,
+    lambda _: (
+        select(*(runs.c[name] for name in _Pipeline._fields))
+        .where(
+            runs.c.ended_at.is_(None),
+            or_(runs.c.state == RunState.PENDING, runs.c.state == RunState.RUNNING),
+            runs.c.signature == PIPELINE,
+        )
+        .order_by(runs.c.priority.desc(), runs.c.id)
+    ),
+)

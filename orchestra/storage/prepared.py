@@ -12,6 +12,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 from sqlalchemy.types import TypeEngine
 
+from orchestra.clock import Instant
+
 R = TypeVar("R", bound=NamedTuple)
 Values = Mapping[str, object]
 Build = Callable[[int], ClauseElement]
@@ -80,6 +82,12 @@ class PreparedQuery(Generic[R]):
         rows = self.all(connection, values)
         assert len(rows) <= 1, "the statement names one row"
         return rows[0] if rows else None
+
+
+class NextInstant(NamedTuple):
+    """A row of one instant, the next of a kind; None if there is none."""
+
+    at: Instant | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from orchestra.clock import Instant
-from orchestra.identifiers import JobId, ProjectId, RunId, ScheduleId, Signature
+from orchestra.identifiers import JobId, ProjectId, RunId, ScheduleId
 from orchestra.specification import ScheduleSpecification
 from orchestra.storage.database import Signal, Topic, announce
 from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted
 from orchestra.storage.runs import request_stop
-from orchestra.storage.tables import job_versions, jobs, runs, schedule_ticks, schedules
+from orchestra.storage.tables import jobs, runs, schedule_ticks, schedules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,15 +50,6 @@ class ScheduleRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DueSchedule:
-    """A schedule whose instant has come, and the signature of the run that it may make."""
-
-    id: ScheduleId
-    due_at: Instant
-    signature: Signature
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Tick:
     """What was decided about one due instant."""
 
@@ -85,11 +76,6 @@ def schedules_of_project(connection: Connection, project: ProjectId) -> list[Sch
     return [_record(_ScheduleRow._make(row)) for row in connection.execute(query)]
 
 
-def is_not_paused(now: Instant) -> ColumnElement[bool]:
-    """The condition that nobody holds the schedule up at this moment."""
-    return or_(schedules.c.paused_at.is_(None), schedules.c.paused_until <= now)
-
-
 def lock_due_schedule(connection: Connection, schedule: ScheduleId, due_at: Instant) -> ScheduleRecord | None:
     """The schedule, if it is still due at this instant and nobody else decides about it; else None.
 
@@ -97,38 +83,6 @@ def lock_due_schedule(connection: Connection, schedule: ScheduleId, due_at: Inst
     """
     row = _LOCK_DUE.first(connection, {"schedule": schedule, "due_at": due_at})
     return None if row is None else _record(row)
-
-
-def due_schedules(connection: Connection, *, now: Instant, limit: int) -> list[DueSchedule]:
-    """Schedules whose instant is not after now and that are not paused, the oldest first."""
-    query = (
-        select(schedules.c.id, schedules.c.next_fire_at, job_versions.c.signature)
-        .join(jobs, jobs.c.id == schedules.c.job_id)
-        .join(job_versions, job_versions.c.id == jobs.c.version_id)
-        .where(
-            schedules.c.next_fire_at <= now,
-            schedules.c.retired_at.is_(None),
-            is_not_paused(now),
-        )
-        .order_by(schedules.c.next_fire_at)
-        .limit(limit)
-    )
-    return [
-        DueSchedule(id=ScheduleId(row.id), due_at=Instant(row.next_fire_at), signature=Signature(row.signature))
-        for row in connection.execute(query)
-    ]
-
-
-def next_due_at(connection: Connection) -> Instant | None:
-    """The earliest instant at which any schedule is due, or None."""
-    in_force = (schedules.c.next_fire_at.is_not(None), schedules.c.retired_at.is_(None))
-    first = select(schedules.c.next_fire_at).where(*in_force, schedules.c.paused_at.is_(None))
-    paused = select(schedules.c.next_fire_at, schedules.c.paused_until).where(
-        *in_force, schedules.c.paused_at.is_not(None), schedules.c.paused_until.is_not(None)
-    )
-    found = list(connection.execute(first.order_by(schedules.c.next_fire_at).limit(1)).scalars())
-    found += [max(row.next_fire_at, row.paused_until) for row in connection.execute(paused)]
-    return Instant(min(found)) if found else None
 
 
 def move_cursor(connection: Connection, schedule: ScheduleId, *, due_at: Instant, next_fire_at: Instant | None) -> bool:

@@ -1,6 +1,7 @@
 """Runs that something else starts, as `orchestra wrap` tells of them: an attempt without a worker, a sign of life."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -8,6 +9,7 @@ from orchestra.clock import Instant
 from orchestra.identifiers import AttemptNumber, JobVersionId, RunId
 from orchestra.lifecycle import AttemptState, RunEvent, RunState
 from orchestra.storage.new_runs import NewRun, create_run
+from orchestra.storage.prepared import PreparedQuery
 from orchestra.storage.runs import move_run
 from orchestra.storage.tables import attempts, runs, wraps
 
@@ -150,12 +152,6 @@ def end_wrap(connection: Connection, wrap: WrapRecord, end: WrapEnd, *, log_leng
 
 def open_wraps(connection: Connection) -> list[OpenWrap]:
     """The wrapped runs that are not over."""
-    query = (
-        select(wraps.c.run_id, runs.c.job_version_id, wraps.c.host, wraps.c.heard_at)
-        .join(runs, runs.c.id == wraps.c.run_id)
-        .where(wraps.c.heard_at.is_not(None))
-        .order_by(wraps.c.heard_at)
-    )
     return [
         OpenWrap(
             run=RunId(row.run_id),
@@ -163,5 +159,23 @@ def open_wraps(connection: Connection) -> list[OpenWrap]:
             host=row.host,
             heard_at=Instant(row.heard_at),
         )
-        for row in connection.execute(query)
+        for row in _OPEN.all(connection, {})
     ]
+
+
+class _Open(NamedTuple):
+    run_id: int
+    job_version_id: int
+    host: str
+    heard_at: int
+
+
+_OPEN = PreparedQuery(
+    _Open,
+    lambda _: (
+        select(wraps.c.run_id, runs.c.job_version_id, wraps.c.host, wraps.c.heard_at)
+        .join(runs, runs.c.id == wraps.c.run_id)
+        .where(wraps.c.heard_at.is_not(None))
+        .order_by(wraps.c.heard_at)
+    ),
+)

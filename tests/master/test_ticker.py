@@ -18,9 +18,10 @@ from orchestra.lifecycle import RunEvent
 from orchestra.limits import TICKS_PER_PASS_MAX
 from orchestra.specification import Overlap
 from orchestra.storage.database import Database, Topic
+from orchestra.storage.due_schedules import DueSchedule, due_schedules, next_due_at
 from orchestra.storage.jobs import find_job, switch_job
 from orchestra.storage.runs import move_run
-from orchestra.storage.schedules import DueSchedule, due_schedules, next_due_at, schedule_of_job
+from orchestra.storage.schedules import schedule_of_job
 from orchestra.storage.tables import job_versions, runs, schedule_ticks, schedules
 from orchestra_master.ticker import Ticker
 from orchestra_master.ticking import decide_due

@@ -8,10 +8,11 @@ from orchestra.definition.reader import read_definition
 from orchestra.identifiers import RunId
 from orchestra.lifecycle import RunEvent, RunState
 from orchestra.storage.database import Database, Topic
+from orchestra.storage.due_schedules import next_due_at
 from orchestra.storage.jobs import find_job
 from orchestra.storage.queued import queued_first
 from orchestra.storage.runs import let_go, move_run, request_stop
-from orchestra.storage.schedules import next_due_at, pause_schedule, resume_schedule, schedule_of_job
+from orchestra.storage.schedules import pause_schedule, resume_schedule, schedule_of_job
 from orchestra.storage.tables import runs, schedule_ticks
 from orchestra_master.ticker import Ticker
 from orchestra_master.ticking import jitter_seconds

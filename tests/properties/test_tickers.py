@@ -31,10 +31,9 @@ from orchestra.specification import (
     ScheduleSpecification,
     Step,
 )
+from orchestra.storage.due_schedules import DueSchedule, due_schedules
 from orchestra.storage.runs import move_run
 from orchestra.storage.schedules import (
-    DueSchedule,
-    due_schedules,
     move_cursor,
     pause_schedule,
     resume_schedule,

@@ -23,7 +23,7 @@ from orchestra.policy import Principal
 from orchestra.sealing import Sealing
 from orchestra.specification import JobSpecification
 from orchestra.storage.bearers import find_token
-from orchestra.storage.schedules import next_due_at
+from orchestra.storage.due_schedules import next_due_at
 from orchestra.storage.tables import job_versions, runs, schedules, workers
 from tests.simulation.bounds import some_bounds_changed
 from tests.simulation.client import Client

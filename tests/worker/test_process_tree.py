@@ -140,7 +140,9 @@ async def test_a_polite_step_gets_its_grace(room: KeeperRoom) -> None:
 async def test_a_script_whose_commands_are_ended_does_not_go_on_with_the_next(room: KeeperRoom) -> None:
     # Told one by one, a command among so many would be over, and the next begun, before the shell is told.
     await room.client.spawn(
-        room.order(1, "/bin/sh", "-c", "for i in $(seq 300); do sleep 600 & done; (echo on; exec sleep 600); echo went on")
+        room.order(
+            1, "/bin/sh", "-c", "for i in $(seq 300); do sleep 600 & done; (echo on; exec sleep 600); echo went on"
+        )
     )
     await until(lambda: (room.attempt / "log").exists() and room.log() == b"on\n")
 

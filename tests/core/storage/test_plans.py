@@ -9,12 +9,12 @@ from orchestra.demands import Demand
 from orchestra.identifiers import JobId, RunId, Signature, WorkerId
 from orchestra.storage.attempts import open_attempts
 from orchestra.storage.database import Database
+from orchestra.storage.due_schedules import due_schedules, next_due_at
 from orchestra.storage.pending import due_runs, expired_runs, next_due, next_expiry, pending_heads, pending_signatures
 from orchestra.storage.quarantine import lost_attempts
 from orchestra.storage.queued import open_run_of_job, queued_behind, queued_first
 from orchestra.storage.resources import slots_in_use, stock_of
 from orchestra.storage.rivals import holders_of, newest_with_key, open_with_key, waiters_for
-from orchestra.storage.schedules import due_schedules, next_due_at
 from orchestra.storage.tables import run_events, run_results, runs
 from orchestra.storage.terms import terms_of
 from tests.support.history import fill_history

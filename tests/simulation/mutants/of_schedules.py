@@ -14,11 +14,12 @@ from orchestra.specification import ScheduleSpecification
 from orchestra.storage import runs as run_rows
 from orchestra.storage import schedules as schedule_rows
 from orchestra.storage.admission import Admission, Ruling
+from orchestra.storage.due_schedules import DueSchedule
 from orchestra.storage.jobs import job_of
 from orchestra.storage.new_runs import NewRun, create_run
 from orchestra.storage.queued import QueuedRun, open_run_of_job
 from orchestra.storage.runs import let_go
-from orchestra.storage.schedules import DueSchedule, ScheduleRecord, Tick
+from orchestra.storage.schedules import ScheduleRecord, Tick
 from orchestra.storage.tables import runs, schedule_ticks, schedules
 from orchestra_master import passed_instants, promoter, ticker, ticking
 from orchestra_master.passed_instants import PastPause, Verdict, judge
