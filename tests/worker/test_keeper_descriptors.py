@@ -68,7 +68,7 @@ async def test_a_keeper_whose_step_is_over_wakes_for_nothing(tmp_path: Path) -> 
 async def test_a_keeper_stops_keeping_moves_quick_soon_after_the_last_start(tmp_path: Path) -> None:
     script = ONE_STEP.replace("cgroups=None", "cgroups=cgroups")
     script = (
-        "import os\nfrom orchestra_worker.cgroup import CgroupParent\n"
+        "import os\nfrom orchestra_worker.cgroup_parent import CgroupParent\n"
         "cgroups = CgroupParent.make(f'orchestra-quick-{os.getpid()}', series='quick')\n" + script
     )
     script += UNTIL_THE_END + (

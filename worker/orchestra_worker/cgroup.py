@@ -21,16 +21,16 @@ class Cgroup:
         """The living processes in this group and below it (a step may make groups of its own)."""
         found: set[int] = set()
         for folder, _, _ in os.walk(self.path):
-            found.update(int(line) for line in _read(f"{folder}/cgroup.procs").split())
+            found.update(int(line) for line in read_file(f"{folder}/cgroup.procs").split())
         return found
 
     def is_populated(self) -> bool:
-        """Whether any process lives in it."""
-        return "populated 1" in _read(f"{self.path}/cgroup.events")
+        """Whether any process lives in it, or below it."""
+        return "populated 1" in read_file(f"{self.path}/cgroup.events")
 
     def kill(self) -> None:
         """Kills every process in it at once; none can fork away."""
-        _write(f"{self.path}/cgroup.kill", b"1")
+        write_file(f"{self.path}/cgroup.kill", b"1")
 
     def remove(self) -> bool:
         """Removes the empty group; False if it is not empty yet."""
@@ -48,99 +48,20 @@ class Cgroup:
         return True
 
 
-class CgroupParent:
-    """The group of one worker folder, below which each step has its own.
-
-    What a process spawns is born in its own group, so this process waits for the next step in that step's group, and
-    moves on once it is spawned. Moving takes 10 ms on a quiet machine, because the kernel waits until every processor
-    has seen it (RCU): done beforehand, it delays no start. While moves follow one another they take 0.02 ms, and
-    between steps that come in bursts `keep_quick` sees to that.
-    """
-
-    def __init__(self, *, path: str, home: int, series: str) -> None:
-        self._path = path
-        self._home = home
-        self._series = series
-        self._made = 0
-        self._ready: Cgroup | None = None
-        """The group this process is in, unless it is a step's already."""
-
-    @classmethod
-    def make(cls, name: str, *, series: str) -> "CgroupParent | None":
-        """The worker's group below this process's own, or None where that is not allowed or not there.
-
-        `series` begins the names of the steps' groups: no other process may ever use it.
-        """
-        own = own_folder()
-        if own is None:
-            return None
-        path = f"{own}/{name}"
-        try:
-            os.makedirs(path, exist_ok=True)
-            home = os.open(f"{own}/cgroup.procs", os.O_WRONLY)
-        except OSError:
-            return None
-        parent = cls(path=path, home=home, series=series)
-        if not os.path.exists(f"{path}/cgroup.kill") or parent.ready() is None:
-            os.close(home)
-            return None
-        return parent
-
-    def ready(self) -> Cgroup | None:
-        """The group in which the next process is born; None if none can be made."""
-        if self._ready is None:
-            self._move_on()
-        return self._ready
-
-    def give(self) -> None:
-        """The group that was ready is a step's now. Call `ready` before anything is done to that step's processes."""
-        self._ready = None
-
-    def keep_quick(self) -> None:
-        """Moves to where this process is already, so that the next real move follows soon enough to be a quick one."""
-        if self._ready is not None:
-            _write(f"{self._ready.path}/cgroup.procs", b"0")
-
-    def close(self) -> None:
-        """Removes the worker's group if nothing is left in it."""
-        self._go_home()
-        os.close(self._home)
-        Cgroup(self._path).remove()
-
-    def _move_on(self) -> None:
-        self._made += 1
-        group = Cgroup(f"{self._path}/{self._series}-{self._made}")
-        try:
-            # Parents too: somebody may have tidied our empty group away.
-            os.makedirs(group.path)
-        except OSError:
-            self._go_home()
-            return
-        if _write(f"{group.path}/cgroup.procs", b"0"):
-            self._ready = group
-        else:
-            group.remove()
-            self._go_home()
-
-    def _go_home(self) -> None:
-        with contextlib.suppress(OSError):
-            # If it fails, we are found among the step's processes, and they are killed one by one without us.
-            os.write(self._home, b"0")
-
-
 def own_folder() -> str | None:
     """The folder of this process's own version 2 group; None if the machine has none."""
     mount = next(
-        (fields[1] for line in _read("/proc/self/mounts").splitlines() if (fields := line.split())[2] == "cgroup2"),
+        (fields[1] for line in read_file("/proc/self/mounts").splitlines() if (fields := line.split())[2] == "cgroup2"),
         None,
     )
-    own = next((line[3:] for line in _read("/proc/self/cgroup").splitlines() if line.startswith("0::")), None)
+    own = next((line[3:] for line in read_file("/proc/self/cgroup").splitlines() if line.startswith("0::")), None)
     if mount is None or own is None:
         return None
     return mount + own.rstrip("/")
 
 
-def _read(path: str) -> str:
+def read_file(path: str) -> str:
+    """What the kernel says in a file of its own; empty if there is none."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
@@ -157,7 +78,8 @@ def _read(path: str) -> str:
     return os.fsdecode(content)
 
 
-def _write(path: str, content: bytes) -> bool:
+def write_file(path: str, content: bytes) -> bool:
+    """Tells the kernel something by a file of its own; False if it refuses."""
     try:
         descriptor = os.open(path, os.O_WRONLY)
     except OSError:

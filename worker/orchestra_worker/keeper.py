@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 
 from orchestra.clock import Clock, SystemClock
-from orchestra_worker.cgroup import CgroupParent
+from orchestra_worker.cgroup_parent import CgroupParent
 from orchestra_worker.keeper_files import OWNER_ONLY
 from orchestra_worker.keeper_house import StepHouse
 from orchestra_worker.keeper_link import AgentLink, listen

@@ -6,7 +6,8 @@ import select
 from collections.abc import Mapping
 
 from orchestra.clock import Clock
-from orchestra_worker.cgroup import Cgroup, CgroupParent
+from orchestra_worker.cgroup import Cgroup
+from orchestra_worker.cgroup_parent import CgroupParent
 from orchestra_worker.keeper_files import (
     Claim,
     ClaimFile,
@@ -116,7 +117,6 @@ class StepHouse:
 
     def obey(self, request: Mapping[str, object]) -> list[StepReport]:
         """Does what the agent asks; raises ValueError for what it cannot ask, OSError if nothing could be done."""
-        self._move_on()
         verb = text(request, "do")
         if verb == "steps":
             running = {name: step.report() for name, step in self._open.items()}
@@ -138,16 +138,18 @@ class StepHouse:
                 step.hold(number(request, "seconds"))
         elif verb == "stop":
             if step is not None:
+                if self._cgroups is not None:
+                    # Not in the group of a step that may have to be killed as a whole.
+                    self._cgroups.ready()
                 step.stop(text(request, "reason"), number(request, "grace_seconds"))
         else:
             raise ValueError(f"the keeper cannot {verb!r}")
         return []
 
     def _move_on(self) -> None:
-        """Leaves the group of a step that was just started, once its start was answered and before its processes are
-        looked at."""
+        """Leaves the group of a step that was just started, once its start was answered."""
         if self._cgroups is not None:
-            self._cgroups.ready()
+            self._cgroups.move_on()
 
     def _spawn(self, order: Order) -> StepReport:
         known = self._open.get(order.step)
@@ -185,7 +187,6 @@ class StepHouse:
                 try:
                     pid = spawn(order, marker=self._marker(order), output=writer)
                 except SpawnFailed as failure:
-                    self._move_on()
                     if cgroup is not None:
                         cgroup.remove()
                     return self._not_started(order, log, claim, str(failure))

@@ -54,7 +54,8 @@ class ProcessTree:
     def has_leftovers(self) -> bool:
         """Whether anything lives although the main process has ended."""
         if self._cgroup is not None:
-            return self._cgroup.is_populated()
+            # The keeper itself may still be where the step was born.
+            return self._cgroup.is_populated() and self._cgroup.pids() != {os.getpid()}
         if self._has_orphans is not None and not self._has_orphans():
             return False
         return bool(self.pids())
@@ -92,7 +93,7 @@ class ProcessTree:
             stopped |= running
 
     def remove(self) -> bool:
-        """Gives the control group back; False if it cannot be removed yet."""
+        """Gives the control group back; False if that must wait."""
         return self._cgroup is None or self._cgroup.remove()
 
 
