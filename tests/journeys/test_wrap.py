@@ -101,15 +101,18 @@ def test_a_large_output_arrives_to_the_byte(up: Orchestra, wrap: Wrap) -> None:
 
 
 def test_a_server_that_dies_meanwhile_misses_nothing(up: Orchestra, wrap: Wrap, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    process = wrap("sh", "-c", 'echo one; read line < "$0"; echo two; read line < "$0"; echo three', str(fifo))
+    # One for each word: who opens a pipe again may meet the end of the writer before.
+    first, second = tmp_path / "first", tmp_path / "second"
+    os.mkfifo(first)
+    os.mkfifo(second)
+    script = 'echo one; read line < "$0"; echo two; read line < "$1"; echo three'
+    process = wrap("sh", "-c", script, str(first), str(second))
     wait_until(lambda: [run for run in runs_of(up) if run.log_length == 4], what="the first line to be stored")
     up.close_clients()
     up.program.kill()
-    fifo.write_text("go\n")
+    first.write_text("go\n")
     up.start()
-    fifo.write_text("go\n")
+    second.write_text("go\n")
 
     assert ended(process) == (0, b"one\ntwo\nthree\n", b"")
     (run,) = runs_of(up)
