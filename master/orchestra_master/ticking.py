@@ -1,7 +1,6 @@
 """Decides about the due instants of one schedule in one transaction: a tick for each, and the runs that follow."""
 
 import hashlib
-from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -105,17 +104,19 @@ def _obstacle(connection: Connection, schedule: ScheduleRecord, job: JobRecord) 
 def _new_run(schedule: ScheduleRecord, job: JobRecord, at: Instant, now: Instant) -> NewRun:
     specification, policies = job.specification, schedule.specification
     typed = validate_parameters(specification.parameters, policies.parameters, {})
-    begins_at = after(at, jitter_seconds(policies.jitter_seconds, f"{schedule.id} {at}"))
-    new = run_of(
+    delay_seconds = 0.0
+    if policies.jitter_seconds:
+        begins_at = after(at, jitter_seconds(policies.jitter_seconds, f"{schedule.id} {at}"))
+        delay_seconds = max(0.0, seconds_between(now, begins_at))
+    return run_of(
         job,
         creation_key=f"tick {schedule.id} {at}",
         source="schedule",
         now=now,
         parameters=typed.values,
-        delay_seconds=max(0.0, seconds_between(now, begins_at)) if policies.jitter_seconds else 0.0,
+        delay_seconds=delay_seconds,
+        is_queued=policies.overlap in (Overlap.QUEUE, Overlap.CANCEL_PREVIOUS),
     )
-    is_queued = policies.overlap in (Overlap.QUEUE, Overlap.CANCEL_PREVIOUS)
-    return replace(new, is_queued=is_queued)
 
 
 def jitter_seconds(most: float, key: str) -> float:

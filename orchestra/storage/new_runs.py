@@ -76,6 +76,7 @@ def run_of(
     priority: int | None = None,
     delay_seconds: float = 0.0,
     matching: Matching | None = None,
+    is_queued: bool = False,
 ) -> NewRun:
     """A run of this version of the job, with its own priority and requirements if no others are given; what is seldom
     is replaced.
@@ -109,6 +110,7 @@ def run_of(
         retry_of=None,
         delay_seconds=delay_seconds,
         expire_after_seconds=specification.expire_after_seconds,
+        is_queued=is_queued,
         now=now,
     )
 

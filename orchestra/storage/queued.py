@@ -25,10 +25,19 @@ class _Oldest(NamedTuple):
     id: int | None
 
 
+class _Open(NamedTuple):
+    id: int
+
+
 def open_run_of_job(connection: Connection, job: JobId) -> RunId | None:
     """The oldest run of the job that is not over, or None."""
     oldest = _OPEN_RUN.first(connection, {"job": job})
     return None if oldest is None or oldest.id is None else RunId(oldest.id)
+
+
+def open_runs_of_job(connection: Connection, job: JobId) -> list[RunId]:
+    """All runs of the job that are not over, the oldest first."""
+    return [RunId(row.id) for row in _OPEN_RUNS.all(connection, {"job": job})]
 
 
 def behind_words(run: RunId) -> str:
@@ -80,4 +89,8 @@ _BEHIND = PreparedQuery(
 )
 _OPEN_RUN = PreparedQuery(
     _Oldest, lambda _: select(func.min(runs.c.id)).where(runs.c.job_id == bindparam("job"), runs.c.ended_at.is_(None))
+)
+_OPEN_RUNS = PreparedQuery(
+    _Open,
+    lambda _: select(runs.c.id).where(runs.c.job_id == bindparam("job"), runs.c.ended_at.is_(None)).order_by(runs.c.id),
 )

@@ -12,8 +12,9 @@ from orchestra.identifiers import JobId, ProjectId, RunId, ScheduleId
 from orchestra.specification import ScheduleSpecification
 from orchestra.storage.database import Signal, Topic, announce
 from orchestra.storage.prepared import PreparedChange, PreparedQuery, inserted
+from orchestra.storage.queued import open_runs_of_job
 from orchestra.storage.runs import request_stop
-from orchestra.storage.tables import jobs, runs, schedule_ticks, schedules
+from orchestra.storage.tables import jobs, schedule_ticks, schedules
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,9 +111,8 @@ def add_ticks(connection: Connection, schedule: ScheduleId, ticks: Sequence[Tick
 
 def stop_open_runs(connection: Connection, job: JobId, *, by: str, reason: str, now: Instant) -> None:
     """Asks every run of the job that is not over to end."""
-    query = select(runs.c.id).where(runs.c.job_id == job, runs.c.ended_at.is_(None)).order_by(runs.c.id)
-    for run in connection.execute(query).scalars().all():
-        request_stop(connection, RunId(run), by=by, reason=reason, now=now)
+    for run in open_runs_of_job(connection, job):
+        request_stop(connection, run, by=by, reason=reason, now=now)
         announce(connection, Signal(Topic.STOPS, str(run)), Signal(Topic.RUN, str(run)))
 
 

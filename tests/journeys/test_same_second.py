@@ -1,7 +1,6 @@
-"""10,000 schedules that are due in the same second: each is decided once, and soon, by masters that all try."""
+"""10,000 schedules that are due in the same second: each is decided once, at little cost, by masters that all try."""
 
 import asyncio
-import time
 from functools import partial
 
 from sqlalchemy import Connection, func, select, update
@@ -13,11 +12,17 @@ from orchestra.storage.database import Database
 from orchestra.storage.open import open_database
 from orchestra.storage.tables import runs, schedule_ticks, schedules
 from orchestra_master.ticker import Ticker
+from tests.support.statements import counted_statements
 
 SCHEDULES = 10_000
 EACH = 500
 """Of one project."""
-CPU_SECONDS_MAX = 3.0
+STATEMENTS_MAX = 7.1
+"""On the average: each has one that locks it, one for the cursor, the job, the run, its event and the tick, and up to
+two about other runs of the job; to these come those that look for what is due. How long they take is measured by
+`benchmarks/same_second.py`: a stop-watch beside other tests tells of those."""
+EACH_COMMIT_MIN = 100
+"""Schedules: those that are due together are decided together."""
 OVERLAPS = ("skip", "queue", "allow", "cancel-previous")
 
 
@@ -47,17 +52,16 @@ async def given_due(database: Database) -> Instant:
     return due
 
 
-async def test_ten_thousand_schedules_in_one_second_are_decided_once_and_within_three(sqlite_url: str) -> None:
+async def test_ten_thousand_schedules_in_one_second_are_decided_once_and_with_few_statements(sqlite_url: str) -> None:
     database = await open_database(sqlite_url)
     try:
         due = await given_due(database)
         tickers = [Ticker(database=database, clock=SystemClock()) for _ in range(2)]
-        began = time.process_time()
 
         # Each passes over what the other has; together they leave nothing.
-        await asyncio.gather(*(ticker.tick_once() for ticker in tickers))
+        with counted_statements() as asked:
+            await asyncio.gather(*(ticker.tick_once() for ticker in tickers))
 
-        cpu_seconds = time.process_time() - began
         ticks = await database.read(
             lambda c: c.execute(
                 select(schedule_ticks.c.decision, schedule_ticks.c.due_at, func.count()).group_by(
@@ -68,9 +72,10 @@ async def test_ten_thousand_schedules_in_one_second_are_decided_once_and_within_
         made = await database.read(
             lambda c: c.execute(select(func.count(), func.count(runs.c.job_id.distinct())).select_from(runs)).one()
         )
-        print(f"{SCHEDULES} decided in {cpu_seconds:.2f} s of CPU")
+        print(f"{SCHEDULES} decided with {len(asked.statements)} statements in {asked.commits} commits")
         assert [tuple(tick) for tick in ticks] == [("fired", due, SCHEDULES)]
         assert tuple(made) == (SCHEDULES, SCHEDULES)
-        assert cpu_seconds <= CPU_SECONDS_MAX
+        assert 0 < len(asked.statements) <= STATEMENTS_MAX * SCHEDULES
+        assert 0 < asked.commits <= SCHEDULES / EACH_COMMIT_MIN
     finally:
         await database.close()

@@ -2,8 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, settings
 from hypothesis import given as examples
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, event, insert, select
+from sqlalchemy import Connection, insert, select
 
 from orchestra.demands import signature_for
 from orchestra.identifiers import AttemptNumber, ProjectId, RunId, WorkerId, WorkerName
@@ -27,6 +26,7 @@ from orchestra_master.selection import Candidate, SpreadingSelector, able
 from tests.master.faulty_database import FaultyDatabase, Held
 from tests.master.still_master import StillMaster
 from tests.support import given
+from tests.support.statements import counted_statements
 from tests.support.worker_end import WorkerEnd, final, started
 
 
@@ -178,9 +178,9 @@ async def test_ten_thousand_runs_that_nobody_can_take_cost_another_nothing(maste
         await master.database.write(partial(multiply, count=more))
         run = await given.pending_run(master.database)
         master.dispatcher.wake(frozenset({Signal(Topic.PENDING)}))
-        with counted_statements() as statements:
+        with counted_statements() as asked:
             await dispatch(master)
-        counts.append(len(statements))
+        counts.append(len(asked.statements))
         assert await offered(worker, 1) == [run]
 
     assert counts[1] <= counts[0]
@@ -192,21 +192,6 @@ def multiply(connection: Connection, count: int) -> None:
     del row["id"]
     if count:
         connection.execute(insert(runs), [{**row, "creation_key": f"more-{number}"} for number in range(count)])
-
-
-@contextmanager
-def counted_statements() -> Iterator[list[str]]:
-    """Every statement that any database executes meanwhile."""
-    statements: list[str] = []
-
-    def note(_connection: object, _cursor: object, text: str, *_: object) -> None:
-        statements.append(text)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 # --- no wake-up is lost, whatever comes in the middle of a pass ---
