@@ -83,7 +83,7 @@ class CgroupParent:
         return self._ready
 
     def give(self) -> None:
-        """The group that was ready is a step's now. Call `ready` before anything is done to that step's processes."""
+        """The ready group is a step's now, and this process still in it: who stops the step calls `ready` first."""
         self._ready = None
 
     def move_on(self) -> None:
