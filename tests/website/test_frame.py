@@ -1,5 +1,6 @@
 """What all pages have around them: sign-in and the way back, colours, static files, the theme, errors."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -124,6 +125,28 @@ async def test_a_theme_comes_before_our_own_templates_and_static_files(small_wor
     assert "<h1>Welcome to Build &lt;farm&gt;</h1>" in page.text
     assert address is not None
     assert (await client.get(address[1])).text == "main { color: teal }"
+
+
+async def test_a_page_that_is_shown_for_the_first_time_keeps_nobody_waiting(
+    small_world: World, theme_folder: Path
+) -> None:
+    # Compiling that takes some 100 ms.
+    (theme_folder / "templates" / "sign_in.html").write_text("{% if page.title %}{{ page.title }}{% endif %}\n" * 1000)
+    settings = WebsiteSettings(theme_folder=theme_folder)
+    small_world.app = build_application(small_world.parts, website_routes(small_world.parts, settings))
+    client = small_world.client()
+    turns = []
+
+    for _ in range(2):
+        asked = asyncio.create_task(client.get("/sign-in"))
+        turn = 0
+        while not asked.done():
+            await asyncio.sleep(0)
+            turn += 1
+        assert (await asked).status_code == 200
+        turns.append(turn)
+
+    assert turns[0] > 10 * turns[1]
 
 
 @pytest.mark.parametrize(

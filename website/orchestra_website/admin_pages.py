@@ -59,13 +59,13 @@ class AdminPages:
             await self._check("Sign-ins", lambda connection: check_sign_ins(connection, now=now)),
             await self._check_logs(),
         ]
-        return self._renderer.page(asking, "admin.html", {"checks": checks})
+        return await self._renderer.page(asking, "admin.html", {"checks": checks})
 
     async def roles(self, asking: Asking) -> Response:
         """The matrix of roles and permissions, as the policy has it."""
         asking.query()
         permissions = [(word_of(each), each.value) for each in Permission]
-        return self._renderer.page(asking, "roles.html", {"roles": list_roles(), "permissions": permissions})
+        return await self._renderer.page(asking, "roles.html", {"roles": list_roles(), "permissions": permissions})
 
     async def audit(self, asking: Asking) -> Response:
         """A page of the audit, by the same filters as in the API; a bad one is told above the form."""
@@ -78,7 +78,7 @@ class AdminPages:
             problems = error.by_field
             known = await self._database.read(lambda connection: actions_known(connection, asking.who))
             values |= {"found": None, "actions": known, "problems": problems}
-            return self._renderer.page(asking, "audit.html", values, status=400)
+            return await self._renderer.page(asking, "audit.html", values, status=400)
 
         def read(connection: Connection) -> tuple[Page[AuditView], list[str]]:
             return list_audit(connection, asking.who, wanted), list(actions_known(connection, asking.who))
@@ -86,7 +86,7 @@ class AdminPages:
         found, known = await self._database.read(read)
         kept = {name: value for name, value in pairs if name in FILTERS}
         values |= {"found": found, "actions": known, "problems": (), "csv": urlencode({**kept, "format": "csv"})}
-        return self._renderer.page(asking, "audit.html", values)
+        return await self._renderer.page(asking, "audit.html", values)
 
     async def _check(self, name: str, look: Callable[[Connection], Check]) -> Check:
         try:

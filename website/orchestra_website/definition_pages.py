@@ -48,21 +48,21 @@ class DefinitionPages:
         """An empty sheet, or one of the examples."""
         example = asking.query("example").get("example", "")
         text = files("orchestra.cli").joinpath("examples", f"{example}.yaml").read_text() if example in EXAMPLES else ""
-        return self._page(asking, text)
+        return await self._page(asking, text)
 
     async def take(self, asking: Asking) -> Response:
         """Shows the plan, or (if it was seen) carries it out."""
         form = asking.form()
         text = form.raw("text")
         if not text.strip():
-            return self._page(asking, text, problems=[("text", "is empty: paste the file here")], status=422)
+            return await self._page(asking, text, problems=[("text", "is empty: paste the file here")], status=422)
         try:
             # Up to a mebibyte of YAML: nobody else shall wait for it.
             reading = await asyncio.to_thread(examine_definition, text, SOURCE)
         except DefinitionErrors as error:
-            return self._page(asking, text, findings=error.problems, status=422)
+            return await self._page(asking, text, findings=error.problems, status=422)
         if reading.problems:
-            return self._page(asking, text, findings=reading.problems, status=422)
+            return await self._page(asking, text, findings=reading.problems, status=422)
         if form.text("step") == "apply":
             return await self._apply(asking, reading, form.raw("expected"))
         return await self._preview(asking, reading)
@@ -71,8 +71,8 @@ class DefinitionPages:
         try:
             plan = await self._changes.plan(asking.who, reading.definition)
         except InvalidFields as error:
-            return self._page(asking, reading.text, problems=list(error.problems), status=422)
-        return self._page(
+            return await self._page(asking, reading.text, problems=list(error.problems), status=422)
+        return await self._page(
             asking, reading.text, hints=reading.hints, plan=plan, is_stale=is_stale, status=412 if is_stale else 200
         )
 
@@ -83,10 +83,10 @@ class DefinitionPages:
         except ChangedSincePlan:
             return await self._preview(asking, reading, is_stale=True)
         except Conflict as error:
-            return self._page(asking, reading.text, problems=[("text", str(error))], status=409)
+            return await self._page(asking, reading.text, problems=[("text", str(error))], status=409)
         return RedirectResponse(f"/projects/{made.project}?done=applied", status_code=303, headers=NO_STORE)
 
-    def _page(
+    async def _page(
         self,
         asking: Asking,
         text: str,
@@ -114,4 +114,4 @@ class DefinitionPages:
             "expected": (plan.planned_on or NOTHING_YET) if plan else "",
             "is_stale": is_stale,
         }
-        return self._renderer.page(asking, "define.html", values, status=status)
+        return await self._renderer.page(asking, "define.html", values, status=status)

@@ -50,7 +50,7 @@ class HelpPages:
     async def show(self, asking: Asking) -> Response:
         """The page."""
         asking.query()
-        return self._renderer.page(asking, "help.html", self._values)
+        return await self._renderer.page(asking, "help.html", self._values)
 
 
 def meanings_of(states: type[StrEnum]) -> dict[StrEnum, str]:

@@ -49,7 +49,7 @@ class HomePages:
             "steps": steps if steps is not None and steps.done < _STEPS else None,
             "server": str(asking.request.base_url).rstrip("/"),
         }
-        return self._renderer.page(asking, "home.html", values)
+        return await self._renderer.page(asking, "home.html", values)
 
     async def dismiss(self, asking: Asking) -> Response:
         """Hides the first steps in this browser, or shows them again."""

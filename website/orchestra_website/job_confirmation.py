@@ -29,4 +29,4 @@ class JobConfirmation:
             lambda connection: show_job_facts(connection, asking.who, project, name, now=now)
         )
         values = {"facts": facts, "job": facts.detail, "reason": reason, "problems": problems}
-        return self._renderer.page(asking, self._template, values, status=status)
+        return await self._renderer.page(asking, self._template, values, status=status)

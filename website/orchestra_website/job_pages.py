@@ -70,7 +70,7 @@ class JobPages:
             "plot": plot_durations(found.marks, found.facts.usual),
             "done": _DONE.get(done, ""),
         }
-        return self._renderer.page(asking, "job.html", values)
+        return await self._renderer.page(asking, "job.html", values)
 
     async def confirm(self, asking: Asking) -> Response:
         """What disabling means, before it is done."""

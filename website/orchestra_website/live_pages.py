@@ -114,24 +114,21 @@ class LivePages:
         return RunEvent(
             state=overview.run.state,
             attempt=overview.run.attempts[-1].number if overview.run.attempts else 0,
-            head=self._text(asking, "run_head.html", values),
-            steps=self._text(asking, "run_steps.html", values),
-            title=self._text(asking, "run_title.html", values),
+            head=self._renderer.text(asking, "run_head.html", values),
+            steps=self._renderer.text(asking, "run_steps.html", values),
+            title=self._renderer.text(asking, "run_title.html", values),
         )
 
     def _rendered_waiting(self, asking: Asking, overview: RunOverview) -> WaitingEvent:
-        return WaitingEvent(html=self._text(asking, "run_waiting.html", {"run": overview.run}))
+        return WaitingEvent(html=self._renderer.text(asking, "run_waiting.html", {"run": overview.run}))
 
     def _half(self, asking: Asking, shown: ShownRun, line: int) -> str:
         """The page up to where the log begins."""
         values = {**self._values(shown.overview), "from_line": line, "mark": _MARK}
-        return self._text(asking, "run_live.html", values).partition(_MARK)[0]
+        return self._renderer.text(asking, "run_live.html", values).partition(_MARK)[0]
 
     def _rest(self, asking: Asking, shown: ShownRun, overview: RunOverview | None, attempt: int, line: int) -> str:
         """The page behind the log: the result, or where to go on."""
         values = {**self._values(overview or shown.overview), "from_line": line, "mark": _MARK}
         values |= {"is_over": overview is not None, "attempt": attempt or "", "next_line": line}
-        return self._text(asking, "run_live.html", values).partition(_MARK)[2]
-
-    def _text(self, asking: Asking, template: str, values: dict[str, object]) -> str:
-        return bytes(self._renderer.page(asking, template, values).body).decode()
+        return self._renderer.text(asking, "run_live.html", values).partition(_MARK)[2]

@@ -93,7 +93,7 @@ class LogPages:
         log = await self._log(shown, query) if shown.attempt else None
         values = {"shown": shown, "run": overview.run, "step_state": step_state, "exit_text": exit_text, "log": log}
         headers = refresh_asked(query, is_over=shown.is_over)
-        return self._renderer.page(asking, "run_log.html", values, headers=headers)
+        return await self._renderer.page(asking, "run_log.html", values, headers=headers)
 
     async def _log(self, shown: ShownRun, query: Mapping[str, str]) -> LogShown:
         assert shown.attempt is not None

@@ -118,7 +118,7 @@ class MePages:
             return await self._page(asking, problems=problems, typed=typed, status=422)
         except InvalidFields as error:
             return await self._page(asking, problems=_at_fields(error), typed=typed, status=422)
-        return self._renderer.page(asking, "token_made.html", {"token": made}, headers=NO_STORE)
+        return await self._renderer.page(asking, "token_made.html", {"token": made}, headers=NO_STORE)
 
     async def end_session(self, asking: Asking) -> Response:
         """Signs me out there."""
@@ -180,7 +180,9 @@ class MePages:
             "characters": (PASSWORD_CHARACTERS_MIN, PASSWORD_CHARACTERS_MAX),
             "done": done,
         }
-        return self._renderer.page(asking, template, values, status=status, headers={**NO_STORE, **(headers or {})})
+        return await self._renderer.page(
+            asking, template, values, status=status, headers={**NO_STORE, **(headers or {})}
+        )
 
 
 def _at_fields(error: InvalidFields) -> Problems:

@@ -46,7 +46,7 @@ class PipelinePages:
     async def graph(self, asking: Asking) -> Response:
         """The elements, drawn and as a table."""
         query = asking.query("scale", "state", "element", "first", "refresh")
-        return self._page(asking, await self._shown(asking), query)
+        return await self._page(asking, await self._shown(asking), query)
 
     async def answer(self, asking: Asking) -> Response:
         """Approves or rejects; what is wrong with the reason is told above the form."""
@@ -60,7 +60,7 @@ class PipelinePages:
             await self._approvals.answer(asking.who, run, element, Verdict(word), reason=reason)
         except InvalidFields as error:
             typed = {"asked_reason": reason, "asked_problems": error.by_field, "asked_element": element}
-            return self._page(asking, await self._shown(asking), {}, typed, status=422)
+            return await self._page(asking, await self._shown(asking), {}, typed, status=422)
         return RedirectResponse(f"/runs/{run}?done={word}", status_code=303, headers=NO_STORE)
 
     async def _shown(self, asking: Asking) -> ShownRun:
@@ -68,7 +68,7 @@ class PipelinePages:
         overview = await self._database.read(lambda connection: run_overview(connection, asking.who, run, now=now))
         return show(overview, attempt=None, now=to_datetime(now), key=self._new_key())
 
-    def _page(
+    async def _page(
         self,
         asking: Asking,
         shown: ShownRun,
@@ -90,7 +90,7 @@ class PipelinePages:
             **(more or {}),
         }
         headers = refresh_asked(query, is_over=shown.is_over)
-        return self._renderer.page(asking, "run_graph.html", values, status=status, headers=headers)
+        return await self._renderer.page(asking, "run_graph.html", values, status=status, headers=headers)
 
 
 def elements_asked(shown: ShownRun, view: PipelineView, query: Mapping[str, str]) -> ShownElements:

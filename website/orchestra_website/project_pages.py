@@ -34,7 +34,7 @@ class ProjectPages:
             lambda connection: list_project_lines(connection, asking.who, page, text=text, failing_only=failing)
         )
         asked = {name: value for name, value in query.items() if name != "cursor" and value}
-        return self._renderer.page(
+        return await self._renderer.page(
             asking, "projects.html", {"found": found, "asked": asked, "text": text, "failing": failing}
         )
 
@@ -44,6 +44,6 @@ class ProjectPages:
         name, now = asking.path("project"), self._clock.now()
         found = await self._database.read(lambda connection: show_project_page(connection, asking.who, name, now=now))
         document = msgspec.json.format(found.document, indent=2) if found.document else ""
-        return self._renderer.page(
+        return await self._renderer.page(
             asking, "project.html", {"project": found, "document": document, "is_applied": done == "applied"}
         )

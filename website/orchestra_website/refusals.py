@@ -80,4 +80,4 @@ class ErrorPages:
             "request_id": request_id,
         }
         asking = Asking(request=request, who=who, body=b"")
-        return self._renderer.page(asking, "error.html", values, status=status, headers={**headers, **NO_STORE})
+        return await self._renderer.page(asking, "error.html", values, status=status, headers={**headers, **NO_STORE})

@@ -1,5 +1,6 @@
 """Renders the templates: the theme's own first, then the package's. Everything is escaped."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,9 +60,10 @@ class Renderer:
             "linked": linked_text,
         }
         self._environment.filters |= filters
+        self._known: set[str] = set()
         self._environment.globals |= {"static": static_files.address, "version": version("job-orchestra")}
 
-    def page(
+    async def page(
         self,
         asking: Asking,
         template: str,
@@ -71,9 +73,18 @@ class Renderer:
         headers: Mapping[str, str] | None = None,
     ) -> HTMLResponse:
         """The whole page as an answer."""
-        frame = self._frame(asking)
-        text = self._environment.get_template(template).render(page=frame, **(values or {}))
+        if template in self._known:
+            text = self.text(asking, template, values)
+        else:
+            # Compiled at its first use, with all that it includes: too long for the event loop.
+            text = await asyncio.to_thread(self.text, asking, template, values)
+            self._known.add(template)
         return HTMLResponse(text, status_code=status, headers={"vary": "Cookie", **(headers or {})})
+
+    def text(self, asking: Asking, template: str, values: Mapping[str, object] | None = None) -> str:
+        """The same as text, for parts of pages that follow one another on one connection."""
+        frame = self._frame(asking)
+        return self._environment.get_template(template).render(page=frame, **(values or {}))
 
     def zone_of(self, who: Principal | None) -> ZoneInfo:
         """In which this person reads instants; UTC for a zone that was chosen on a machine that knows more of them."""

@@ -96,7 +96,7 @@ class RunListPages:
         except InvalidFields as error:
             raise BadQuery(error.problems) from None
         found = await self._database.read(lambda connection: _read(connection, asking.who, project, wanted))
-        return self._renderer.page(asking, "runs.html", {"list": _shown(path, project, pairs, wanted, found)})
+        return await self._renderer.page(asking, "runs.html", {"list": _shown(path, project, pairs, wanted, found)})
 
 
 def plain_pairs(sent: Pairs) -> list[tuple[str, str]]:

@@ -68,19 +68,19 @@ class RunPages:
         view = shown.overview.pipeline
         elements = None if view is None else elements_asked(shown, view, {})
         values = {"done": done, "results": _results(shown), "elements": elements, **await self._tail(shown)}
-        return self._page(asking, "run.html", shown, values)
+        return await self._page(asking, "run.html", shown, values)
 
     async def steps(self, asking: Asking) -> Response:
         """The commands of the attempt."""
-        return self._page(asking, "run_steps_tab.html", await self._shown(asking), {})
+        return await self._page(asking, "run_steps_tab.html", await self._shown(asking), {})
 
     async def attempts(self, asking: Asking) -> Response:
         """Every try, with worker and cause."""
-        return self._page(asking, "run_attempts.html", await self._shown(asking), {})
+        return await self._page(asking, "run_attempts.html", await self._shown(asking), {})
 
     async def parameters(self, asking: Asking) -> Response:
         """What the run was given."""
-        return self._page(asking, "run_parameters.html", await self._shown(asking), {})
+        return await self._page(asking, "run_parameters.html", await self._shown(asking), {})
 
     async def timeline(self, asking: Asking) -> Response:
         """What happened, when, and by whom."""
@@ -93,7 +93,7 @@ class RunPages:
             begin = run_now.started_at or run_now.created_at
             now = to_datetime(self._clock.now())
             timeline = timeline_of(view.elements, begin=begin, ended_at=run_now.ended_at, now=now)
-        return self._page(asking, "run_timeline.html", shown, {"events": events, "timeline": timeline})
+        return await self._page(asking, "run_timeline.html", shown, {"events": events, "timeline": timeline})
 
     async def ask_cancel(self, asking: Asking) -> Response:
         """What withdrawing means, before it is done."""
@@ -123,7 +123,7 @@ class RunPages:
         except InvalidFields as error:
             problems = [(pointer.rpartition("/")[2], sentence) for pointer, sentence in error.problems]
             shown = await self._shown(asking)
-            return self._page(asking, "run_retry.html", shown, {"problems": problems}, status=422)
+            return await self._page(asking, "run_retry.html", shown, {"problems": problems}, status=422)
         return _back(made.run, "retry")
 
     async def _stop(self, asking: Asking, what: str) -> Response:
@@ -149,7 +149,7 @@ class RunPages:
         if not shown.overview.may_steer:
             raise NotAllowed(Permission.RUN.value)
         values: dict[str, object] = {"what": what, "reason": reason, "problems": problems}
-        return self._page(asking, "run_stop.html", shown, values, status=status)
+        return await self._page(asking, "run_stop.html", shown, values, status=status)
 
     async def _shown(self, asking: Asking, *others: str) -> ShownRun:
         query = asking.query("attempt", "refresh", *others)
@@ -173,12 +173,12 @@ class RunPages:
         base = f"/runs/{log.run}/log?attempt={attempt.number}&line="
         return {"tail": lines_html(lines, base), "tail_step": step}
 
-    def _page(
+    async def _page(
         self, asking: Asking, template: str, shown: ShownRun, values: dict[str, object], *, status: int = 200
     ) -> Response:
         headers = refresh_asked(asking.request.query_params, is_over=shown.is_over)
         common = {"shown": shown, "run": shown.overview.run, "step_state": step_state, "exit_text": exit_text}
-        return self._renderer.page(asking, template, {**common, **values}, status=status, headers=headers)
+        return await self._renderer.page(asking, template, {**common, **values}, status=status, headers=headers)
 
 
 def _results(shown: ShownRun) -> list[tuple[str, str]]:

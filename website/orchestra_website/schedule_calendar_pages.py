@@ -74,7 +74,7 @@ class ScheduleCalendarPages:
             "schedules": min(len(found), CALENDAR_SCHEDULES_MAX),
             "has_more": len(found) > CALENDAR_SCHEDULES_MAX,
         }
-        return self._renderer.page(asking, "schedule_calendar.html", values)
+        return await self._renderer.page(asking, "schedule_calendar.html", values)
 
 
 def forecast(found: Sequence[Named], first: date, today: date) -> list[CalendarDay]:

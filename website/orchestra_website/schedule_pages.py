@@ -105,7 +105,7 @@ class SchedulePages:
             "is_late": self._is_late,
             "late_seconds": LATE_SECONDS,
         }
-        return self._renderer.page(asking, "schedules.html", values)
+        return await self._renderer.page(asking, "schedules.html", values)
 
     async def show(self, asking: Asking) -> Response:
         """One schedule: what it will do, what it did, and the switch of its job."""
@@ -130,7 +130,7 @@ class SchedulePages:
             "late_seconds": LATE_SECONDS,
             "done": query.get("done", ""),
         }
-        return self._renderer.page(asking, "schedule.html", values)
+        return await self._renderer.page(asking, "schedule.html", values)
 
     async def preview(self, asking: Asking) -> Response:
         """What an expression would do; a bad one is told at its field."""
@@ -148,7 +148,7 @@ class SchedulePages:
                     values["place"] = begin + 1
         elif zone:
             values["problems"] = [("cron", "Write an expression, such as 30 2 * * *.")]
-        return self._renderer.page(asking, "schedule_preview.html", {**values, "local": local_moment})
+        return await self._renderer.page(asking, "schedule_preview.html", {**values, "local": local_moment})
 
     async def _told(self, timetable: Timetable) -> SchedulePreview:
         now = self._clock.now()
@@ -201,7 +201,7 @@ class SchedulePages:
             "local": local_moment,
         }
         status = 422 if problems else 200
-        return self._renderer.page(asking, "schedule_switch.html", values, status=status, headers=NO_STORE)
+        return await self._renderer.page(asking, "schedule_switch.html", values, status=status, headers=NO_STORE)
 
     def _is_late(self, schedule: ScheduleView) -> bool:
         """It was due a while ago, and no master has decided about it."""

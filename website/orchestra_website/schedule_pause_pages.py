@@ -90,7 +90,7 @@ class SchedulePausePages:
             "local": local_moment,
         }
         status = 422 if problems else 200
-        return self._renderer.page(asking, "schedule_pause.html", values, status=status, headers=NO_STORE)
+        return await self._renderer.page(asking, "schedule_pause.html", values, status=status, headers=NO_STORE)
 
 
 def _back(project: str, job: str, done: str) -> Response:

@@ -50,7 +50,7 @@ class SearchPages:
             "runs_path": f"/runs?{urlencode(filters)}" if filters else "",
             "filters": " ".join(f"{key}:{value}" for key, value in filters),
         }
-        return self._renderer.page(asking, "search.html", values)
+        return await self._renderer.page(asking, "search.html", values)
 
 
 def _split(text: str) -> tuple[list[tuple[str, str]], str]:

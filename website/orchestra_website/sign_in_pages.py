@@ -40,7 +40,7 @@ class SignInPages:
         """One button for a link, so that mail programs and scanners that open it do not use it up; else a form."""
         query = asking.query("link", "next")
         link = query.get("link", "")
-        return self._form(
+        return await self._form(
             asking, link=link if is_well_formed(link) else "", is_bad_link=bool(link), after=query.get("next", "")
         )
 
@@ -61,15 +61,15 @@ class SignInPages:
             )
         except SignInRefused:
             if link:
-                return self._form(asking, is_bad_link=True, after=form.raw("next"), status=403)
+                return await self._form(asking, is_bad_link=True, after=form.raw("next"), status=403)
             problem = "Name and password do not fit."
-            return self._form(asking, name=name, after=form.raw("next"), problem=problem, status=403)
+            return await self._form(asking, name=name, after=form.raw("next"), problem=problem, status=403)
         except TooManyTries as error:
             problem = str(error)
-            return self._form(asking, name=name, after=form.raw("next"), problem=problem, refused=error)
+            return await self._form(asking, name=name, after=form.raw("next"), problem=problem, refused=error)
         except Overloaded as error:
             problem = f"Too many people sign in just now: try again in {error.retry_after_seconds} s."
-            return self._form(asking, name=name, after=form.raw("next"), problem=problem, refused=error)
+            return await self._form(asking, name=name, after=form.raw("next"), problem=problem, refused=error)
         response = RedirectResponse(_own_path(form.raw("next")), status_code=303, headers=NO_STORE)
         self._cookie.give(response, session.secret.text)
         return response
@@ -96,7 +96,7 @@ class SignInPages:
         response.set_cookie(THEME_COOKIE, theme, max_age=_YEAR_SECONDS, samesite="lax", httponly=True, secure=secure)
         return response
 
-    def _form(
+    async def _form(
         self,
         asking: Asking,
         *,
@@ -118,7 +118,7 @@ class SignInPages:
         headers = dict(NO_STORE)
         if refused is not None:
             status, headers["retry-after"] = 429, str(refused.retry_after_seconds)
-        return self._renderer.page(asking, "sign_in.html", values, status=status, headers=headers)
+        return await self._renderer.page(asking, "sign_in.html", values, status=status, headers=headers)
 
 
 def _own_path(text: str) -> str:

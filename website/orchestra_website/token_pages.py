@@ -49,7 +49,7 @@ class TokenPages:
             "show_all": show_all,
             "done": query.get("done", ""),
         }
-        return self._renderer.page(asking, "tokens.html", values, headers=NO_STORE)
+        return await self._renderer.page(asking, "tokens.html", values, headers=NO_STORE)
 
     async def ask_revoke(self, asking: Asking) -> Response:
         """The page before: which token it is, and what ends with it."""
@@ -60,7 +60,7 @@ class TokenPages:
             return show_token(connection, asking.who, number)
 
         values = {"token": await self._database.read(read), "place": _place(asking)}
-        return self._renderer.page(asking, "token_revoke.html", values, headers=NO_STORE)
+        return await self._renderer.page(asking, "token_revoke.html", values, headers=NO_STORE)
 
     async def revoke(self, asking: Asking) -> Response:
         """Takes the token's power away."""

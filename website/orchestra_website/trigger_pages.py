@@ -117,7 +117,7 @@ class TriggerPages:
             scope=read_scope(asked),
         )
         ignored = sorted(set(given) - set(usual))
-        return self._page(asking, known, values, ignored=ignored, is_without_secrets="without" in asked)
+        return await self._page(asking, known, values, ignored=ignored, is_without_secrets="without" in asked)
 
     async def trigger(self, asking: Asking) -> Response:
         """Makes the run and shows it; what is wrong is said at the field, and everything typed stays."""
@@ -130,20 +130,22 @@ class TriggerPages:
         typed, priority, delay, problems = check(parameters, values)
         problems += values.scope.problems if known.elements else []
         if problems:
-            return self._page(asking, known, values, problems=problems, key=key, status=422)
+            return await self._page(asking, known, values, problems=problems, key=key, status=422)
         repetition = asking.repetition(self._sealing, form_key=key)
         try:
             made = await self._make(asking.who, known, values, (typed, priority, delay), repetition)
         except InvalidFields as error:
             found = problems_by_field(error.problems)
-            return self._page(asking, known, values, problems=found, key=key, status=422)
+            return await self._page(asking, known, values, problems=found, key=key, status=422)
         except KeyReused:
-            return self._page(asking, known, values, problems=[("", _USED)], status=409)
+            return await self._page(asking, known, values, problems=[("", _USED)], status=409)
         except Conflict as error:
             other = error.run if isinstance(error, RunInTheWay) else None
-            return self._page(asking, known, values, problems=[("", str(error))], key=key, other=other, status=409)
+            return await self._page(
+                asking, known, values, problems=[("", str(error))], key=key, other=other, status=409
+            )
         if not made.is_new:
-            return self._page(asking, known, values, other=made.run)
+            return await self._page(asking, known, values, other=made.run)
         return RedirectResponse(f"/runs/{made.run}", status_code=303, headers=NO_STORE)
 
     async def _make(
@@ -203,7 +205,7 @@ class TriggerPages:
         path = f"{quote(asking.request.url.path)}?{urlencode({**kept, 'without': 'secrets'})}"
         return RedirectResponse(path, status_code=303, headers=NO_STORE)
 
-    def _page(
+    async def _page(
         self,
         asking: Asking,
         known: "_Known",
@@ -234,4 +236,4 @@ class TriggerPages:
             "command": command_line(job, values),
             "curl": curl_command(job, values, str(asking.request.base_url).rstrip("/")),
         }
-        return self._renderer.page(asking, "trigger.html", shown, status=status, headers=NO_STORE)
+        return await self._renderer.page(asking, "trigger.html", shown, status=status, headers=NO_STORE)

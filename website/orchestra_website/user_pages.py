@@ -52,12 +52,12 @@ class UserPages:
         """A page of users."""
         page = asking.page()
         found = await self._database.read(lambda connection: list_users(connection, page))
-        return self._renderer.page(asking, "users.html", {"found": found, "asked": {}})
+        return await self._renderer.page(asking, "users.html", {"found": found, "asked": {}})
 
     async def ask_add(self, asking: Asking) -> Response:
         """The form for a user."""
         asking.query()
-        return self._renderer.page(asking, "user_add.html", {"name": "", "chosen": _Chosen(), "problems": []})
+        return await self._renderer.page(asking, "user_add.html", {"name": "", "chosen": _Chosen(), "problems": []})
 
     async def add(self, asking: Asking) -> Response:
         """Makes the user, and a link that is shown once."""
@@ -66,13 +66,13 @@ class UserPages:
         try:
             made = await self._accounts.create_user(asking.who, UserRequest(name=name, roles=chosen.roles()))
             link = await self._accounts.make_link(asking.who, made.name, LinkRequest())
-            return self._link_page(asking, link, is_new=True)
+            return await self._link_page(asking, link, is_new=True)
         except InvalidFields as error:
             problems = _at_roles(error)
         except (BadName, Conflict) as error:
             problems = [("name", str(error))]
         values = {"name": name, "chosen": chosen, "problems": problems}
-        return self._renderer.page(asking, "user_add.html", values, status=422)
+        return await self._renderer.page(asking, "user_add.html", values, status=422)
 
     async def show(self, asking: Asking) -> Response:
         """One user: roles, what they allow, tokens."""
@@ -123,12 +123,12 @@ class UserPages:
             problems = [("", str(error))]
             return await self._page(asking, template="user_link.html", problems=problems, status=409)
         self._authenticator.forget()
-        return self._link_page(asking, link, is_new=False)
+        return await self._link_page(asking, link, is_new=False)
 
-    def _link_page(self, asking: Asking, link: MadeLink, *, is_new: bool) -> Response:
+    async def _link_page(self, asking: Asking, link: MadeLink, *, is_new: bool) -> Response:
         address = f"{str(asking.request.base_url).rstrip('/')}{link.path}"
         values = {"link": link, "address": address, "is_new": is_new}
-        return self._renderer.page(asking, "user_link_made.html", values, headers=NO_STORE)
+        return await self._renderer.page(asking, "user_link_made.html", values, headers=NO_STORE)
 
     def _back(self, asking: Asking, done: str) -> Response:
         self._authenticator.forget()
@@ -164,7 +164,9 @@ class UserPages:
             "problems": problems or [],
             "done": done,
         }
-        return self._renderer.page(asking, template, values, status=status, headers=NO_STORE if tokens.items else None)
+        return await self._renderer.page(
+            asking, template, values, status=status, headers=NO_STORE if tokens.items else None
+        )
 
 
 class _Chosen:

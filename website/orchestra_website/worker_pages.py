@@ -70,7 +70,7 @@ class WorkerPages:
         """A page of workers."""
         page, now = asking.page(), self._clock.now()
         found = await self._database.read(lambda connection: list_workers(connection, asking.who, page, now=now))
-        return self._renderer.page(asking, "workers.html", {"found": found, "asked": {}})
+        return await self._renderer.page(asking, "workers.html", {"found": found, "asked": {}})
 
     async def show(self, asking: Asking) -> Response:
         """One worker, and which jobs it can do."""
@@ -83,7 +83,7 @@ class WorkerPages:
             "changes": _changes_from(found.worker.state),
             "done": query.get("done", ""),
         }
-        return self._renderer.page(asking, "worker.html", values)
+        return await self._renderer.page(asking, "worker.html", values)
 
     async def ask_steer(self, asking: Asking) -> Response:
         """The page before the change: what happens to each run of the worker."""
@@ -110,7 +110,7 @@ class WorkerPages:
         name = asking.query("name").get("name", "").strip()
         master = str(asking.request.base_url).rstrip("/")
         if not name:
-            return self._add_form(asking, master=master)
+            return await self._add_form(asking, master=master)
         checked_name("worker", name)
         now = self._clock.now()
 
@@ -121,7 +121,7 @@ class WorkerPages:
                 return None
 
         worker = await self._database.read(read)
-        return self._renderer.page(asking, "worker_awaited.html", {"name": name, "worker": worker})
+        return await self._renderer.page(asking, "worker_awaited.html", {"name": name, "worker": worker})
 
     async def add(self, asking: Asking) -> Response:
         """Makes the token and shows it once, with the line that starts the worker."""
@@ -137,16 +137,16 @@ class WorkerPages:
         except Conflict as error:
             problems = [("name", str(error))]
         if problems:
-            return self._add_form(asking, name=name, master=master, problems=problems)
+            return await self._add_form(asking, name=name, master=master, problems=problems)
         values = {"name": name, "secret": made.secret, "line": _start_line(name, master, made.secret)}
-        return self._renderer.page(asking, "worker_made.html", values, headers=NO_STORE)
+        return await self._renderer.page(asking, "worker_made.html", values, headers=NO_STORE)
 
-    def _add_form(
+    async def _add_form(
         self, asking: Asking, *, name: str = "", master: str = "", problems: Sequence[tuple[str, str]] = ()
     ) -> Response:
         values = {"name": name, "master": master, "problems": problems}
         status = 422 if problems else 200
-        return self._renderer.page(asking, "worker_add.html", values, status=status, headers=NO_STORE)
+        return await self._renderer.page(asking, "worker_add.html", values, status=status, headers=NO_STORE)
 
     async def _steer_form(
         self, asking: Asking, *, problems: Sequence[tuple[str, str]] = (), reason: str = ""
@@ -163,7 +163,7 @@ class WorkerPages:
             "reason": reason,
         }
         status = 422 if problems else 200
-        return self._renderer.page(asking, "worker_steer.html", values, status=status, headers=NO_STORE)
+        return await self._renderer.page(asking, "worker_steer.html", values, status=status, headers=NO_STORE)
 
     async def _read_worker(self, asking: Asking, name: str) -> WorkerView:
         now = self._clock.now()
