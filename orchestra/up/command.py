@@ -11,6 +11,8 @@ import click
 
 from orchestra.limits import DEFAULT_PORT
 from orchestra.up.composition import UpSettings, run_up
+from orchestra.web.assemble import WebSettings
+from orchestra.web.proxy_settings import proxy_options
 from orchestra.web.rate_settings import RateSettings, limit_option
 from orchestra_website.settings import WebsiteSettings, website_options
 
@@ -32,6 +34,7 @@ DATA_FOLDER = click.Path(path_type=Path, file_okay=False, readable=False)
 @click.option(
     "--exit", "exit_", is_flag=True, help="With --demo: end when its runs are over; any port, a temporary folder."
 )
+@proxy_options
 @limit_option
 @website_options
 @click.option("--verbose", is_flag=True, help="Say everything that happens.")
@@ -43,6 +46,8 @@ def command(
     definitions: Path | None,
     demo: bool,
     exit_: bool,
+    trusted_proxies: tuple[str, ...],
+    secure_cookies: bool,
     limits: RateSettings,
     theme: Path | None,
     title: str,
@@ -68,7 +73,8 @@ def command(
             demo=demo,
             exit=exit_,
             definitions=definitions,
-            rates=limits,
+            trusted_proxies=trusted_proxies,
+            web=WebSettings(secure_cookies=secure_cookies, rates=limits),
             pages=WebsiteSettings(theme_folder=theme, title=title),
             say=lambda text: click.echo(text),
         )

@@ -26,7 +26,6 @@ from orchestra.up.credentials import make_administrator, make_sign_in_link, make
 from orchestra.up.demo import Demo, table
 from orchestra.up.local_workers import LocalWorker, LocalWorkers
 from orchestra.web.assemble import WebSettings, build_application, build_web_parts
-from orchestra.web.rate_settings import RateSettings
 from orchestra_master.assemble import build_master
 from orchestra_master.definition_watch import DefinitionWatch
 from orchestra_migrations import upgrade_apart
@@ -51,7 +50,8 @@ class UpSettings:
     exit: bool
     """With the demo: end when its runs are over."""
     definitions: Path | None
-    rates: RateSettings
+    trusted_proxies: tuple[str, ...]
+    web: WebSettings
     pages: WebsiteSettings
     say: Callable[[str], None]
 
@@ -113,7 +113,7 @@ class _Up:
             wrapped_logs=FileLogStore(data / "logs"),
             sealing=sealing,
             closing=self._closing,
-            settings=WebSettings(rates=settings.rates),
+            settings=settings.web,
             registry=registry,
         )
         pages = website_routes(parts, settings.pages)
@@ -130,6 +130,7 @@ class _Up:
                     closing=self._closing,
                     before_close=master.say_bye,
                     ready=self._ready.set_result,
+                    trusted_proxies=settings.trusted_proxies,
                 )
             finally:
                 beside.cancel()

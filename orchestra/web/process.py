@@ -19,6 +19,7 @@ from orchestra.sealing import Sealing, read_or_make_key
 from orchestra.storage.open import OpenDatabase
 from orchestra.web.assemble import WebSettings, build_application, build_web_parts
 from orchestra.web.parts import WebParts
+from orchestra.web.proxy_settings import proxy_options
 from orchestra.web.rate_settings import RateSettings, limit_option
 
 
@@ -90,15 +91,8 @@ def process_options(port: int) -> Callable[[Callable[..., object]], Callable[...
             "--logs", type=click.Path(path_type=Path), required=True, help="The folder in which masters keep logs."
         ),
         click.option("--key-file", type=click.Path(path_type=Path), required=True, help="The key of sealed secrets."),
-        click.option(
-            "--trusted-proxy",
-            "trusted_proxies",
-            multiple=True,
-            metavar="ADDRESS",
-            help="A reverse proxy that says where requests come from; may be repeated.",
-        ),
+        proxy_options,
         limit_option,
-        click.option("--secure-cookies", is_flag=True, help="Behind TLS: cookies never travel over plain HTTP."),
         click.option(
             "--verbose", is_flag=True, expose_value=False, callback=_begin_log, help="Say everything that happens."
         ),
