@@ -19,18 +19,20 @@ _SIGNS: Final = {"add": "+", "change": "~", "remove": "-", "keep": " "}
 
 
 @click.command(cls=ApiCommand)
-@click.option(
-    "-f", "--file", "name", default=DEFINITION_FILE, show_default=True, metavar="FILE", help="The definition."
-)
+@click.argument("file", required=False)
+@click.option("-f", "--file", "named", metavar="FILE", help=f"The same as FILE.  [default: {DEFINITION_FILE}]")
 @click.option("--diff", is_flag=True, help="Only show the plan.")
 @click.option("--exit-code", is_flag=True, help="With --diff: exit 7 if there are differences.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def apply(call: Invocation, *, name: str, diff: bool, exit_code: bool, yes: bool) -> int:
-    """Show the plan, then put the definition in force, all or nothing."""
+def apply(call: Invocation, *, file: str | None, named: str | None, diff: bool, exit_code: bool, yes: bool) -> int:
+    """Show the plan, then put the definition in FILE in force, all or nothing."""
     from orchestra.cli.answers import Applied
     from orchestra.network.client import api
 
+    if file is not None and named is not None:
+        raise click.UsageError("one definition at a time: FILE or --file FILE")
+    name = file or named or DEFINITION_FILE
     definition = _read(call, name)
     client = call.client()
     path = api("projects", definition.name, "definition")

@@ -217,9 +217,13 @@ def test_a_bad_definition_is_shown_with_its_place_and_the_old_one_stays(up: Orch
 
     checked = typed(up, "validate", "bad.yaml")
     applied = typed(up, "apply", "--yes", "--file", "bad.yaml")
+    shortly = typed(up, "apply", "--yes", "bad.yaml")
+    twice = typed(up, "apply", "--yes", "bad.yaml", "--file", "other.yaml")
     refusal = ask(up, "PUT", "/projects/ops/definition", b'{"name": "ops", "jobs": [{"name": "note", "rnu": 1}]}')
 
-    for answer in (checked, applied):
+    assert twice.returncode == 2
+    assert "one definition at a time" in twice.stderr
+    for answer in (checked, applied, shortly):
         assert answer.returncode == 1
         assert "bad.yaml:5:5" in answer.stderr + answer.stdout
         assert "run" in answer.stderr + answer.stdout
