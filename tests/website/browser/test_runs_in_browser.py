@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.support.journey import wait_until
 from tests.website.browser.browsing import Browsing
@@ -92,6 +92,28 @@ def test_a_log_is_followed_holds_still_and_ends_with_the_result(browsing: Browsi
     expect(page.locator("#result, .headline").first).to_contain_text("succeeded", timeout=15_000)
     assert follows, "the box does not follow at its end"
     assert after == before, "the lines move under the reader"
+
+
+def test_a_page_goes_on_by_itself_after_a_proxy_has_answered_for_a_server_that_was_away(browsing: Browsing) -> None:
+    number, gate = browsing.seeded.watching("gate of the page behind a proxy")
+    page = browsing.page("vera", script=True)
+    answers = []
+
+    def away_once(route: Route) -> None:
+        answers.append(route.request.url)
+        if len(answers) == 1:
+            route.fulfill(status=502, content_type="text/html", body="Bad Gateway")
+        else:
+            route.continue_()
+
+    page.route("**/log/follow*", away_once)
+    page.goto(f"/runs/{number}")
+
+    expect(page.locator("#follow-state")).to_contain_text("retrying")
+    expect(page.locator("#follow-state")).to_have_text("Live", timeout=15_000)
+    gate.touch()
+    expect(page.locator(FOLLOW_BOX)).to_contain_text("the gate is open", timeout=15_000)
+    assert len(answers) == 2
 
 
 def test_why_a_run_waits_changes_before_the_readers_eyes(browsing: Browsing) -> None:

@@ -1,6 +1,7 @@
 // A run that goes on before the reader's eyes. Without this file the same pages are read by reloading them,
 // and the log by the page that follows it.
 const kept = 5000; // Lines in the box: the rest is a link away.
+const retryAfter = 3000; // Milliseconds, up to twice of it: not all pages at one moment.
 const by = (id) => document.getElementById(id);
 const head = by("run-head");
 const box = by("follow");
@@ -84,7 +85,13 @@ class Following {
   start() {
     this.source = new EventSource(head.dataset.source + this.place);
     this.source.onopen = () => { say("Live"); this.mark("Pause"); };
-    this.source.onerror = () => say(`Updated ${new Date().toLocaleTimeString()}, connection lost, retrying`);
+    this.source.onerror = () => {
+      say(`Updated ${new Date().toLocaleTimeString()}, connection lost, retrying`);
+      // An answer that is no stream, such as a proxy's whose server begins anew, is the last one a browser asks for.
+      if (this.source.readyState === EventSource.CLOSED) {
+        this.again = setTimeout(() => this.start(), retryAfter * (1 + Math.random()));
+      }
+    };
     this.on("lines", (event) => {
       // Whoever starts again after a pause goes on behind what is shown.
       this.place = `?attempt=${event.attempt}&line=${event.line}`;
@@ -128,7 +135,7 @@ class Following {
     }
   }
   on(name, act) { this.source.addEventListener(name, (event) => act(JSON.parse(event.data))); }
-  stop() { this.source?.close(); this.source = null; }
+  stop() { clearTimeout(this.again); this.source?.close(); this.source = null; }
   pause() { this.stop(); say("Paused"); this.mark("Live"); }
   mark(word) { if (this.button) this.button.textContent = word; }
   swap(event) {
