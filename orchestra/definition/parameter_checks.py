@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from orchestra.definition import bounds
 from orchestra.definition.faults import Fault
 from orchestra.definition.parameters import value_fault
+from orchestra.definition.patterns import BadPattern, PatternEngineMissing, check_pattern
 from orchestra.definition.problems import Path
 from orchestra.specification import Parameter, ParameterType
 
@@ -53,9 +54,13 @@ def _option_faults(parameter: Parameter, path: Path) -> Iterator[Fault]:
     if parameter.type not in _TEXTUAL:
         yield Fault((*path, "pattern"), f"does not fit a parameter of type {parameter.type}", "remove it")
     try:
-        re.compile(parameter.pattern)
-    except re.error as error:
-        yield Fault((*path, "pattern"), f"is no regular expression: {error}", "correct it, and quote it with '…'")
+        check_pattern(parameter.pattern)
+    except PatternEngineMissing:
+        return
+    except BadPattern as error:
+        yield Fault(
+            (*path, "pattern"), f"is no regular expression of RE2: {error.cause}", "correct it, and quote it with '…'"
+        )
 
 
 def _value_faults(parameter: Parameter, path: Path) -> Iterator[Fault]:
@@ -65,9 +70,6 @@ def _value_faults(parameter: Parameter, path: Path) -> Iterator[Fault]:
     if parameter.type is ParameterType.SECRET:
         yield Fault(place, "would write a secret into the definition", "remove it, and give it with each run")
         return
-    try:
-        fault = value_fault(parameter, parameter.default)
-    except re.error:
-        return
+    fault = value_fault(parameter, parameter.default)
     if fault is not None:
         yield Fault(place, fault, "correct the default")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestra.definition.patterns import BadPattern, PatternEngineMissing, matches
 from orchestra.definition.values import did_you_mean
 from orchestra.durations import BadDuration, format_duration, parse_duration
 from orchestra.errors import InvalidFields, OrchestraError
@@ -60,17 +61,23 @@ def validate_parameters(
                 values[parameter.name] = typed_value(parameter, value)
         except _Refused as refusal:
             problems.append((_pointer(field, parameter.name), str(refusal)))
+        except BadPattern as error:
+            # The checks of a definition forbid it; a database filled by an older version may still hold it.
+            problems.append((_pointer(field, parameter.name), f"cannot be checked: {error}"))
     if problems:
         raise InvalidFields(problems)
     return TypedParameters(values=values, secrets=hidden)
 
 
 def value_fault(parameter: Parameter, value: object) -> str | None:
-    """Why the parameter does not take this value, or None if it does."""
+    """Why the parameter does not take this value, or None if it does, or if its pattern does not tell: that is told
+    where the pattern is, or by a server, which has the library for it."""
     try:
         _secret(value) if parameter.type is ParameterType.SECRET else typed_value(parameter, value)
     except _Refused as refusal:
         return str(refusal)
+    except (BadPattern, PatternEngineMissing):
+        return None
     return None
 
 
@@ -108,7 +115,7 @@ def _text(value: object) -> str:
 def _pattern(parameter: Parameter, text: str) -> str:
     if parameter.type is ParameterType.STRING and ("\n" in text or "\r" in text):
         raise _Refused("must be one line: declare the parameter as `type: text` for more")
-    if parameter.pattern is not None and not re.fullmatch(parameter.pattern, text):
+    if parameter.pattern is not None and not matches(parameter.pattern, text):
         example = f", such as {parameter.example}" if parameter.example else ""
         raise _Refused(f'must match {parameter.pattern}{example}, got "{_short(text)}"')
     return text

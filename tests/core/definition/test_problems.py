@@ -132,7 +132,14 @@ CASES = [
     (
         "run: x\nparameters: { n: { pattern: '(' } }",
         "33",
-        "jobs.a.parameters.n.pattern is no regular expression: missing ), unterminated subpattern at position 0",
+        "jobs.a.parameters.n.pattern is no regular expression of RE2: missing ): (",
+        "correct it, and quote it with '…'",
+    ),
+    (
+        "run: x\nparameters: { n: { pattern: '(a)\\1', default: aa } }\n"
+        "schedule: { cron: '@daily', parameters: { n: a } }",
+        "33",
+        "jobs.a.parameters.n.pattern is no regular expression of RE2: invalid escape sequence: \\1",
         "correct it, and quote it with '…'",
     ),
     (
