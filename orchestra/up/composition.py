@@ -232,6 +232,7 @@ def _next_steps(numbers: list[int]) -> str:
             f"  orchestra logs {numbers[0]} -f                  follow a log",
             f"  orchestra run show {numbers[0]}                 attempts, steps, results",
             "  orchestra trigger demo/greet -p name=Ada --follow",
+            "  orchestra trigger demo/release -p ask=true      a pipeline that asks for your yes",
             "  orchestra init                       write your own orchestra.yaml",
         ]
     )

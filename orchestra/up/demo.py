@@ -19,6 +19,7 @@ _TRIGGERED = {
     "build": ({},),
     "greet": ({"name": "Ada", "times": 3}, {"name": "Grace", "loud": True}),
     "south-only": ({},),
+    "release": ({},),
 }
 _LOOK_SECONDS = 0.2
 
